@@ -1,0 +1,87 @@
+"""A tiny random model, its tokenizer and a task: small enough that a GRPO step takes a tenth of a second."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, PreTrainedTokenizerFast
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789 .#:<>|?"
+TEMPLATE = (
+    "{% for m in messages %}<{{ m['role'] }}:{{ m['content'] }}>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant:{% endif %}"
+)
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {token: i for i, token in enumerate(["[pad]", "[eos]", "[unk]", *LETTERS])}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="[unk]"))
+    raw.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokens = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="[pad]", eos_token="[eos]", unk_token="[unk]", padding_side="left"
+    )
+    tokens.chat_template = TEMPLATE
+    return tokens
+
+
+SIZES = {
+    "vocab_size": len(LETTERS) + 3,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": 1,
+}
+
+
+def model(seed: int = 0) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(LlamaConfig(**SIZES))
+
+
+def moe_model(seed: int = 0) -> MixtralForCausalLM:
+    torch.manual_seed(seed)
+    return MixtralForCausalLM(MixtralConfig(**SIZES, num_local_experts=2, num_experts_per_tok=1))
+
+
+def saved_model(folder: Path) -> str:
+    """The same model and tokenizer in a folder, for runs that load it by path."""
+    if not (folder / "config.json").exists():
+        model().save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def dataset(n: int = 40, conversational: bool = False, seed: int = 0) -> Dataset:
+    """Rows of four arms; the prompt says which letter earns the reward, so that rewards differ between rollouts."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for i in range(n):
+        word = "".join(rng.choice(list("abcdef"), 4))
+        prompt = f"{i}:{word}#"
+        rows.append(
+            {
+                "prompt": [{"role": "user", "content": prompt}] if conversational else prompt,
+                "arm": ["a", "b", "c", "d"][i % 4],
+                "level": i % 4,
+                "kind": "even" if i % 2 == 0 else "odd",
+                "letter": "abcd"[i % 4],
+                "index": i,
+            }
+        )
+    return Dataset.from_list(rows)
+
+
+def reward(completions: list[Any], letter: list[str], **kwargs: Any) -> list[float]:
+    """1 where the completion holds more than one of the letters up to the row's."""
+    texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
+    wanted = {"a": "abcdefgh", "b": "klm", "c": "xyz12", "d": "?"}
+    return [float(sum(x in wanted[ch] for x in text) > 1) for text, ch in zip(texts, letter, strict=True)]

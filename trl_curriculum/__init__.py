@@ -1,0 +1,33 @@
+"""Curricula for TRL: the model's own training dynamics decide what it learns next."""
+
+from typing import TYPE_CHECKING, Any
+
+from .feedback import Feedback
+from .history import read_history
+from .pool import Pool
+from .registry import available_curricula, make_curriculum
+
+
+if TYPE_CHECKING:
+    from .trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CurriculumGRPOConfig",
+    "CurriculumGRPOTrainer",
+    "Feedback",
+    "Pool",
+    "available_curricula",
+    "make_curriculum",
+    "read_history",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The trainers import TRL and torch, which takes seconds: only when they are asked for.
+    if name in ("CurriculumGRPOConfig", "CurriculumGRPOTrainer"):
+        from . import trainers
+
+        return getattr(trainers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

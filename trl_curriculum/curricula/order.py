@@ -1,0 +1,95 @@
+from typing import Any, Literal
+
+import numpy as np
+
+from ..feedback import FloatArray, IntArray
+from ..pool import Pool
+from .base import Carried, Curriculum
+from .queues import Queues
+
+
+class Order(Curriculum):
+    """
+    A fixed order of rows, decided before training.
+
+    `"easy_to_hard"` and `"hard_to_easy"` sort by the difficulty column, rows of equal difficulty in random order;
+    `"blocked"` takes one arm after the other; `"interleaved"` takes the arms in turn.
+
+    Args:
+        pool ([`Pool`]):
+            Rows, with a difficulty for the sorted orders and arms for the other two.
+        mode (`str`, *optional*, defaults to `"easy_to_hard"`):
+            Which order.
+        total_draws (`int`, *optional*):
+            Draws over which one pass of the order is stretched or shrunk, so that a run of any length goes from its
+            first to its last level, each with the share of draws that it has of rows (SEC's baseline repeats the
+            levels to fill the step budget). Default: as many as rows, over and over. Ignored by `"interleaved"`,
+            which has no end.
+        seed (`int`, *optional*, defaults to `0`):
+            Seed of the order within a level.
+
+    Source: blocked and interleaved orders for SFT, arXiv 2408.07888; easy to hard as SEC's baseline, 2505.14970.
+
+    Example:
+
+    ```python
+    >>> from trl_curriculum import Pool
+    >>> from trl_curriculum.curricula import Order
+    >>> Order(Pool(3, difficulty=[0.3, 0.1, 0.2])).select(3).row.tolist()
+    [1, 2, 0]
+
+    ```
+    """
+
+    name = "order"
+    signal = "static difficulty or arm"
+    paper = "arXiv 2408.07888"
+
+    def __init__(
+        self,
+        pool: Pool,
+        mode: Literal["easy_to_hard", "hard_to_easy", "blocked", "interleaved"] = "easy_to_hard",
+        total_draws: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(pool, seed)
+        if mode not in ("easy_to_hard", "hard_to_easy", "blocked", "interleaved"):
+            raise ValueError(f"mode={mode!r} is none of easy_to_hard, hard_to_easy, blocked, interleaved.")
+        if total_draws is not None and total_draws < 1:
+            raise ValueError(f"total_draws={total_draws} must be at least 1.")
+        self.mode, self.total_draws = mode, total_draws
+        self.queues = Queues(*self._levels(), self.rng)
+
+    def _levels(self) -> tuple[np.ndarray, int]:
+        """Level of each row, in the order in which levels come, and their number."""
+        if self.mode in ("blocked", "interleaved"):
+            return self.pool.arm, self.pool.n_arms
+        if self.pool.difficulty is None:
+            raise ValueError(f"mode={self.mode!r} sorts by difficulty: set difficulty_column to a numeric column.")
+        sign = 1 if self.mode == "easy_to_hard" else -1
+        values, level = np.unique(sign * self.pool.difficulty, return_inverse=True)
+        return level, len(values)
+
+    def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
+        turn = np.arange(self.drawn, self.drawn + n)
+        if self.mode == "interleaved":
+            level = turn % self.pool.n_arms
+        else:
+            total = self.total_draws if self.total_draws is not None else self.pool.size
+            place = turn % total * self.pool.size // total
+            level = np.searchsorted(np.cumsum(self.queues.size), place, side="right")
+        row = self.queues.pop(level)
+        return row, self.pool.arm[row], np.full(n, np.nan)
+
+    def metrics(self) -> dict[str, float]:
+        if self.total_draws is None:
+            return {}
+        return {"order_progress": min(self.drawn / self.total_draws, 1.0)}
+
+    def _state(self) -> dict[str, Any]:
+        return self.queues.state_dict()
+
+    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
+        if carried is None:
+            self.queues.load_state_dict(state)
+        # On another pool the levels are others: their queues start afresh, and `drawn` keeps the place in the order.

@@ -1,0 +1,144 @@
+"""What was drawn, with what probability, and what came of it: one row per draw, as parquet beside the checkpoints."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .curricula.base import Draw
+from .feedback import Feedback, group_mean
+
+
+FOLDER = "curriculum_history"
+
+
+def read_history(output_dir: str | Path) -> pd.DataFrame:
+    """
+    Reads a run's history.
+
+    Returns:
+        `pandas.DataFrame`, one row per draw: `step` (optimizer step), `draw`, `row` (position in the dataset), `arm`
+        (name), `probability` (of the row; NaN where the method has none), `reward` (mean of the group), `advantage`
+        (mean |A|), `zero_variance` (whether all rewards of the group were equal), `length` (mean tokens) and `scored`
+        (rollouts with a reward).
+    """
+    files = sorted((Path(output_dir) / FOLDER).glob("draws-*.parquet"))
+    if not files:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+
+
+COLUMNS = ["step", "draw", "row", "arm", "probability", "reward", "advantage", "zero_variance", "length", "scored"]
+
+
+class History:
+    """
+    Collects draws and writes them in segments, so that a kill costs at most what the last checkpoint did not hold.
+
+    Args:
+        output_dir (`str` or `Path`):
+            The run's output directory.
+        write (`bool`):
+            Whether this process writes (the main process does).
+        every (`int`, *optional*, defaults to `4096`):
+            Draws after which a segment is written without waiting for a checkpoint.
+    """
+
+    def __init__(self, output_dir: str | Path, write: bool, every: int = 4096) -> None:
+        self.folder = Path(output_dir) / FOLDER
+        self.write = write
+        self.every = every
+        self.pending: list[pd.DataFrame] = []
+
+    def add(self, draw: Draw, arm_names: tuple[str, ...], feedback: Feedback) -> pd.DataFrame:
+        """Adds the draws of one generation and what they showed; returns them as rows of the history."""
+        group = np.searchsorted(draw.id, feedback.draw)
+        n = len(draw)
+        reward, advantage, length = feedback.reward, feedback.advantage, feedback.length
+        assert reward is not None and advantage is not None and length is not None
+        seen = np.isfinite(reward)
+        scored = np.bincount(group[seen], minlength=n)
+        low, high = np.full(n, np.inf), np.full(n, -np.inf)
+        np.minimum.at(low, group[seen], reward[seen])
+        np.maximum.at(high, group[seen], reward[seen])
+        frame = pd.DataFrame(
+            {
+                "step": feedback.step,
+                "draw": draw.id,
+                "row": draw.row,
+                "arm": np.asarray(arm_names, dtype=object)[draw.arm],
+                "probability": draw.probability,
+                "reward": group_mean(reward, group, n),
+                "advantage": group_mean(np.abs(advantage), group, n),
+                "zero_variance": (scored > 0) & (high - low <= 1e-8),
+                "length": group_mean(length.astype(float), group, n),
+                "scored": scored,
+            }
+        )
+        if self.write:
+            self.pending.append(frame)
+            if sum(map(len, self.pending)) >= self.every:
+                self.flush()
+        return frame
+
+    def flush(self) -> None:
+        """Writes what is pending as one more segment, atomically."""
+        if not self.pending:
+            return
+        frame = pd.concat(self.pending, ignore_index=True)
+        self._write(frame)
+        self.pending = []
+
+    def rewind(self, draws: int) -> None:
+        """Forgets all draws from number `draws` on: they are about to be made again by a resumed run."""
+        self.pending = []
+        if not self.write:
+            return
+        for file in sorted(self.folder.glob("draws-*.parquet")):
+            frame = pd.read_parquet(file)
+            kept = frame[frame["draw"] < draws]
+            if len(kept) == len(frame):
+                continue
+            if len(kept):
+                self._write(kept)
+            else:
+                file.unlink()
+
+    def start_over(self) -> None:
+        """Moves the history of an earlier run in the same folder out of the way; nothing is deleted."""
+        self.pending = []
+        if self.write and self.folder.exists() and any(self.folder.iterdir()):
+            n = 1
+            while (moved := self.folder.with_name(f"{FOLDER}.{n}")).exists():
+                n += 1
+            os.rename(self.folder, moved)
+
+    def _write(self, frame: pd.DataFrame) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / f"draws-{int(frame['draw'].iloc[0]):012d}.parquet"
+        temporary = file.with_suffix(".tmp")
+        frame.to_parquet(temporary, index=False)
+        os.replace(temporary, file)
+
+
+def summary(history: pd.DataFrame) -> pd.DataFrame:
+    """Per arm: draws, share of the draws, mean reward over the first and the last third, mean |A|, zero variance."""
+    if history.empty:
+        return pd.DataFrame()
+    third = pd.qcut(history["draw"].rank(method="first"), 3, labels=False) if len(history) >= 3 else pd.Series([0])
+    rows = []
+    for arm, part in history.groupby("arm", sort=False):
+        phase = third.loc[part.index] if len(history) >= 3 else pd.Series(0, index=part.index)
+        rows.append(
+            {
+                "arm": arm,
+                "draws": len(part),
+                "share": len(part) / len(history),
+                "reward, first third": part.loc[phase == 0, "reward"].mean(),
+                "reward, last third": part.loc[phase == 2, "reward"].mean(),
+                "mean |A|": part["advantage"].mean(),
+                "zero variance": part["zero_variance"].mean(),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("arm").set_index("arm")

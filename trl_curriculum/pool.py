@@ -1,0 +1,182 @@
+"""The rows as a curriculum sees them: how many, the arm of each, static columns. No tokens, no text."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xxhash
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from .feedback import FloatArray, IntArray
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class Pool:
+    """
+    Rows to choose from.
+
+    Args:
+        size (`int`):
+            Number of rows.
+        arm (`NDArray`, shape `(size,)`, *optional*):
+            Arm (category) of each row, as a position in `arm_names`. Without it all rows share one arm.
+        arm_names (`Sequence[str]`, *optional*):
+            Name of each arm.
+        difficulty (`NDArray`, shape `(size,)`, *optional*):
+            Static difficulty of each row, any unit, larger is harder.
+        row_hash (`NDArray[np.uint64]`, shape `(size,)`, *optional*):
+            Content hash of each row; lets a resume see that the data changed and match the rows that stayed.
+
+    Example:
+
+    ```python
+    >>> from trl_curriculum import Pool
+    >>> pool = Pool(4, arm=[0, 0, 1, 1], arm_names=["easy", "hard"])
+    >>> pool.arm_size.tolist()
+    [2, 2]
+
+    ```
+    """
+
+    def __init__(
+        self,
+        size: int,
+        arm: Sequence[int] | NDArray | None = None,
+        arm_names: Sequence[str] | None = None,
+        difficulty: Sequence[float] | NDArray | None = None,
+        row_hash: NDArray[np.uint64] | None = None,
+    ) -> None:
+        if size < 1:
+            raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
+        self.size = size
+        if arm is None:
+            self.arm: IntArray = np.broadcast_to(np.int32(0), size)
+            self.arm_names: tuple[str, ...] = ("all",)
+        else:
+            self.arm = np.asarray(arm, dtype=np.int32)
+            n_arms = int(self.arm.max()) + 1
+            self.arm_names = tuple(arm_names) if arm_names is not None else tuple(str(k) for k in range(n_arms))
+        self.difficulty: NDArray[np.float32] | None = None
+        if difficulty is not None:
+            self.difficulty = np.asarray(difficulty, dtype=np.float32)
+        self.row_hash = row_hash
+        for name in ("arm", "difficulty", "row_hash"):
+            value = getattr(self, name)
+            if value is not None and value.shape != (size,):
+                raise ValueError(f"Pool.{name} has shape {value.shape}, but the pool has {size} rows.")
+        self.arm_size: IntArray = np.bincount(self.arm, minlength=len(self.arm_names))
+        if len(self.arm_size) > len(self.arm_names) or not self.arm_size.all():
+            raise ValueError(
+                f"Every arm needs a name and at least one row: {len(self.arm_names)} names, row counts "
+                f"{self.arm_size.tolist()}."
+            )
+
+    @property
+    def n_arms(self) -> int:
+        return len(self.arm_names)
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of the whole pool: its rows' content where hashes are known, else its size and arms."""
+        content = self.row_hash if self.row_hash is not None else self.arm
+        return f"{self.size}-{xxhash.xxh3_64_hexdigest(np.ascontiguousarray(content).data)}"
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: "Dataset",
+        arm_column: str | Sequence[str] | None = None,
+        difficulty_column: str | None = None,
+        hash_rows: bool = True,
+    ) -> "Pool":
+        """
+        Reads a pool off a dataset's columns.
+
+        Args:
+            dataset (`datasets.Dataset`):
+                Rows to choose from.
+            arm_column (`str` or `Sequence[str]`, *optional*):
+                Column that names each row's arm; several columns make joint arms, named `"a/b"` (SEC-2D).
+            difficulty_column (`str`, *optional*):
+                Numeric column, larger is harder.
+            hash_rows (`bool`, *optional*, defaults to `True`):
+                Whether to hash every row's content (about 10 s per million rows).
+
+        Raises:
+            `ValueError`: on an empty dataset, a missing column, nulls, or a column of the wrong type.
+        """
+        if len(dataset) == 0:
+            raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
+        columns = [arm_column] if isinstance(arm_column, str) else list(arm_column or [])
+        arm, arm_names = _arms(dataset, columns) if columns else (None, None)
+        difficulty = _difficulty(dataset, difficulty_column) if difficulty_column else None
+        return cls(len(dataset), arm, arm_names, difficulty, _hash_rows(dataset) if hash_rows else None)
+
+
+def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> IntArray:
+    """
+    Position in the old pool of each row of the new one, -1 where the row is new, shape `(len(new_hash),)`.
+
+    Equal rows are matched in order: the k-th copy in one pool is the k-th in the other.
+    """
+    old, new = (pd.DataFrame({"hash": h, "position": np.arange(len(h))}) for h in (old_hash, new_hash))
+    for frame in (old, new):
+        frame["copy"] = frame.groupby("hash").cumcount()
+    both = new.merge(old, on=["hash", "copy"], how="left", suffixes=("", "_old"))
+    return both["position_old"].fillna(-1).to_numpy(np.int64)
+
+
+def _column(dataset: "Dataset", name: str, role: str) -> pd.Series:
+    if name not in dataset.column_names:
+        near = difflib.get_close_matches(name, dataset.column_names, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{role} {name!r} is not a column of the dataset ({', '.join(dataset.column_names)}).{hint}")
+    series = pd.Series(dataset.select_columns([name]).with_format("arrow")[:].column(name).to_pylist(), name=name)
+    if series.isna().any():
+        first = int(np.flatnonzero(series.isna())[0])
+        raise ValueError(
+            f"{role} {name!r} is null in {int(series.isna().sum())} of {len(series)} rows (first: row {first}); "
+            "fill or drop them."
+        )
+    return series
+
+
+def _arms(dataset: "Dataset", columns: list[str]) -> tuple[NDArray, list[str]]:
+    frame = pd.concat([_column(dataset, name, "arm_column") for name in columns], axis=1)
+    for name in columns:
+        if not isinstance(frame[name].iloc[0], str | int | float | bool | np.generic):
+            raise ValueError(
+                f"arm_column {name!r} holds {type(frame[name].iloc[0]).__name__} values; an arm is named by a "
+                "string, a number or a boolean."
+            )
+    groups = frame.groupby(columns, sort=True)
+    names = ["/".join(str(v) for v in (key if isinstance(key, tuple) else (key,))) for key in groups.groups]
+    return groups.ngroup().to_numpy(np.int32), names
+
+
+def _difficulty(dataset: "Dataset", name: str) -> FloatArray:
+    series = _column(dataset, name, "difficulty_column")
+    if not pd.api.types.is_numeric_dtype(series):
+        raise ValueError(f"difficulty_column {name!r} holds {series.iloc[0]!r}; it must be numeric, larger is harder.")
+    return series.to_numpy(np.float64)
+
+
+def _hash_rows(dataset: "Dataset") -> NDArray[np.uint64]:
+    hashes = np.empty(len(dataset), np.uint64)
+    start = 0
+    batches = dataset.with_format("arrow").iter(batch_size=1000)
+    with tqdm(total=len(dataset), desc="Hashing rows", disable=len(dataset) < 100_000) as bar:
+        for table in batches:
+            for i, row in enumerate(table.to_pylist()):
+                content = json.dumps(row, sort_keys=True, default=str, ensure_ascii=False)
+                hashes[start + i] = xxhash.xxh3_64_intdigest(content.encode())
+            start += len(table)
+            bar.update(len(table))
+    return hashes

@@ -1,0 +1,222 @@
+"""Reward functions with TRL's signature, and the names that recipes call them by."""
+
+import ast
+import functools
+import importlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .tasks import load_family, nearest
+
+
+Completion = str | list[dict[str, Any]]
+Rewards = list[float | None]
+RewardFunction = Callable[..., Rewards]
+
+# reasoning-gym evaluates answers to these families as code, so only what cannot be anything but data is let through.
+ARITHMETIC_FAMILIES = ("countdown", "puzzle24")
+LITERAL_FAMILIES = ("binary_matrix", "n_queens", "number_sorting", "spiral_matrix", "string_insertion")
+LATEX = {r"\times": "*", r"\cdot": "*", r"\div": "/", r"\left": "", r"\right": "", "×": "*", "÷": "/", "−": "-"}
+
+
+def reasoning_gym_accuracy(completions: list[Completion], **kwargs: Any) -> Rewards:
+    r"""
+    Reward 1.0 if the family's own scorer gives the answer full marks, else 0.0, as in SEC (arXiv 2505.14970).
+
+    The answer is the content of the last `\boxed{}`, else of the last `<answer></answer>`, else the last line. A row
+    without an entry, and a completion at which the scorer fails, get `None` (not applicable); the share of the latter
+    is logged as `rewards/unscored`.
+
+    Args:
+        completions (`list[str]` or `list[list[dict]]`):
+            Completions, standard or conversational.
+        **kwargs:
+            Dataset columns, of which `family` and `entry` are used (see
+            [`~trl_curriculum.tasks.reasoning_gym_dataset`]), and TRL's `log_metric`.
+    """
+    return [None if score is None else float(score >= 1) for score in reasoning_gym_score(completions, **kwargs)]
+
+
+def reasoning_gym_score(
+    completions: list[Completion],
+    family: list[str | None] | None = None,
+    entry: list[str | None] | None = None,
+    log_metric: Callable[[str, float], None] | None = None,
+    **kwargs: Any,
+) -> Rewards:
+    """Reward what the family's own scorer gives, partial credit included (many families give .01 for anything)."""
+    if family is None or entry is None:
+        raise ValueError(
+            "The reasoning-gym rewards need the dataset columns 'family' and 'entry': build the dataset with "
+            "`reasoning_gym_dataset`."
+        )
+    rows = zip(completions, family, entry, strict=True)
+    return _score_all((lambda row=row: _score(*row) for row in rows), log_metric)
+
+
+def math_accuracy(
+    completions: list[Completion],
+    solution: list[str | None] | None = None,
+    answer: list[str | None] | None = None,
+    log_metric: Callable[[str, float], None] | None = None,
+    **kwargs: Any,
+) -> Rewards:
+    r"""
+    Reward 1.0 if the answer is mathematically equal to the gold answer, else 0.0, by TRL's `accuracy_reward`.
+
+    The gold answer is the column `answer`, or else the last `\boxed{}` of the column `solution`. It may be bare LaTeX.
+    A gold answer that cannot be parsed gives `None` (not applicable), and so does a completion at which the scorer
+    fails.
+    """
+    from trl.rewards import accuracy_reward
+
+    golds = answer if answer is not None else solution
+    if golds is None:
+        raise ValueError("`math_accuracy` needs the gold answers in a dataset column 'answer' or 'solution'.")
+
+    def score(completion: Completion, gold: str | None) -> float | None:
+        if gold is None:
+            return None
+        text = [{"role": "assistant", "content": _text(completion)}]
+        return accuracy_reward([text], [f"\\boxed{{{_boxed(str(gold)) or gold}}}"])[0]
+
+    rows = zip(completions, golds, strict=True)
+    return _score_all((lambda row=row: score(*row) for row in rows), log_metric)
+
+
+class BoxedBonus:
+    r"""
+    An accuracy reward that also pays a bonus for a wrong answer in `\boxed{}`. SEC trains with `bonus=.1`.
+
+    Prefer the accuracy alone under a curriculum that learns from |advantage|: with std-normalised advantages a group
+    of wrong answers of which half are boxed has a mean |A| of .935, above the .87 of a perfect arm with p = .5 (8
+    rollouts), so that the bandit would chase noise in the format. SEC pays the bonus in training only, this one in
+    evaluation too.
+    """
+
+    def __init__(self, accuracy: RewardFunction, bonus: float = 0.1) -> None:
+        self.accuracy = accuracy
+        self.bonus = bonus
+        self.__name__ = f"{accuracy.__name__}_boxed"
+
+    def __call__(self, completions: list[Completion], **kwargs: Any) -> Rewards:
+        rewards = self.accuracy(completions, **kwargs)
+        boxed = (_boxed(_text(completion)) is not None for completion in completions)
+        return [self.bonus if box and reward == 0 else reward for reward, box in zip(rewards, boxed, strict=True)]
+
+
+REWARDS: dict[str, RewardFunction] = {
+    "reasoning_gym_accuracy": reasoning_gym_accuracy,
+    "reasoning_gym_accuracy_boxed": BoxedBonus(reasoning_gym_accuracy),
+    "reasoning_gym_score": reasoning_gym_score,
+    "math_accuracy": math_accuracy,
+    "math_accuracy_boxed": BoxedBonus(math_accuracy),
+}
+TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
+
+
+def reward(name: str) -> RewardFunction:
+    """
+    Return the reward function that a name stands for.
+
+    Args:
+        name (`str`):
+            A name from `REWARDS`, one that `trl grpo` knows, or a dotted import path such as
+            `'my_lib.rewards.my_reward'` (the working directory is searched as well).
+    """
+    if name in REWARDS:
+        return REWARDS[name]
+    if name in TRL_REWARDS:
+        function = getattr(importlib.import_module("trl.rewards"), name)
+        # the values of `trl grpo`
+        return function(1280, 256) if name == "get_soft_overlong_punishment" else function
+    known = [*REWARDS, *TRL_REWARDS]
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        raise ValueError(
+            f"Unknown reward function '{name}'{nearest(name, known)}: "
+            f"choose one of {known} or give a dotted import path."
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"Could not import the reward function '{name}': {error}.") from error
+
+
+def extract_answer(text: str) -> str:
+    r"""Return the content of the last `\boxed{}`, else of the last `<answer></answer>`, else the last line."""
+    text = text.rsplit("</think>", 1)[-1]
+    answer = _boxed(text)
+    if answer is None and (tags := re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL)):
+        answer = tags[-1]
+    if answer is None:
+        line = (text.strip().splitlines() or [""])[-1]
+        answer = re.sub(r"^(the )?(final )?answer( is)?\s*:?\s+", "", line.strip(), flags=re.IGNORECASE).rstrip(".")
+    return re.sub(r"\\(?:text|mathrm|texttt)\{([^{}]*)\}", r"\1", answer).strip()
+
+
+def _score_all(
+    scorers: Iterator[Callable[[], float | None]], log_metric: Callable[[str, float], None] | None
+) -> Rewards:
+    rewards: Rewards = []
+    failures = 0
+    for score in scorers:
+        try:
+            rewards.append(score())
+        except Exception:  # a completion that a scorer chokes on must not end the run
+            rewards.append(None)
+            failures += 1
+    if log_metric is not None:  # always: TRL needs the same metrics on every rank
+        log_metric("rewards/unscored", failures / max(1, len(rewards)))
+    return rewards
+
+
+def _score(completion: Completion, family: str | None, entry: str | None) -> float | None:
+    if family is None or entry is None:
+        return None
+    values = json.loads(entry)
+    scorer = _scorer(family, json.dumps(values.get("config", {}), sort_keys=True))
+    answer = extract_answer(_text(completion))
+    if family in ARITHMETIC_FAMILIES:
+        for latex, symbol in LATEX.items():
+            answer = answer.replace(latex, symbol)
+        if not re.fullmatch(r"[\d\s()+\-*/]{1,200}", answer) or "**" in answer or "//" in answer:
+            return 0.0
+    elif family in LITERAL_FAMILIES and not (_is_literal(answer) and _is_literal(values["answer"])):
+        return float(answer in (values["answer"], *values["metadata"].get("valid_answers", ())))
+    return float(scorer(answer, values))
+
+
+@functools.lru_cache(maxsize=256)
+def _scorer(family: str, config: str) -> Callable[[str, dict[str, Any]], float]:
+    return load_family(family, **json.loads(config)).score_answer
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return len(text) < 10_000
+
+
+def _text(completion: Completion) -> str:
+    content = completion if isinstance(completion, str) else completion[-1]["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
+
+
+def _boxed(text: str) -> str | None:
+    r"""Return the content of the last complete `\boxed{}`, with its braces balanced."""
+    for start in reversed([match.end() for match in re.finditer(r"\\boxed\{", text)]):
+        depth = 1
+        for end in range(start, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            if depth == 0:
+                return text[start:end]
+    return None

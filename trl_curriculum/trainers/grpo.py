@@ -1,0 +1,187 @@
+"""GRPO whose rows are chosen at the moment they are generated from."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from trl import GRPOTrainer
+
+from ..curricula import Curriculum
+from ..feedback import Feedback, FloatArray
+from .config import CurriculumGRPOConfig
+from .mixin import CurriculumMixin, Ticks
+from .support import refuse_parallelism, say_what_was_not_tried
+
+
+logger = logging.getLogger(__name__)
+
+
+class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
+    """
+    [`~trl.GRPOTrainer`] in which a curriculum picks the prompts of every generation batch, right before generating.
+
+    The dataloader only keeps time. Feedback is never stale: when rows are drawn, all earlier rollouts were observed.
+
+    Args:
+        model, reward_funcs, args, train_dataset, ...:
+            As in [`~trl.GRPOTrainer`]; `args` is a [`CurriculumGRPOConfig`].
+        curriculum (`str`, `type[Curriculum]` or [`Curriculum`], *optional*):
+            Overrides `args.curriculum`: a name, a class, or an instance made over the same rows.
+
+    Example:
+
+    ```python
+    from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer
+
+    trainer = CurriculumGRPOTrainer(
+        model="Qwen/Qwen2.5-3B",
+        reward_funcs=accuracy,
+        args=CurriculumGRPOConfig(curriculum="sec", arm_column="level", curriculum_kwargs={"tau": 0.4}),
+        train_dataset=dataset,
+    )
+    trainer.train()
+    ```
+    """
+
+    _tag_names = ["trl", "grpo", "trl-curriculum"]
+    _name = "Curriculum GRPO"
+
+    def __init__(
+        self,
+        model: Any,
+        reward_funcs: Any = None,
+        args: CurriculumGRPOConfig | None = None,
+        train_dataset: Any = None,
+        *positional: Any,
+        curriculum: str | type[Curriculum] | Curriculum | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if args is None:
+            name = model if isinstance(model, str) else model.config._name_or_path
+            args = CurriculumGRPOConfig(f"{name.split('/')[-1]}-GRPO")
+        if not isinstance(args, CurriculumGRPOConfig):
+            raise TypeError(f"args is a {type(args).__name__}; CurriculumGRPOTrainer takes a CurriculumGRPOConfig.")
+        self._set_up_curriculum(curriculum, args, train_dataset)
+        super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
+        refuse_parallelism(self.accelerator.parallelism_config)
+        say_what_was_not_tried(self)
+        self._group_size: int = self.args.num_generations  # rollouts a prompt (G)
+        self._prompts_per_generation = self.args.generation_batch_size // self._group_size
+        self._warn_of_small_arms(self._prompts_per_generation)
+
+    def get_train_dataloader(self) -> Any:
+        # TRL's own sampler over ticks: epochs and steps count as in stock TRL, and no row is read twice. A dataset
+        # smaller than a generation batch still gives one, in which rows repeat.
+        rows = self.train_dataset
+        self.train_dataset = Ticks(max(len(rows), self._prompts_per_generation))
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.train_dataset = rows
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if not self.model.training:
+            return super()._generate_and_score_completions(inputs)
+        group, n = self._group_size, len(inputs)
+        draw = self._draw(n * self.accelerator.num_processes // group)
+        rows = np.repeat(draw.row, group)
+        mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
+        # One read per rollout, as stock TRL does it: each gets its own copy, since rollout_func may write into it.
+        output = super()._generate_and_score_completions(self.train_dataset.__getitems__(rows[mine].tolist()))
+        lengths = output["completion_mask"].sum(dim=1)
+        advantage, length = self._gather_checked(rows, mine, output["advantages"], lengths)
+        reward = self._combined_rewards()
+        feedback = Feedback(
+            row=rows,
+            draw=np.repeat(draw.id, group),
+            step=self.state.global_step,
+            reward=reward,
+            advantage=np.where(self._comparable(reward), advantage, np.nan),
+            length=length.astype(np.int64),
+        )
+        self._observe(draw, feedback)
+        return output
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self._rewards_per_func = super()._calculate_rewards(*args, **kwargs)  # gathered: (rollouts, functions)
+        return self._rewards_per_func
+
+    def _combined_rewards(self) -> FloatArray:
+        """Weighted sum over reward functions of every process's rollouts; NaN where none applied."""
+        rewards = self._rewards_per_func.detach().to("cpu", torch.float64)
+        total = (rewards * self.reward_weights.to(rewards)).nansum(dim=1)
+        total[rewards.isnan().all(dim=1) | ~total.isfinite()] = torch.nan
+        return total.numpy()
+
+    def _comparable(self, reward: FloatArray) -> np.ndarray:
+        """Whether a rollout was scored and has another scored one in its group: an advantage needs both."""
+        scored = np.isfinite(reward).reshape(-1, self._group_size)
+        return (scored & (scored.sum(axis=1, keepdims=True) > 1)).ravel()
+
+    # State: inside a generation window the rollouts that are still to be trained on belong to it.
+
+    @property
+    def _window_steps(self) -> int:
+        return self.args.steps_per_generation * self.num_iterations
+
+    def _trainer_state(self) -> dict[str, Any]:
+        return {"micro_step": self._step, "window_steps": self._window_steps}
+
+    def _save_process_state(self, folder: Path) -> None:
+        if self._step % self._window_steps == 0 or self._buffered_inputs is None:
+            return
+        tensors = {}
+        for i, batch in enumerate(self._buffered_inputs):
+            for name, value in batch.items():
+                if value is not None:
+                    tensors[f"{i}/{name}"] = torch.as_tensor(value).contiguous().clone()
+        file = _buffer_file(folder, self.args.process_index)
+        save_file(tensors, file.with_suffix(".tmp"))
+        os.replace(file.with_suffix(".tmp"), file)
+
+    def _start_window(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
+        self._step = 0
+        self._buffered_inputs: list[dict[str, Any]] | None = None
+        if self.use_vllm:
+            self._last_loaded_step = -1  # a second train() counts steps from 0 again: load its weights all the same
+        if checkpoint is None:
+            return
+        why_not = None
+        if state["world_size"] != self.args.world_size:
+            why_not = f"it was saved by {state['world_size']} processes, now there are {self.args.world_size}"
+        elif state["window_steps"] != self._window_steps:
+            why_not = f"it had {state['window_steps']} micro-steps, now a window has {self._window_steps}"
+        inside = state["micro_step"] % state["window_steps"] != 0
+        if inside and why_not is None:
+            buffer = self._load_buffer(checkpoint)
+            if all(gather_object([buffer is not None])):
+                self._buffered_inputs = buffer
+            else:
+                why_not = "the rollouts of a process are missing"
+        if inside and why_not is not None:
+            logger.warning("The open generation window is generated anew: %s.", why_not)
+        elif why_not is None:
+            self._step = state["micro_step"]
+
+    def _load_buffer(self, checkpoint: Path) -> list[dict[str, Any]] | None:
+        file = _buffer_file(checkpoint, self.args.process_index)
+        try:
+            tensors = load_file(file, device=str(self.accelerator.device))
+        except (OSError, SafetensorError) as error:
+            logger.warning("Cannot read %s: %s", file, error)
+            return None
+        batches: list[dict[str, Any]] = [{} for _ in range(self.args.steps_per_generation)]
+        for key, value in tensors.items():
+            index, name = key.split("/", 1)
+            batches[int(index)][name] = value
+        return batches
+
+
+def _buffer_file(folder: Path, rank: int) -> Path:
+    return folder / f"generation_buffer_{rank}.safetensors"

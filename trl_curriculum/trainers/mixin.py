@@ -1,0 +1,229 @@
+"""What curriculum trainers share: pool, binding, feedback, log keys, history and state. No method lives here."""
+
+import logging
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate.utils import broadcast_object_list, gather
+from rich.console import Console
+from rich.table import Table
+from torch.utils.data import Dataset as TorchDataset
+
+from .. import checkpoint as checkpoints
+from ..curricula import Curriculum, Draw
+from ..curricula.arms import MAX_LOGGED_ARMS
+from ..feedback import Feedback, FloatArray, IntArray
+from ..history import History, read_history, summary
+from ..pool import Pool
+from ..registry import make_curriculum
+from ..state import StateError, read_state, write_state
+from .support import refuse_unsupported
+
+
+logger = logging.getLogger(__name__)
+
+
+class Ticks(TorchDataset):
+    """A dataset that only keeps time: as long as the real one, and empty. The curriculum picks the rows."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {}
+
+
+class CurriculumMixin:
+    """
+    Binds a curriculum to a trainer: to be listed before the TRL trainer that it extends.
+
+    The trainer calls `_draw` at the moment it needs rows, trains on them, and calls `_observe`. Every process runs the
+    same curriculum with the same seed on the same gathered feedback, so draws agree without communication; that they
+    do is checked with each feedback.
+    """
+
+    # Of the Trainer that this class is mixed into.
+    accelerator: Any
+    args: Any
+    model: Any
+    state: Any
+    train_dataset: Any
+
+    def _set_up_curriculum(self, curriculum: Any, args: Any, train_dataset: Any) -> None:
+        refuse_unsupported(args, train_dataset)
+        self.pool = Pool.from_dataset(train_dataset, args.arm_column, args.difficulty_column)
+        seed = args.data_seed if args.data_seed is not None else args.seed
+        options = args.curriculum_kwargs or {}
+        self.curriculum: Curriculum = make_curriculum(curriculum or args.curriculum, self.pool, seed, **options)
+        self._history = History(args.output_dir, write=args.process_index == 0)
+        self._window: dict[str, list[float]] = defaultdict(list)
+        self._pulls: Counter[str] = Counter()
+        self._unanswered = 0
+        if args.arm_column is not None and self.pool.n_arms == 1:
+            logger.warning(
+                "arm_column %s has one value: with a single arm there is nothing to choose.", args.arm_column
+            )
+
+    def _warn_of_small_arms(self, batch: int) -> None:
+        small = [name for name, size in zip(self.pool.arm_names, self.pool.arm_size, strict=True) if size < batch]
+        if small and self.pool.n_arms > 1:
+            logger.warning(
+                "%d arms have fewer rows than a batch has prompts (%d), for example %r: when such an arm is favoured "
+                "a row can come twice in a batch; curriculum/repeated_rows counts it.",
+                len(small),
+                batch,
+                small[0],
+            )
+
+    # Binding
+
+    def _draw(self, n: int) -> Draw:
+        """Rows for the batch that is about to be trained on; the same on every process."""
+        self._window["staleness"].append(self._unanswered)
+        draw = self.curriculum.select(n)
+        self._unanswered += 1
+        self._window["repeated_rows"].append(n - len(np.unique(draw.row)))
+        return draw
+
+    def _gather_checked(self, rows: IntArray, mine: slice, *values: torch.Tensor) -> tuple[FloatArray, ...]:
+        """
+        Gathers values per rollout from all processes, in one collective, and checks that all drew the same `rows`.
+
+        `mine` is this process's part of `rows`; each of `values` has its length.
+        """
+        # Positions are compared modulo 2^24, which a float32 still holds exactly.
+        device = self.accelerator.device
+        local = torch.stack([torch.as_tensor(rows[mine] % 2**24, device=device), *values], dim=1)
+        everyone = gather(local.to(torch.float32)).cpu().numpy().astype(np.float64)
+        if not np.array_equal(everyone[:, 0], rows % 2**24):
+            raise RuntimeError(
+                "The processes drew different rows: their curricula have diverged. Check that all processes see the "
+                "same dataset and run the same versions of numpy."
+            )
+        return tuple(everyone[:, 1 + k] for k in range(len(values)))
+
+    def _observe(self, draw: Draw, feedback: Feedback) -> None:
+        """Hands what a batch showed to the curriculum, the history and the log."""
+        self.curriculum.observe(feedback)
+        self._unanswered -= 1
+        frame = self._history.add(draw, self.curriculum.arm_names, feedback)
+        scored = frame["scored"] > 0
+        self._window["unobserved_rollouts"].append(len(feedback) - frame["scored"].sum())
+        if scored.any():
+            self._window["frac_zero_variance"].append(frame["zero_variance"][scored].mean())
+        if len(self.curriculum.arm_names) <= MAX_LOGGED_ARMS:
+            self._pulls.update(frame["arm"])
+            for arm, advantage in zip(frame["arm"], frame["advantage"], strict=True):
+                self._window[f"advantage/{arm}"].append(advantage)
+
+    # Logging
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if self.model.training and self._window:
+            logs.update({f"curriculum/{key}": value for key, value in self._metrics_since_last_log().items()})
+        super().log(logs, *args, **kwargs)  # type: ignore[misc]
+
+    def _metrics_since_last_log(self) -> dict[str, float]:
+        values = {}
+        for key, window in self._window.items():
+            seen = [value for value in window if np.isfinite(value)]
+            if seen:
+                values[key] = float(np.mean(seen))
+        values.update({f"pulls/{arm}": float(count) for arm, count in self._pulls.items()})
+        values.update({key: value for key, value in self.curriculum.metrics().items() if np.isfinite(value)})
+        self._window.clear()
+        self._pulls.clear()
+        return values
+
+    def history(self) -> pd.DataFrame:
+        """All draws of this run so far, one row each; see [`read_history`] for the columns."""
+        self._history.flush()
+        self.accelerator.wait_for_everyone()
+        return read_history(self.args.output_dir)
+
+    # State
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains; `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely."""
+        checkpoint = self._resolve_checkpoint(resume_from_checkpoint)
+        output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
+        self._history.flush()
+        if self.accelerator.is_main_process:
+            self._print_summary()
+        return output
+
+    def _resolve_checkpoint(self, asked: str | bool | None) -> str | None:
+        answer: list[Any] = [None, None]
+        if self.accelerator.is_main_process and asked:
+            if asked is True:
+                found = checkpoints.last_whole_checkpoint(self.args.output_dir)
+                answer = [str(found) if found else None, None]
+                if found is None:
+                    answer[1] = f"No complete checkpoint to resume from in {self.args.output_dir}."
+            else:
+                missing = checkpoints.what_is_missing(Path(asked))
+                answer = [asked, f"{asked} cannot be resumed from: {missing}." if missing else None]
+        broadcast_object_list(answer)
+        if answer[1] is not None:
+            raise StateError(answer[1])
+        return answer[0]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # Before super, which pushes and deletes older checkpoints; trainer_state.json, which super writes last, marks
+        # the folder as whole, so one from an earlier save must go first.
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"  # type: ignore[attr-defined]
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.args.should_save:
+            (folder / "trainer_state.json").unlink(missing_ok=True)
+            state = {"world_size": self.args.world_size, "curriculum": self.curriculum.state_dict()}
+            write_state(folder / checkpoints.FOLDER, state | self._trainer_state())
+        self._save_process_state(folder)
+        self._history.flush()
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        if checkpoint is None:
+            if self.curriculum.drawn == 0:
+                self._history.start_over()
+            self._start_window(None, {})
+            return
+        answer: list[Any] = [None]
+        if self.accelerator.is_main_process:  # one process reads: disks need not be shared
+            answer = [read_state(Path(checkpoint) / checkpoints.FOLDER)]
+        broadcast_object_list(answer)
+        state = answer[0]
+        carried = self.curriculum.load_state_dict(
+            state["curriculum"], carry_over=self.args.on_data_change == "carry_over"
+        )
+        if carried is not None:
+            logger.warning("Resuming on changed data: %s.", carried.summary())
+        self._history.rewind(self.curriculum.drawn)
+        self._start_window(Path(checkpoint), state)
+
+    def _trainer_state(self) -> dict[str, Any]:
+        """What a trainer must add to the saved state, the same on every process."""
+        return {}
+
+    def _save_process_state(self, folder: Path) -> None:
+        """Saves what differs between processes."""
+
+    def _start_window(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
+        """Prepares for the first step of a `train()`, from a checkpoint or afresh."""
+
+    def _print_summary(self) -> None:
+        table = Table(title=f"Where the draws went ({self.curriculum.name})")
+        frame = summary(read_history(self.args.output_dir)).reset_index()
+        for column in frame.columns:
+            table.add_column(column, justify="left" if column == "arm" else "right")
+        for row in frame.itertuples(index=False):
+            table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
+        Console().print(table)

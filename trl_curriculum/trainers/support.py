@@ -1,0 +1,78 @@
+"""What a curriculum trainer refuses, in one sentence and before a model is loaded, and what was not tried."""
+
+import logging
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+
+
+logger = logging.getLogger(__name__)
+
+
+def refuse_unsupported(args: Any, train_dataset: Any) -> None:
+    """
+    Raises on what cannot work and on options that would silently have no effect.
+
+    Raises:
+        `ValueError` or `TypeError`, with one sentence that names the option and what to do.
+    """
+    if train_dataset is None:
+        raise ValueError(
+            "A curriculum chooses among the rows of a dataset, but train_dataset is None; pass a datasets.Dataset "
+            "(an environment that owns its data needs TRL's own trainer)."
+        )
+    if isinstance(train_dataset, IterableDataset) or not hasattr(train_dataset, "__len__"):
+        raise TypeError(
+            "train_dataset is a stream without a length, and a curriculum must be able to reach every row; load it "
+            "without streaming."
+        )
+    if not isinstance(train_dataset, Dataset):
+        raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
+    images = {"image", "images"} & set(train_dataset.column_names)
+    if images:
+        raise ValueError(
+            f"The dataset has a column {sorted(images)[0]!r}: vision-language models are not supported, use TRL's own "
+            "trainer."
+        )
+    if args.auto_find_batch_size:
+        raise ValueError(
+            "auto_find_batch_size=True changes the batch while a generation window is open; set the batch size."
+        )
+    for name, default in (("shuffle_dataset", True), ("train_sampling_strategy", "random")):
+        if getattr(args, name, default) not in (default, None):
+            raise ValueError(
+                f"{name}={getattr(args, name)!r} has no effect, because the curriculum picks the rows; leave it out "
+                "(curriculum='order' keeps an order of yours)."
+            )
+    if args.remove_unused_columns:
+        raise ValueError(
+            "remove_unused_columns=True has no effect, because rows reach the trainer whole; drop the columns from "
+            "the dataset."
+        )
+    for name in ("split_batches", "dispatch_batches"):
+        if getattr(args.accelerator_config, name, None):
+            raise ValueError(
+                f"accelerator_config.{name}=True has no effect, because every process picks its own rows; "
+                "leave it out."
+            )
+
+
+def refuse_parallelism(parallelism: Any) -> None:
+    """Refuses layouts in which several processes share one process's data."""
+    for name, size in (("tensor", "tp_size"), ("context", "cp_size"), ("sequence", "sp_size")):
+        if parallelism is not None and getattr(parallelism, size, 1) > 1:
+            raise ValueError(
+                f"{size}={getattr(parallelism, size)}: with {name} parallelism several processes share rows, which "
+                "is not supported; use data parallelism (DDP)."
+            )
+
+
+def say_what_was_not_tried(trainer: Any) -> None:
+    """Warns, once at the start, of back ends that should work and were never run."""
+    for enabled, name in ((trainer.is_deepspeed_enabled, "DeepSpeed ZeRO"), (trainer.is_fsdp_enabled, "FSDP")):
+        if enabled:
+            logger.warning(
+                "%s was not tried with trl_curriculum: every process holds its own rows there as under DDP, so it "
+                "should work; check that curriculum/probability is the same in a run under DDP.",
+                name,
+            )
