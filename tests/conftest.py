@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 
-sys.path.insert(0, str(Path(__file__).parent))
+for folder in (Path(__file__).parent, *(Path(__file__).parent / name for name in ("conformance", "trainers"))):
+    sys.path.insert(0, str(folder))
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,7 @@ def dataset(n: int = 40, conversational: bool = False, seed: int = 0) -> Dataset
 
 
 def reward(completions: list[Any], letter: list[str], **kwargs: Any) -> list[float]:
-    """1 where the completion holds more than one of the letters up to the row's."""
+    """1 where the completion holds more than two letters of the arm's set: from nearly always (a) to never (d)."""
     texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
-    wanted = {"a": "abcdefgh", "b": "klm", "c": "xyz12", "d": "?"}
-    return [float(sum(x in wanted[ch] for x in text) > 1) for text, ch in zip(texts, letter, strict=True)]
+    wanted = {"a": LETTERS[:30], "b": LETTERS[:20], "c": LETTERS[:10], "d": "?"}
+    return [float(sum(x in wanted[ch] for x in text) > 2) for text, ch in zip(texts, letter, strict=True)]

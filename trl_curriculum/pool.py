@@ -156,7 +156,7 @@ def _arms(dataset: "Dataset", columns: list[str]) -> tuple[NDArray, list[str]]:
                 f"arm_column {name!r} holds {type(frame[name].iloc[0]).__name__} values; an arm is named by a "
                 "string, a number or a boolean."
             )
-    groups = frame.groupby(columns, sort=True)
+    groups = frame.groupby(columns if len(columns) > 1 else columns[0], sort=True)
     names = ["/".join(str(v) for v in (key if isinstance(key, tuple) else (key,))) for key in groups.groups]
     return groups.ngroup().to_numpy(np.int32), names
 

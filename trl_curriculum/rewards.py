@@ -1,19 +1,18 @@
 """Reward functions with TRL's signature, and the names that recipes call them by."""
 
-import ast
 import functools
 import importlib
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from .answers import Completion, boxed, extract_answer, is_literal, text_of
 from .tasks import load_family, nearest
 
 
-Completion = str | list[dict[str, Any]]
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]
 
@@ -54,8 +53,7 @@ def reasoning_gym_score(
             "The reasoning-gym rewards need the dataset columns 'family' and 'entry': build the dataset with "
             "`reasoning_gym_dataset`."
         )
-    rows = zip(completions, family, entry, strict=True)
-    return _score_all((lambda row=row: _score(*row) for row in rows), log_metric)
+    return _score_all(_score, zip(completions, family, entry, strict=True), log_metric)
 
 
 def math_accuracy(
@@ -81,11 +79,10 @@ def math_accuracy(
     def score(completion: Completion, gold: str | None) -> float | None:
         if gold is None:
             return None
-        text = [{"role": "assistant", "content": _text(completion)}]
-        return accuracy_reward([text], [f"\\boxed{{{_boxed(str(gold)) or gold}}}"])[0]
+        text = [{"role": "assistant", "content": text_of(completion)}]
+        return accuracy_reward([text], [f"\\boxed{{{boxed(str(gold)) or gold}}}"])[0]
 
-    rows = zip(completions, golds, strict=True)
-    return _score_all((lambda row=row: score(*row) for row in rows), log_metric)
+    return _score_all(score, zip(completions, golds, strict=True), log_metric)
 
 
 class BoxedBonus:
@@ -105,8 +102,10 @@ class BoxedBonus:
 
     def __call__(self, completions: list[Completion], **kwargs: Any) -> Rewards:
         rewards = self.accuracy(completions, **kwargs)
-        boxed = (_boxed(_text(completion)) is not None for completion in completions)
-        return [self.bonus if box and reward == 0 else reward for reward, box in zip(rewards, boxed, strict=True)]
+        return [
+            self.bonus if reward == 0 and boxed(text_of(completion)) is not None else reward
+            for reward, completion in zip(rewards, completions, strict=True)
+        ]
 
 
 REWARDS: dict[str, RewardFunction] = {
@@ -149,26 +148,16 @@ def reward(name: str) -> RewardFunction:
         raise ValueError(f"Could not import the reward function '{name}': {error}.") from error
 
 
-def extract_answer(text: str) -> str:
-    r"""Return the content of the last `\boxed{}`, else of the last `<answer></answer>`, else the last line."""
-    text = text.rsplit("</think>", 1)[-1]
-    answer = _boxed(text)
-    if answer is None and (tags := re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL)):
-        answer = tags[-1]
-    if answer is None:
-        line = (text.strip().splitlines() or [""])[-1]
-        answer = re.sub(r"^(the )?(final )?answer( is)?\s*:?\s+", "", line.strip(), flags=re.IGNORECASE).rstrip(".")
-    return re.sub(r"\\(?:text|mathrm|texttt)\{([^{}]*)\}", r"\1", answer).strip()
-
-
 def _score_all(
-    scorers: Iterator[Callable[[], float | None]], log_metric: Callable[[str, float], None] | None
+    score: Callable[..., float | None],
+    rows: Iterable[tuple[Any, ...]],
+    log_metric: Callable[[str, float], None] | None,
 ) -> Rewards:
     rewards: Rewards = []
     failures = 0
-    for score in scorers:
+    for row in rows:
         try:
-            rewards.append(score())
+            rewards.append(score(*row))
         except Exception:  # a completion that a scorer chokes on must not end the run
             rewards.append(None)
             failures += 1
@@ -182,13 +171,13 @@ def _score(completion: Completion, family: str | None, entry: str | None) -> flo
         return None
     values = json.loads(entry)
     scorer = _scorer(family, json.dumps(values.get("config", {}), sort_keys=True))
-    answer = extract_answer(_text(completion))
+    answer = extract_answer(text_of(completion))
     if family in ARITHMETIC_FAMILIES:
         for latex, symbol in LATEX.items():
             answer = answer.replace(latex, symbol)
         if not re.fullmatch(r"[\d\s()+\-*/]{1,200}", answer) or "**" in answer or "//" in answer:
             return 0.0
-    elif family in LITERAL_FAMILIES and not (_is_literal(answer) and _is_literal(values["answer"])):
+    elif family in LITERAL_FAMILIES and not (is_literal(answer) and is_literal(values["answer"])):
         return float(answer in (values["answer"], *values["metadata"].get("valid_answers", ())))
     return float(scorer(answer, values))
 
@@ -196,27 +185,3 @@ def _score(completion: Completion, family: str | None, entry: str | None) -> flo
 @functools.lru_cache(maxsize=256)
 def _scorer(family: str, config: str) -> Callable[[str, dict[str, Any]], float]:
     return load_family(family, **json.loads(config)).score_answer
-
-
-def _is_literal(text: str) -> bool:
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return len(text) < 10_000
-
-
-def _text(completion: Completion) -> str:
-    content = completion if isinstance(completion, str) else completion[-1]["content"]
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
-
-
-def _boxed(text: str) -> str | None:
-    r"""Return the content of the last complete `\boxed{}`, with its braces balanced."""
-    for start in reversed([match.end() for match in re.finditer(r"\\boxed\{", text)]):
-        depth = 1
-        for end in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                return text[start:end]
-    return None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets.exceptions import DatasetGenerationError
 
 
 INSTRUCTION = "Think step by step, then put your final answer, and nothing else, inside \\boxed{}."
@@ -73,13 +74,9 @@ def reasoning_gym_dataset(
     if not specs:
         raise ValueError("`tasks` is empty: give at least one spec such as {family: countdown, size: 100}.")
     labels = [_check(position, spec) for position, spec in enumerate(specs)]
-    for position, names in enumerate(labels):
-        if names != labels[0]:
-            raise ValueError(
-                f"Task spec {position} has the labels {names}, but spec 0 has {labels[0]}: give all the same labels."
-            )
-    blocks = [_generate(spec, labels[0], system, instruction, num_proc) for spec in specs]
-    return concatenate_datasets(blocks)
+    if other := [names for names in labels if set(names) != set(labels[0])]:
+        raise ValueError(f"Some task specs have the labels {labels[0]}, others {other[0]}: give all the same labels.")
+    return concatenate_datasets([_generate(spec, labels[0], system, instruction, num_proc) for spec in specs])
 
 
 def disjoint(train: Dataset, test: Dataset) -> Dataset:
@@ -140,11 +137,7 @@ def _check(position: int, spec: dict[str, Any]) -> list[str]:
     for name in labels:
         if name in COLUMNS:
             raise ValueError(f"Task spec {position} has a label '{name}', which is a column already: rename it.")
-    family = load_family(spec["family"], **_config(spec))
-    entry = _entry(family, 0)
-    copy = json.loads(_dump(entry, spec))
-    if family.score_answer(entry["answer"], copy) != family.score_answer(entry["answer"], entry):
-        raise ValueError(f"The scorer of task family '{spec['family']}' does not survive JSON: choose another family.")
+    load_family(spec["family"], **_config(spec))
     return labels
 
 
@@ -158,19 +151,22 @@ def _generate(
     message = {"role": Value("string"), "content": Value("string")}
     features = {"prompt": [message], **dict.fromkeys(("answer", "family", "entry"), Value("string"))}
     label_features = Dataset.from_list([{name: spec[name] for name in labels}]).features if labels else {}
-    return Dataset.from_generator(
-        _rows,
-        features=Features({**features, **label_features}),
-        # datasets splits the one list among the processes, and recognises a cached dataset by these values
-        gen_kwargs={
-            "rows": list(range(spec["size"])),
-            "spec": json.dumps(spec, sort_keys=True),
-            "system": system,
-            "instruction": instruction,
-            "version": f"{importlib.metadata.version('reasoning-gym')}-1",  # raise the 1 when `_rows` changes
-        },
-        num_proc=min(num_proc, spec["size"]) if num_proc else None,
-    )
+    try:
+        return Dataset.from_generator(
+            _rows,
+            features=Features({**features, **label_features}),
+            # datasets splits the one list among the processes, and recognises a cached dataset by these values
+            gen_kwargs={
+                "rows": list(range(spec["size"])),
+                "spec": json.dumps(spec, sort_keys=True),
+                "system": system,
+                "instruction": instruction,
+                "version": f"{importlib.metadata.version('reasoning-gym')}-1",  # raise the 1 when `_rows` changes
+            },
+            num_proc=min(num_proc, spec["size"]) if num_proc else None,
+        )
+    except DatasetGenerationError as error:
+        raise ValueError(f"Could not generate task family '{spec['family']}': {error.__cause__}") from error
 
 
 def _rows(
@@ -181,13 +177,16 @@ def _rows(
     labels = {name: value for name, value in values.items() if name not in ("size", "seed", "config")}
     for row in rows:
         entry = _entry(family, row)
+        dumped = _dump(entry, values)
+        if row == rows[0] and _score(family, entry, json.loads(dumped)) != _score(family, entry, entry):
+            raise ValueError("its scorer does not survive JSON, choose another family.")
         question = entry["question"].strip() + (f"\n\n{instruction}" if instruction else "")
         prompt = [{"role": "system", "content": system}] if system else []
         prompt.append({"role": "user", "content": question})
         yield {
             "prompt": prompt,
             "answer": "" if entry["answer"] is None else str(entry["answer"]),
-            "entry": _dump(entry, values),
+            "entry": dumped,
             **labels,
         }
 
@@ -197,10 +196,13 @@ def _entry(family: Any, row: int, attempts: int = 20) -> dict[str, Any]:
     for attempt in range(attempts):
         try:
             return family[row + attempt * family.size]
-        except ValueError:
-            if attempt + 1 == attempts:
-                raise
-    raise AssertionError("unreachable")
+        except ValueError as error:
+            failure = error
+    raise failure
+
+
+def _score(family: Any, answered: dict[str, Any], entry: dict[str, Any]) -> float:
+    return family.score_answer(answered["answer"], entry)
 
 
 def _dump(entry: dict[str, Any], spec: dict[str, Any]) -> str:

@@ -8,16 +8,20 @@ so an interrupted experiment continues. The tables and the figure go to `docs/re
 """
 
 import argparse
+import contextlib
+import io
 import json
 import multiprocessing
 import os
 import sys
 import tempfile
+import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from ladder_report import smoke_verdict, write_report
 from ladder_task import ARMS, EOS, ExactPass, auc, hard, make_base, make_rows, make_tokenizer
 
@@ -94,13 +98,13 @@ def controls() -> dict[str, type]:
 
 def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
     """Trains one method with one seed and writes what was measured."""
-    import torch
     from datasets import Dataset
     from transformers import LlamaForCausalLM, TrainerCallback
 
     from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer
 
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore", FutureWarning)  # the trainer's, once a step
     method, tokenizer = METHODS[name], make_tokenizer()
     rows = make_rows(ARMS, method.rows_per_arm or steps * PROMPTS, [seed, 3])
     measure, curve, coin = ExactPass(tokenizer), {}, np.random.default_rng([seed, 2])
@@ -113,7 +117,7 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
     class Measure(TrainerCallback):
         def on_train_begin(self, args, state, control, model=None, **_):
             if state.global_step % EVERY == 0:
-                curve[state.global_step] = trainer.curriculum.passed = measure(model)
+                curve[state.global_step] = trainer.curriculum.passed = measure(model)  # only the oracle reads it
 
         on_step_end = on_train_begin
 
@@ -153,7 +157,8 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
             callbacks=[Measure()],
             curriculum=controls().get(method.curriculum, method.curriculum),
         )
-        trainer.train()
+        with contextlib.redirect_stdout(io.StringIO()):  # the report says it all
+            trainer.train()
         history = trainer.history()
 
     at = list(curve)
@@ -180,29 +185,30 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
 
 
 def run_all(methods, seeds, steps: int, jobs: int, folder: Path) -> tuple[list[dict], dict]:
-    """Makes the missing runs, seed by seed so that what an interruption leaves is balanced; returns all results."""
+    """Makes the missing runs, seed by seed so that what an interruption leaves is balanced; returns all that exist."""
     folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
     base, gate = make_base(folder, WARM_UP_SEED)
-    wanted = {(m, s): folder / f"{m}-{s}-{steps}-{base.name}.json" for s in seeds for m in methods}
+    files = {(m, s): folder / f"{m}-{s}-{steps}-{base.name}.json" for s in seeds for m in METHODS}
+    missing = [key for key, file in files.items() if key[0] in methods and not file.exists()]
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        missing = [(key, file) for key, file in wanted.items() if not file.exists()]
-        futures = [pool.submit(run, *key, steps, str(base), str(file)) for key, file in missing]
+        futures = [pool.submit(run, *key, steps, str(base), str(files[key])) for key in missing]
         for i, future in enumerate(as_completed(futures)):
             print(f"[{i + 1}/{len(futures)}]", future.result(), flush=True)
-    return [json.loads(file.read_text()) for file in wanted.values()], gate
+    return [json.loads(file.read_text()) for file in files.values() if file.exists()], gate
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=list(METHODS), help="what to run now; default: all"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[101, 102, 103, 104, 105])
     parser.add_argument("--steps", type=int, default=140, help=f"optimizer steps a run, a multiple of {EVERY}")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, one core each")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "ladder", help="where finished runs are kept")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "ladder", help="where the report goes")
-    parser.add_argument(
-        "--smoke", action="store_true", help="3 seeds x 80 steps of uniform and SEC; always run afresh"
-    )
+    parser.add_argument("--smoke", action="store_true", help="3 seeds x 80 steps, uniform and SEC, always afresh")
     args = parser.parse_args()
     if args.steps % EVERY:
         parser.error(f"--steps {args.steps} is not a multiple of {EVERY}.")

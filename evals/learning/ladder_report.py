@@ -129,7 +129,7 @@ def figure(results: list[dict], methods: dict, file: Path) -> None:
             )
             bottom += height
         at = next(iter(runs["sec"].values()))["at"]
-        right.set_xticks(x, [f"{a}–{b}" for a, b in zip(at[:-1], at[1:], strict=True)])
+        right.set_xticks(x, [f"{a}–{b}" for a, b in zip(at[:-1], at[1:], strict=True)], fontsize=8)
         right.set(xlabel="optimizer steps", ylabel="share of prompts", ylim=(0, 1))
         right.set_title(f"Where the prompts of {methods['sec'].title} went", fontsize=10)
         right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

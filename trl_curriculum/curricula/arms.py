@@ -107,6 +107,7 @@ class ArmCurriculum(Curriculum):
         p = self.probabilities()
         arm = draw_arms(self.rng, p, n)
         queues = self.queues
+        row: IntArray
         if self.replacement:
             row = queues.order[queues.start[arm] + self.rng.integers(queues.size[arm])]
         else:

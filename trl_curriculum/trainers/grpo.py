@@ -71,6 +71,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
         refuse_parallelism(self.accelerator.parallelism_config)
         say_what_was_not_tried(self)
+        self._eval_set = ""
         self._group_size: int = self.args.num_generations  # rollouts a prompt (G)
         self._prompts_per_generation = self.args.generation_batch_size // self._group_size
         self._warn_of_small_arms(self._prompts_per_generation)
@@ -124,6 +125,19 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         scored = np.isfinite(reward).reshape(-1, self._group_size)
         return (scored & (scored.sum(axis=1, keepdims=True) > 1)).ravel()
 
+    # Evaluation is TRL's; only its log keys get the name of the set, which TRL drops where there are several.
+
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> Any:
+        self._eval_set = metric_key_prefix.removeprefix("eval").removeprefix("_")
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if not self.model.training and self._eval_set:
+            metrics = self._metrics["eval"]
+            for key in list(metrics):
+                metrics[f"{self._eval_set}_{key}"] = metrics.pop(key)
+        super().log(logs, *args, **kwargs)
+
     # State: inside a generation window the rollouts that are still to be trained on belong to it.
 
     @property
@@ -161,7 +175,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         if inside and why_not is None:
             buffer = self._load_buffer(checkpoint)
             if all(gather_object([buffer is not None])):
-                self._buffered_inputs = buffer
+                self._buffered_inputs = buffer  # type: ignore[assignment]
             else:
                 why_not = "the rollouts of a process are missing"
         if inside and why_not is not None:
@@ -172,14 +186,14 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     def _load_buffer(self, checkpoint: Path) -> list[dict[str, Any]] | None:
         file = _buffer_file(checkpoint, self.args.process_index)
         try:
-            tensors = load_file(file, device=str(self.accelerator.device))
+            tensors = load_file(file)
         except (OSError, SafetensorError) as error:
             logger.warning("Cannot read %s: %s", file, error)
             return None
         batches: list[dict[str, Any]] = [{} for _ in range(self.args.steps_per_generation)]
         for key, value in tensors.items():
             index, name = key.split("/", 1)
-            batches[int(index)][name] = value
+            batches[int(index)][name] = value.to(self.accelerator.device)
         return batches
 
 

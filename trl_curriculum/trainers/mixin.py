@@ -153,6 +153,10 @@ class CurriculumMixin:
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely."""
         checkpoint = self._resolve_checkpoint(resume_from_checkpoint)
+        if checkpoint is None:
+            if self.curriculum.drawn == 0:
+                self._history.start_over()
+            self._start_window(None, {})
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self._history.flush()
         if self.accelerator.is_main_process:
@@ -192,9 +196,6 @@ class CurriculumMixin:
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if checkpoint is None:
-            if self.curriculum.drawn == 0:
-                self._history.start_over()
-            self._start_window(None, {})
             return
         answer: list[Any] = [None]
         if self.accelerator.is_main_process:  # one process reads: disks need not be shared

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from trl_curriculum import Pool
+from trl_curriculum.pool import match_rows
+
+
+DATA = Dataset.from_dict(
+    {
+        "prompt": ["p0", "p1", "p2", "p3"],
+        "level": [2, 10, 2, 1],
+        "kind": ["x", "y", "y", "x"],
+        "gap": ["x", None, "y", None],
+        "turns": [[{"role": "user"}]] * 4,
+        "hard": [0.5, 0.1, 0.9, 0.2],
+    }
+)
+
+
+def test_arms_from_one_column_are_sorted_by_value() -> None:
+    pool = Pool.from_dataset(DATA, "level")
+    assert pool.arm_names == ("1", "2", "10") and pool.arm.tolist() == [1, 2, 1, 0]
+
+
+def test_joint_arms() -> None:
+    pool = Pool.from_dataset(DATA, ["level", "kind"])
+    assert pool.arm_names == ("1/x", "2/x", "2/y", "10/y") and pool.arm.tolist() == [1, 3, 2, 0]
+
+
+def test_arms_of_a_selected_and_shuffled_dataset_follow_its_rows() -> None:
+    assert Pool.from_dataset(DATA.select([3, 0]), "level").arm_names == ("1", "2")
+
+
+def test_difficulty() -> None:
+    assert Pool.from_dataset(DATA, difficulty_column="hard").difficulty == pytest.approx([0.5, 0.1, 0.9, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"arm_column": "levle"}, "arm_column 'levle' is not a column .* Did you mean 'level'?"),
+        ({"arm_column": "gap"}, "arm_column 'gap' is null in 2 of 4 rows \\(first: row 1\\)"),
+        ({"arm_column": "turns"}, "arm_column 'turns' holds list values"),
+        ({"difficulty_column": "kind"}, "difficulty_column 'kind' holds 'x'; it must be numeric"),
+        ({"difficulty_column": "nope"}, "difficulty_column 'nope' is not a column"),
+    ],
+)
+def test_bad_columns_say_what_is_wrong(arguments: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Pool.from_dataset(DATA, **arguments)
+
+
+def test_an_empty_dataset_is_refused() -> None:
+    with pytest.raises(ValueError, match="dataset is empty"):
+        Pool.from_dataset(DATA.select([]))
+
+
+def test_hashes_see_every_column_and_not_the_position() -> None:
+    pool, again = Pool.from_dataset(DATA), Pool.from_dataset(DATA.select([1, 0, 2, 3]))
+    assert pool.row_hash is not None and again.row_hash is not None
+    assert pool.row_hash[[1, 0, 2, 3]].tolist() == again.row_hash.tolist() and pool.digest != again.digest
+    changed = Pool.from_dataset(DATA.map(lambda row: {"hard": row["hard"] + (row["prompt"] == "p2")}))
+    assert changed.row_hash is not None
+    assert (changed.row_hash != pool.row_hash).tolist() == [False, False, True, False]
+
+
+def test_equal_rows_are_matched_in_order() -> None:
+    old, new = np.array([5, 7, 5, 9], np.uint64), np.array([5, 5, 5, 8, 7], np.uint64)
+    assert match_rows(old, new).tolist() == [0, 2, -1, -1, 1]
+
+
+def test_a_pool_needs_a_row_in_every_arm() -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        Pool(2, [0, 0], ["a", "b"])

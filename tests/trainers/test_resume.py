@@ -1,0 +1,146 @@
+"""A resumed run is the run that was never interrupted: same draws, same feedback, same weights, bit for bit."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from runs import trainer, weights
+from trl_curriculum.checkpoint import last_whole_checkpoint
+from trl_curriculum.state import StateError
+
+
+WINDOWS: dict[str, dict[str, Any]] = {
+    "one window a step": {"gradient_accumulation_steps": 2},
+    "two steps a window": {"gradient_accumulation_steps": 2, "steps_per_generation": 4},
+    "two iterations": {"gradient_accumulation_steps": 2, "steps_per_generation": 2, "num_iterations": 2},
+    "six steps a window": {"steps_per_generation": 3, "num_iterations": 2},
+    "estimated arms": {"arm_column": None, "curriculum_kwargs": {"success_bins": 3, "rebucket_every": 2}},
+    "dump": {"curriculum": "dump", "curriculum_kwargs": None, "per_device_train_batch_size": 8},
+}
+
+
+def run(folder: Path, resume: Any = None, **changes: Any) -> Any:
+    options = {"max_steps": 8, "save_strategy": "steps", "save_steps": 1, "per_device_train_batch_size": 8}
+    run = trainer(folder, **(options | changes))
+    run.train(resume_from_checkpoint=resume)
+    return run
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_exact_at_every_checkpoint(tmp_path: Path, window: str) -> None:
+    whole = run(tmp_path / "whole", **WINDOWS[window])
+    assert len(whole.history()) > 2
+    start = torch.cat([p.flatten() for p in tiny.model().parameters()])
+    assert not torch.equal(weights(whole), start)
+    for step in range(1, 8):
+        shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+        resumed = run(tmp_path / "cut", str(tmp_path / "cut" / f"checkpoint-{step}"), **WINDOWS[window])
+        assert torch.equal(weights(resumed), weights(whole)), f"weights differ after a resume from step {step}"
+        assert resumed.history().equals(whole.history()), f"draws differ after a resume from step {step}"
+        assert resumed.curriculum.metrics() == whole.curriculum.metrics()
+        shutil.rmtree(tmp_path / "cut")
+
+
+def test_without_the_curriculum_state_a_resume_differs(tmp_path: Path) -> None:
+    """The test above can fail: a resume that forgets what was drawn draws something else."""
+    whole = run(tmp_path)
+    again = trainer(tmp_path, max_steps=8, per_device_train_batch_size=8)
+    again.curriculum.load_state_dict = lambda *args, **kwargs: None
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert not torch.equal(weights(again), weights(whole))
+
+
+class TestIncompleteCheckpoints:
+    @pytest.mark.parametrize(
+        "damage", ["trainer_state.json", "curriculum", "rng_state.pth", "scheduler.pt", "cut state"]
+    )
+    def test_a_folder_that_was_not_saved_completely_is_skipped(
+        self, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        whole = run(tmp_path, max_steps=4)
+        newest = tmp_path / "checkpoint-4"
+        if damage == "cut state":
+            (newest / "trainer_state.json").write_text('{"epoch": 0.1, "glob')
+        elif damage == "curriculum":
+            shutil.rmtree(newest / damage)
+        else:
+            (newest / damage).unlink()
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-3"
+        assert f"Skipping {newest}, it was not saved completely" in caplog.text
+        with pytest.raises(StateError, match="checkpoint-4 cannot be resumed from"):
+            run(tmp_path, str(newest), max_steps=4)
+        resumed = run(tmp_path, True, max_steps=4)
+        assert torch.equal(weights(resumed), weights(whole))
+
+    def test_no_complete_checkpoint(self, tmp_path: Path) -> None:
+        with pytest.raises(StateError, match="No complete checkpoint to resume from"):
+            run(tmp_path, True)
+
+    def test_saving_again_does_not_pass_for_whole_before_it_is(self, tmp_path: Path) -> None:
+        run(tmp_path, max_steps=2)
+        again = trainer(tmp_path, max_steps=2, save_strategy="steps", save_steps=1)
+        again.save_model = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            again.train()
+        assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+
+    def test_old_checkpoints_are_deleted_and_the_last_is_whole(self, tmp_path: Path) -> None:
+        run(tmp_path, max_steps=4, save_total_limit=1)
+        assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
+        assert not (tmp_path / "checkpoint-3").exists()
+
+
+class TestOtherSettings:
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (
+                {"curriculum": "dump", "curriculum_kwargs": None},
+                "made with curriculum 'sec', but this run uses 'dump'",
+            ),
+            ({"curriculum_kwargs": {"tau": 0.5}}, "made with tau=0.3, but this run has tau=0.5"),
+            ({"arm_column": ["kind"]}, "The dataset changed .* arms \\['a', 'b', 'c', 'd'\\] before"),
+        ],
+    )
+    def test_another_method_option_or_arms_are_refused(self, tmp_path: Path, changes: dict, words: str) -> None:
+        run(tmp_path, max_steps=2)
+        with pytest.raises(StateError, match=words):
+            run(tmp_path, True, **changes)
+
+    def test_a_changed_dataset_is_refused_or_carried_over(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first = run(tmp_path, max_steps=3)
+        drawn = set(first.history()["row"])
+        other = tiny.dataset(52).select(range(4, 52))  # 4 rows lost, 12 new; positions all shift
+        with pytest.raises(StateError, match="36 rows kept, 12 new, 4 lost"):
+            run(tmp_path, True, train_dataset=other)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            second = run(tmp_path, True, train_dataset=other, on_data_change="carry_over", max_steps=6)
+        assert "Resuming on changed data: 36 rows kept, 12 new, 4 lost" in caplog.text
+        later = second.history().query("draw >= 6")["row"] + 4  # in the old positions
+        assert len(later) == 6 and not drawn & set(later)  # what was drawn waits for the next pass
+        np.testing.assert_array_equal(second.curriculum.belief().count.sum(), 12 * 4)
+
+    def test_a_missing_buffer_is_said_and_the_window_generated_anew(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(tmp_path, max_steps=3, steps_per_generation=4, per_device_train_batch_size=4)
+        (tmp_path / "checkpoint-3" / "generation_buffer_0.safetensors").write_bytes(b"cut")
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            resumed = run(tmp_path, True, max_steps=4, steps_per_generation=4, per_device_train_batch_size=4)
+        assert "The open generation window is generated anew: the rollouts of a process are missing." in caplog.text
+        assert len(resumed.history()) == 8
+
+    def test_another_window_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        run(tmp_path, max_steps=3, steps_per_generation=4, per_device_train_batch_size=4)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            run(tmp_path, True, max_steps=4, steps_per_generation=2, per_device_train_batch_size=4)
+        assert "it had 4 micro-steps, now a window has 2" in caplog.text

@@ -1,0 +1,80 @@
+"""What the recipe scripts and their commands share: parsing, and starting the script on several processes."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trl import TrlParser
+
+from ..tasks import nearest
+
+
+@dataclass(frozen=True)
+class LaunchArguments:
+    """Arguments of `accelerate launch`, from the config file and from the command line, which has the last word."""
+
+    from_config: list[str]
+    from_command_line: list[str]
+
+    @property
+    def num_processes(self) -> int | None:
+        """Number of processes, where it is said here."""
+        words = [*self.from_config, *self.from_command_line]
+        places = [place for place, word in enumerate(words) if word == "--num_processes"]
+        return int(words[places[-1] + 1]) if places else None
+
+
+def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool = False) -> tuple[Any, ...]:
+    """
+    Parse the arguments of a recipe script, and tell those of `accelerate launch` from mistakes.
+
+    As in TRL, a recipe may say how it is to be launched (`num_processes: 8`, `accelerate_config: zero2`). Once the
+    script runs, such keys have done their work.
+
+    Args:
+        parser ([`~trl.TrlParser`]):
+            Parser of the script.
+        argv (`Sequence[str]`, *optional*):
+            Arguments, by default those of the process.
+        launching (`bool`, *optional*, defaults to `False`):
+            Whether options of `accelerate launch` may stand on the command line too.
+
+    Returns:
+        The dataclasses of the script, and then the [`LaunchArguments`].
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if "--dry_run" in argv and "--use_cpu" not in argv:
+        argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
+    *arguments, from_config, from_command_line = parser.parse_args_and_config(
+        argv, return_remaining_strings=True, separate_remaining_strings=True
+    )
+    ours = {option for action in parser._actions for option in action.option_strings}
+    options = _launch_options()
+    _refuse_unknown(from_config, "in the config file", options, ours)
+    _refuse_unknown(from_command_line, "on the command line", options if launching else set(), ours)
+    return (*arguments, LaunchArguments(from_config, from_command_line))
+
+
+def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) -> None:
+    """Run a script by `accelerate launch`, with TRL's own named configurations for `--accelerate_config`."""
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from trl.cli.accelerate_config import resolve_accelerate_config_argument
+
+    options = resolve_accelerate_config_argument([*launch_args.from_config, *launch_args.from_command_line])
+    launch_command(launch_command_parser().parse_args([*options, script, *script_args]))
+
+
+def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[str]) -> None:
+    for word in words:
+        name = word.split("=")[0]
+        if name.startswith("--") and name not in allowed:
+            name = name.removeprefix("--")
+            known = {option.removeprefix("--") for option in ours | allowed}
+            raise ValueError(f"Unknown argument '{name}' {place}{nearest(name, known)}: remove or correct it.")
+
+
+def _launch_options() -> set[str]:
+    from accelerate.commands.launch import launch_command_parser
+
+    return {*launch_command_parser()._option_string_actions, "--accelerate_config"}
