@@ -38,10 +38,15 @@ accelerate launch recipes/grpo.py \
 import argparse
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trl import ScriptArguments
+
+
+if TYPE_CHECKING:
+    from trl import DatasetMixtureConfig, ModelConfig
+
+    from trl_curriculum import CurriculumGRPOConfig
 
 
 @dataclass
@@ -100,26 +105,33 @@ class CurriculumGRPOScriptArguments(ScriptArguments):
             setattr(self, name, [{**s, "size": self.task_size} if self.task_size else s for s in specs])
 
 
-def main(script_args, training_args, model_args, dataset_args, num_processes=None):
+def main(
+    script_args: CurriculumGRPOScriptArguments,
+    training_args: "CurriculumGRPOConfig",
+    model_args: "ModelConfig",
+    dataset_args: "DatasetMixtureConfig",
+    num_processes: int | None = None,
+) -> None:
     import transformers
     from packaging.version import Version
     from trl import get_peft_config, get_quantization_config
 
     from trl_curriculum import CurriculumGRPOTrainer
+    from trl_curriculum.cli.data import load_data, split_by_arm
     from trl_curriculum.cli.plan import grpo_plan
     from trl_curriculum.rewards import reward
 
     # Get the reward models and functions
-    reward_funcs = [reward(name) for name in script_args.reward_funcs or []]
+    reward_funcs: list[Any] = [reward(name) for name in script_args.reward_funcs or []]
     if script_args.reward_model_name_or_path:
         reward_funcs.insert(0, script_args.reward_model_name_or_path)
     if not reward_funcs:
         raise ValueError("No reward: give `reward_funcs`, such as `math_accuracy`, or `reward_model_name_or_path`.")
 
     # Load the dataset
-    train_dataset, eval_dataset = load_data(script_args, training_args, dataset_args)
-    if script_args.eval_per_arm and eval_dataset is not None:
-        eval_dataset = split_by_arm(eval_dataset, training_args.arm_column)
+    train_dataset, test_dataset = load_data(script_args, dataset_args, training_args.seed)
+    per_arm = script_args.eval_per_arm and test_dataset is not None
+    eval_dataset = split_by_arm(test_dataset, training_args.arm_column) if per_arm else test_dataset
     planned = num_processes if script_args.dry_run else None  # a run has the processes that it has
     plan = grpo_plan(train_dataset, eval_dataset, reward_funcs, training_args, model_args, planned)
     if training_args.process_index == 0:
@@ -129,15 +141,18 @@ def main(script_args, training_args, model_args, dataset_args, num_processes=Non
 
     # Get the model
     model_name = model_args.model_name_or_path
+    if model_name is None:
+        raise ValueError("No model: give `model_name_or_path`.")
     if model_name == "smollm2-135m":
         from trl_curriculum.smollm2 import smollm2
 
         model_name = str(smollm2())
+    init_kwargs: Any = training_args.model_init_kwargs or {}
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
         "attn_implementation": model_args.attn_implementation,
         "dtype": model_args.dtype,
-        **(training_args.model_init_kwargs or {}),
+        **init_kwargs,
     }
 
     # Initialize the GRPO trainer
@@ -167,79 +182,12 @@ def main(script_args, training_args, model_args, dataset_args, num_processes=Non
         trainer.end()
 
 
-def load_data(script_args, training_args, dataset_args):
-    """Return the training rows and the held-out rows (`None` without any)."""
-    from datasets import load_dataset
-
-    from trl_curriculum.mixture import load_mixture
-    from trl_curriculum.tasks import INSTRUCTION, disjoint, reasoning_gym_dataset
-
-    given = [bool(script_args.tasks), bool(dataset_args.datasets), bool(script_args.dataset_name)]
-    if sum(given) != 1:
-        raise ValueError("Give the rows to train on by exactly one of `tasks`, `datasets` and `dataset_name`.")
-    instruction = INSTRUCTION if script_args.instruction is None else script_args.instruction
-    if script_args.tasks:
-        options = (script_args.system_prompt, instruction, script_args.task_num_proc)
-        train = reasoning_gym_dataset(script_args.tasks, *options)
-        test = reasoning_gym_dataset(script_args.test_tasks, *options) if script_args.test_tasks else None
-        return (train, None) if test is None else (disjoint(train, test), test)
-    if dataset_args.datasets:
-        for entry in dataset_args.datasets:
-            entry.path = locate(entry.path)
-        splits, train_split, test_split = load_mixture(dataset_args, training_args.seed), "train", "test"
-    else:
-        try:
-            splits = load_dataset(locate(script_args.dataset_name), script_args.dataset_config)
-        except (ConnectionError, FileNotFoundError) as error:
-            raise ConnectionError(
-                f"Could not load '{script_args.dataset_name}': no such local path, not in the cache, and the Hub "
-                f"cannot be reached ({error})."
-            ) from error
-        train_split, test_split = script_args.dataset_train_split, script_args.dataset_test_split
-    if train_split not in splits:
-        raise ValueError(f"The dataset has no split '{train_split}', only {list(splits)}: set `dataset_train_split`.")
-    rows = [to_prompts(splits[name], script_args, instruction) for name in (train_split, test_split) if name in splits]
-    return rows[0], rows[1] if len(rows) > 1 else None
-
-
-def locate(path):
-    """Return a local path as it is, or else as seen from the folder above this script's: recipes bring data along."""
-    beside = Path(__file__).resolve().parent.parent / path
-    return str(beside) if not Path(path).exists() and beside.exists() else path
-
-
-def to_prompts(dataset, script_args, instruction):
-    """Turn a column of plain questions into conversational prompts."""
-    column = script_args.prompt_column
-    if column not in dataset.column_names:
-        raise ValueError(f"The dataset has no column '{column}', only {dataset.column_names}: set `prompt_column`.")
-    if column == "prompt":
-        return dataset
-    system = [{"role": "system", "content": script_args.system_prompt}] if script_args.system_prompt else []
-
-    def to_prompt(question):
-        return {"prompt": [*system, {"role": "user", "content": f"{question}\n\n{instruction}".strip()}]}
-
-    return dataset.map(to_prompt, input_columns=column, remove_columns=column)
-
-
-def split_by_arm(dataset, arm_column):
-    """Return one dataset per arm, so that the metrics are `eval_<arm>_...`."""
-    from trl_curriculum import Pool
-
-    if not arm_column:
-        raise ValueError("`eval_per_arm` needs `arm_column`, the column that tells the arms apart.")
-    pool = Pool.from_dataset(dataset, arm_column, hash_rows=False)
-    names = [name.replace("/", "-") for name in pool.arm_names]
-    return {name: dataset.select((pool.arm == arm).nonzero()[0]) for arm, name in enumerate(names)}
-
-
-def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None):
+def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
     from trl import DatasetMixtureConfig, ModelConfig, TrlParser
 
     from trl_curriculum import CurriculumGRPOConfig
 
-    dataclass_types = (CurriculumGRPOScriptArguments, CurriculumGRPOConfig, ModelConfig, DatasetMixtureConfig)
+    dataclass_types: Any = (CurriculumGRPOScriptArguments, CurriculumGRPOConfig, ModelConfig, DatasetMixtureConfig)
     if subparsers is not None:
         return subparsers.add_parser("grpo", help="Run the curriculum GRPO script", dataclass_types=dataclass_types)
     return TrlParser(dataclass_types, prog=prog)
@@ -248,5 +196,5 @@ def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str 
 if __name__ == "__main__":
     from trl_curriculum.cli.launch import parse
 
-    *arguments, launch_args = parse(make_parser())
-    main(*arguments, num_processes=launch_args.num_processes)
+    script_args, training_args, model_args, dataset_args, launch_args = parse(make_parser())
+    main(script_args, training_args, model_args, dataset_args, launch_args.num_processes)

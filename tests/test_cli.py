@@ -53,6 +53,7 @@ def config(folder: Path, **keys: object) -> list[str]:
         ({"reward_funcs": ["math_acuracy"]}, [], "did you mean 'math_accuracy'?"),
         ({"reward_funcs": None}, [], "No reward"),
         ({"tasks": [{"family": "countdown", "size": 1}]}, [], "exactly one of `tasks`, `datasets` and `dataset_name`"),
+        ({"dataset_streaming": True}, [], "drop `dataset_streaming`"),
         ({"dataset_train_split": "tran"}, [], "no split 'tran'"),
         ({"prompt_column": "question"}, [], "no column 'question'"),
         ({"arm_column": None}, [], "`eval_per_arm` needs `arm_column`"),

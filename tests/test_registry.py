@@ -1,10 +1,9 @@
 import re
-from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 
-from trl_curriculum import Pool, available_curricula, make_curriculum, registry
+from trl_curriculum import Pool, make_curriculum
 from trl_curriculum.curricula import SEC, Uniform
 
 
@@ -41,18 +40,3 @@ def test_bad_arguments_say_what_is_wrong(curriculum: Any, options: dict[str, Any
     with pytest.raises((ValueError, TypeError)) as error:
         make_curriculum(curriculum, POOL, **options)
     assert re.search(words, str(error.value))
-
-
-def test_a_plug_in_that_does_not_load_fails_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = [
-        EntryPoint("broken", "no_such_module:Thing", registry.GROUP),
-        EntryPoint("wrong", "collections:OrderedDict", registry.GROUP),
-    ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: broken)
-    with pytest.raises(ImportError, match="plug-in curriculum 'broken' \\(no_such_module:Thing\\) does not load"):
-        make_curriculum("broken", POOL)
-    with pytest.raises(TypeError, match="plug-in curriculum 'wrong' .* is not a Curriculum class"):
-        make_curriculum("wrong", POOL)
-    with pytest.raises(ImportError, match="'broken'"):
-        available_curricula()
-    assert isinstance(make_curriculum("sec", POOL), SEC)  # the others still work

@@ -30,6 +30,8 @@ def countdown(*completions: str) -> list[float | None]:
         (r"first \boxed{1}, no: \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
         (r"\boxed{\text{Alice}}", "Alice"),
         (r"\boxed{unfinished", r"\boxed{unfinished"),
+        (r"} \boxed{\{1, 2\}} and \boxed{3", r"\{1, 2\}"),
+        ("\\boxed{" * 100_000 + "\n4", "4"),  # in linear time
         ("<answer>1</answer> <answer> 2 </answer>", "2"),
         ("<think>\\boxed{1}</think> so\n\nFinal answer: 3.", "3"),
         ("", ""),

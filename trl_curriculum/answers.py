@@ -28,13 +28,16 @@ def extract_answer(text: str) -> str:
 
 def boxed(text: str) -> str | None:
     r"""Return the content of the last complete `\boxed{}`, with its braces balanced."""
-    for start in reversed([match.end() for match in re.finditer(r"\\boxed\{", text)]):
-        depth = 1
-        for end in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                return text[start:end]
-    return None
+    opened: list[tuple[bool, int]] = []  # of each open brace: whether it is a box's, and where its content starts
+    last: tuple[int, int] | None = None
+    for brace in re.finditer(r"\\boxed\{|[{}]", text):
+        if brace.group() != "}":
+            opened.append((brace.group() != "{", brace.end()))
+        elif opened:
+            is_box, start = opened.pop()
+            if is_box and (last is None or start > last[0]):
+                last = start, brace.start()
+    return None if last is None else text[slice(*last)]
 
 
 def is_literal(text: str) -> bool:

@@ -69,6 +69,7 @@ def reasoning_gym_dataset(
     >>> dataset = reasoning_gym_dataset([{"family": "chain_sum", "size": 3, "seed": 1, "config": config, "level": 1}])
     >>> dataset.column_names
     ['prompt', 'answer', 'family', 'entry', 'level']
+
     ```
     """
     if not specs:

@@ -1,12 +1,13 @@
 """The one table: every curriculum and every variant of it that behaves differently. A new method adds one line."""
 
-from collections.abc import Callable
+import os
 from typing import Any
 
 import numpy as np
 
 from trl_curriculum import Pool, available_curricula, make_curriculum
 from trl_curriculum.curricula import Curriculum
+from trl_curriculum.registry import BUILT_IN
 
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -25,8 +26,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "dump": ("dump", {}),
     "dump-estimated": ("dump", {"success_bins": 4}),
 }
-for plug_in in set(available_curricula()) - {name for name, _ in VARIANTS.values()}:
-    VARIANTS[plug_in] = (plug_in, {})
+if only := os.environ.get("TRL_CURRICULUM_ONLY"):  # `TRL_CURRICULUM_ONLY=mine pytest tests/conformance`: one plug-in
+    VARIANTS = {only: (only, {})}
+else:
+    VARIANTS |= {name: (name, {}) for name in available_curricula() if name not in BUILT_IN}
 
 
 def pool(size: int = 60, n_arms: int = 5, labelled: bool = True, seed: int = 0) -> Pool:
@@ -46,6 +49,3 @@ def make(variant: str, over: Pool | None = None, seed: int = 0) -> Curriculum:
     elif not labelled and over.n_arms > 1:
         over = Pool(over.size, difficulty=over.difficulty, row_hash=over.row_hash)
     return make_curriculum(name, over, seed, **options)
-
-
-Make = Callable[..., Curriculum]

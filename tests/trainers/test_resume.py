@@ -12,6 +12,7 @@ import torch
 
 from runs import trainer, weights
 from trl_curriculum.checkpoint import last_whole_checkpoint
+from trl_curriculum.history import FOLDER as HISTORY
 from trl_curriculum.state import StateError
 
 
@@ -34,13 +35,14 @@ def run(folder: Path, resume: Any = None, **changes: Any) -> Any:
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_exact_at_every_checkpoint(tmp_path: Path, window: str) -> None:
-    whole = run(tmp_path / "whole", **WINDOWS[window])
+    whole = run(tmp_path / "whole", max_steps=7, **WINDOWS[window])
     assert len(whole.history()) > 2
     start = torch.cat([p.flatten() for p in tiny.model().parameters()])
     assert not torch.equal(weights(whole), start)
-    for step in range(1, 8):
-        shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-        resumed = run(tmp_path / "cut", str(tmp_path / "cut" / f"checkpoint-{step}"), **WINDOWS[window])
+    for step in range(1, 7):
+        shutil.copytree(tmp_path / "whole" / HISTORY, tmp_path / "cut" / HISTORY)
+        checkpoint = str(tmp_path / "whole" / f"checkpoint-{step}")
+        resumed = run(tmp_path / "cut", checkpoint, max_steps=7, save_strategy="no", **WINDOWS[window])
         assert torch.equal(weights(resumed), weights(whole)), f"weights differ after a resume from step {step}"
         assert resumed.history().equals(whole.history()), f"draws differ after a resume from step {step}"
         assert resumed.curriculum.metrics() == whole.curriculum.metrics()
@@ -57,9 +59,7 @@ def test_without_the_curriculum_state_a_resume_differs(tmp_path: Path) -> None:
 
 
 class TestIncompleteCheckpoints:
-    @pytest.mark.parametrize(
-        "damage", ["trainer_state.json", "curriculum", "rng_state.pth", "scheduler.pt", "cut state"]
-    )
+    @pytest.mark.parametrize("damage", ["trainer_state.json", "curriculum", "rng_state.pth", "cut state"])
     def test_a_folder_that_was_not_saved_completely_is_skipped(
         self, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -103,7 +103,7 @@ class TestOtherSettings:
         [
             (
                 {"curriculum": "dump", "curriculum_kwargs": None},
-                "made with curriculum 'sec', but this run uses 'dump'",
+                "curriculum 'sec', but this run uses 'dump'",
             ),
             ({"curriculum_kwargs": {"tau": 0.5}}, "made with tau=0.3, but this run has tau=0.5"),
             ({"arm_column": ["kind"]}, "The dataset changed .* arms \\['a', 'b', 'c', 'd'\\] before"),

@@ -75,6 +75,7 @@ class ArmCurriculum(Curriculum):
             )
         self.learn_from, self.prior, self.replacement = learn_from, prior, replacement
         self.success_bins, self.rebucket_every = success_bins, rebucket_every
+        self.replaces = replacement or success_bins > 0  # regrouped rows can come again
         self.buckets = SuccessBuckets(pool.size, success_bins, rebucket_every, self.rng) if success_bins else None
         self._queues = Queues(pool.arm, pool.n_arms, self.rng) if not success_bins else None
         self.estimator, self.utility, self.selector = estimator, utility, selector

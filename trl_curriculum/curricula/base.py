@@ -87,7 +87,7 @@ class Curriculum(ABC):
     paper: ClassVar[str] = "-"
     probabilistic: ClassVar[bool] = False
     has_floor: ClassVar[bool] = False
-    replaces: ClassVar[bool] = False
+    replaces: bool = False
 
     def __init__(self, pool: Pool, seed: int = 0) -> None:
         self.pool = pool

