@@ -25,7 +25,7 @@ MAY_DIFFER = {
         *("save_steps", "save_strategy"),
     },
     "back end": {
-        *("num_processes", "accelerate_config", "use_cpu", "gradient_checkpointing"),
+        *("num_processes", "num_cpu_threads_per_process", "accelerate_config", "use_cpu", "gradient_checkpointing"),
         *("use_vllm", "vllm_mode", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode"),
     },
     "precision": {"bf16"},

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+CHUNK = 1 << 16
+
+
 class Pool:
     """
     Rows to choose from.
@@ -62,7 +65,9 @@ class Pool:
         else:
             self.arm = np.asarray(arm, dtype=np.int32)
             n_arms = int(self.arm.max()) + 1
-            self.arm_names = tuple(arm_names) if arm_names is not None else tuple(str(k) for k in range(n_arms))
+            self.arm_names = tuple(arm_names) if arm_names is not None else tuple(map(str, range(n_arms)))
+            if n_arms > len(self.arm_names):
+                raise ValueError(f"Arm {n_arms - 1} has no name: {len(self.arm_names)} names were given.")
         self.difficulty: NDArray[np.float32] | None = None
         if difficulty is not None:
             self.difficulty = np.asarray(difficulty, dtype=np.float32)
@@ -71,11 +76,10 @@ class Pool:
             value = getattr(self, name)
             if value is not None and value.shape != (size,):
                 raise ValueError(f"Pool.{name} has shape {value.shape}, but the pool has {size} rows.")
-        self.arm_size: IntArray = np.bincount(self.arm, minlength=len(self.arm_names))
-        if len(self.arm_size) > len(self.arm_names) or not self.arm_size.all():
+        self.arm_size: IntArray = count_arms(self.arm, len(self.arm_names))
+        if not self.arm_size.all():
             raise ValueError(
-                f"Every arm needs a name and at least one row: {len(self.arm_names)} names, row counts "
-                f"{self.arm_size.tolist()}."
+                f"Every arm needs at least one row, but arm {self.arm_names[int(self.arm_size.argmin())]!r} has none."
             )
 
     @property
@@ -118,6 +122,14 @@ class Pool:
         arm, arm_names = _arms(dataset, columns) if columns else (None, None)
         difficulty = _difficulty(dataset, difficulty_column) if difficulty_column else None
         return cls(len(dataset), arm, arm_names, difficulty, _hash_rows(dataset) if hash_rows else None)
+
+
+def count_arms(arm: NDArray, n_arms: int) -> IntArray:
+    """Rows of each arm, shape `(n_arms,)`; in pieces, because `bincount` makes a copy of what it counts."""
+    size = np.zeros(n_arms, np.int64)
+    for begin in range(0, len(arm), CHUNK):
+        size += np.bincount(arm[begin : begin + CHUNK], minlength=n_arms)
+    return size
 
 
 def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> IntArray:

@@ -1,7 +1,7 @@
 """Do curricula help where the answer is known? Every method on the sorting ladder, against uniform and a placebo.
 
-    python evals/learning/ladder.py                 # all methods, 5 seeds, about half a minute of one core a run
-    python evals/learning/ladder.py --smoke         # 3 seeds x 80 steps of uniform and SEC; fails when the effect is gone
+    python evals/learning/ladder.py             # all methods, 5 seeds; about half a minute of one core a run
+    python evals/learning/ladder.py --smoke     # 3 seeds x 80 steps, uniform and SEC; fails when the effect is gone
 
 Each (method, seed) is one JSON in `runs/ladder/`, written when it is finished; a run that is there is not made again,
 so an interrupted experiment continues. The tables and the figure go to `docs/results/ladder/`.

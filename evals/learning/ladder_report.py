@@ -1,6 +1,7 @@
 """From the ladder's runs to a table, a figure and a verdict. The rule was fixed before the runs were made."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def figure(results: list[dict], methods: dict, file: Path) -> None:
             )
             bottom += height
         at = next(iter(runs["sec"].values()))["at"]
-        right.set_xticks(x, [f"{a}–{b}" for a, b in zip(at[:-1], at[1:], strict=True)], fontsize=8)
+        right.set_xticks(x, [f"{a}–{b}" for a, b in pairwise(at)], fontsize=8)
         right.set(xlabel="optimizer steps", ylabel="share of prompts", ylim=(0, 1))
         right.set_title(f"Where the prompts of {methods['sec'].title} went", fontsize=10)
         right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

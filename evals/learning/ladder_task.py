@@ -21,7 +21,7 @@ PAD, EOS = "<pad>", "<eos>"
 LETTERS, HASHED = "abcdefghij", "klmnopqrst"
 SOLVED, LADDER, IMPOSSIBLE, HELD_OUT = (1, 2, 3, 4), (8, 11, 14, 17), (5, 6, 7, 8), (16, 18, 19)
 ARMS = tuple(f"sort{n}" for n in SOLVED + LADDER) + tuple(f"hash{n}" for n in IMPOSSIBLE)
-HARD = ("sort11", "sort14", "sort17") + tuple(f"sort{n}" for n in HELD_OUT)
+HARD = tuple(f"sort{n}" for n in (11, 14, 17, *HELD_OUT))
 LEVELS = ARMS + tuple(f"sort{n}" for n in HELD_OUT)  # everything that is measured
 GATE = {"sort4": (0.9, 1), "sort8": (0.4, 0.7), "sort11": (0.1, 0.3), "sort14": (0.02, 0.08), "sort17": (0, 0.02)}
 
@@ -121,7 +121,7 @@ def gate_failures(passed: dict[str, float]) -> list[str]:
 
 
 def warm_up(tokenizer, seed: int, steps: int = 700, batch: int = 64) -> LlamaForCausalLM:
-    """Language modelling of 1-14 letters and their sorting, short ones far more often, until the ladder has its steps."""
+    """Plain language modelling of prompts with answers, mostly short ones, until the ladder has its steps."""
     model, rng = make_model(seed), np.random.default_rng(seed)
     weights = 0.7 ** np.arange(14)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.98))
@@ -139,7 +139,7 @@ def warm_up(tokenizer, seed: int, steps: int = 700, batch: int = 64) -> LlamaFor
 
 
 def make_base(folder: Path, seed: int, attempts: int = 3) -> tuple[Path, dict]:
-    """The warmed-up model that all runs start from, made once; warm-up seeds are tried in turn and all are reported."""
+    """The warmed-up model that all runs start from, made once; seeds are tried in turn and all are reported."""
     tokenizer, tried = make_tokenizer(), {}
     measure = ExactPass(tokenizer)
     for warm_seed in range(seed, seed + attempts):

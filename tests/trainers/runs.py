@@ -45,7 +45,7 @@ def trainer(output_dir: Path, **changes: Any) -> CurriculumGRPOTrainer:
         "model": changes.pop("model", None) or tiny.model(),
         "reward_funcs": changes.pop("reward_funcs", tiny.reward),
         "train_dataset": changes.pop("train_dataset") if "train_dataset" in changes else tiny.dataset(),
-        "processing_class": tiny.tokenizer(),
+        "processing_class": changes.pop("processing_class", None) or tiny.tokenizer(),
     }
     for name in ("eval_dataset", "peft_config", "quantization_config", "curriculum_instance", "rollout_func", "tools"):
         if name in changes:

@@ -237,3 +237,23 @@ class TestBesideTRLsOptions:
         first, _ = train(tmp_path / "a")
         second, _ = train(tmp_path / "b")
         assert torch.equal(weights(first), weights(second)) and first.history().equals(second.history())
+
+    def test_tools(self, tmp_path: Path) -> None:
+        import trl
+
+        tokens = tiny.tokenizer()
+        tokens.chat_template = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text()
+
+        def multiply(a: int, b: int) -> int:
+            """
+            Multiplies two numbers.
+
+            Args:
+                a: First number.
+                b: Second number.
+            """
+            return a * b
+
+        data = tiny.dataset(conversational=True)
+        run, recorder = train(tmp_path, tools=[multiply], train_dataset=data, processing_class=tokens, max_steps=2)
+        assert run.tools == [multiply] and len(recorder.feedbacks) == 2

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..feedback import IntArray
+from ..pool import CHUNK, count_arms
 from .base import Carried
 
 
@@ -24,10 +25,22 @@ class Queues:
 
     def __init__(self, arm: NDArray, n_arms: int, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.order = np.argsort(arm, kind="stable").astype(np.int32)
-        self.size = np.bincount(arm, minlength=n_arms)
-        self.start = np.concatenate([[0], np.cumsum(self.size)[:-1]])
+        self.size = count_arms(arm, n_arms)
+        self.start = np.cumsum(self.size) - self.size
+        self.order = self._grouped(arm)
         self.position = np.full(n_arms, -1)  # of the next row in its queue; -1: not shuffled yet
+
+    def _grouped(self, arm: NDArray) -> NDArray[np.int32]:
+        """Rows sorted by arm: a counting sort in pieces, whose temporary arrays stay small."""
+        order = np.empty(len(arm), np.int32)
+        place = self.start.copy()
+        for begin in range(0, len(arm), CHUNK):
+            piece = arm[begin : begin + CHUNK]
+            by_arm = np.argsort(piece, kind="stable")
+            found, first, count = np.unique(piece[by_arm], return_index=True, return_counts=True)
+            order[np.repeat(place[found] - first, count) + np.arange(len(piece))] = begin + by_arm
+            place[found] += count
+        return order
 
     def pop(self, arms: IntArray) -> IntArray:
         """Next row of each arm in `arms`, shape `(n,)`; takes O(n), and O(arm) where a queue is used up."""

@@ -1,0 +1,293 @@
+"""What a curriculum does, in one command: SmolLM2-135M learns six arms of reasoning-gym under SEC and under uniform.
+
+    python recipes/demo.py
+
+One arm is nearly solved from the start and one is out of reach: rollouts there teach nothing, and SEC finds that out
+from the advantages alone. Both runs start from the same warmed-up model and get the same number of rollouts. Every
+number that is printed is computed in this run.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait busily take the cores of a shared machine
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset, concatenate_datasets
+from peft import LoraConfig
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+from trl import SFTConfig, SFTTrainer
+
+from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer
+from trl_curriculum.rewards import reasoning_gym_accuracy
+from trl_curriculum.smollm2 import smollm2
+from trl_curriculum.tasks import disjoint, reasoning_gym_dataset
+
+
+ARMS = {  # reasoning-gym family and its configuration
+    "copy": ("chain_sum", {"min_terms": 1, "max_terms": 1, "min_digits": 2, "max_digits": 3}),
+    "add": ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}),
+    "letters": ("letter_counting", {"min_words": 1, "max_words": 2}),
+    "gcd": ("gcd", {"max_value": 20}),
+    "bits": ("count_bits", {"max_n": 500}),
+    "long sum": ("chain_sum", {"min_terms": 4, "max_terms": 4, "min_digits": 4, "max_digits": 4}),
+}
+HELD_OUT, SAMPLES = 64, 4  # problems an arm and sampled answers a problem: what accuracy is measured on
+WARM_UP_STEPS = 24
+PROMPTS, ROLLOUTS, NEW_TOKENS = 8, 8, 10  # a GRPO step
+RUNS = {"sec": {"alpha": 0.5, "tau": 0.2}, "uniform": {}}
+LORA = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj", "v_proj"]}
+CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no", "report_to": "none"}
+
+console = Console(width=110)
+
+
+def problems(seed: int) -> tuple[Dataset, Dataset]:
+    """Rows to train on and held-out ones: from other seeds, and no prompt is in both or in the held-out rows twice."""
+
+    def generate(size: int, seed: int) -> Dataset:
+        specs = [
+            {"family": family, "size": size, "seed": seed, "config": config, "arm": arm}
+            for arm, (family, config) in ARMS.items()
+        ]
+        rows = reasoning_gym_dataset(specs, instruction=None)
+        # A plain text prompt is half as long as a chat, and so is a step
+        texts = [{"prompt": f"{prompt[0]['content']}\nAnswer:"} for prompt in rows["prompt"]]
+        return concatenate_datasets([rows.remove_columns("prompt"), Dataset.from_list(texts)], axis=1)
+
+    def same_size(rows: Dataset, frame: pd.DataFrame, size: int) -> Dataset:
+        return rows.select(frame.groupby("arm").head(size).index)
+
+    rows = generate(4 * HELD_OUT, 2 * seed + 1)
+    held_out = same_size(rows, rows.to_pandas().drop_duplicates("prompt"), HELD_OUT)
+    train = disjoint(generate(1000, 2 * seed), held_out)
+    return same_size(train, train.to_pandas(), 500), held_out
+
+
+def load(folder: Path) -> PreTrainedModel:
+    """The model in the number format that this machine multiplies faster: frozen weights lose nothing in bfloat16."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        matrix = torch.ones(1024, 1024, dtype=dtype)
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            matrix @ matrix
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=min((torch.float32, torch.bfloat16), key=seconds))
+    # On the CPU torch copies frozen head weights once a sequence when its input is a slice, which costs half the time
+    model.lm_head.register_forward_pre_hook(lambda module, args: (args[0].contiguous(),))
+    return model
+
+
+def warm_up(train: Dataset, tokenizer: PreTrainedTokenizerBase, folder: Path, seed: int) -> PreTrainedModel:
+    """Teaches the form of an answer (just the answer, then stop) by a minute of SFT, and saves the merged model."""
+    answers = [{"completion": f" {answer}"} for answer in train["answer"]]
+    examples = concatenate_datasets([train.select_columns("prompt"), Dataset.from_list(answers)], axis=1)
+    args = SFTConfig(
+        str(folder / "warm_up"),
+        max_steps=WARM_UP_STEPS,
+        per_device_train_batch_size=16,
+        learning_rate=1e-3,
+        logging_steps=WARM_UP_STEPS,
+        seed=seed,
+        **CPU,
+    )
+    examples = examples.shuffle(seed=seed).select(range(WARM_UP_STEPS * 16))
+    trainer = SFTTrainer(
+        load(smollm2()), args, train_dataset=examples, processing_class=tokenizer, peft_config=LoraConfig(**LORA)
+    )
+    trainer.train()
+    model = trainer.model.merge_and_unload()
+    model.save_pretrained(folder / "base")
+    return model
+
+
+def learn(
+    curriculum: str, train: Dataset, tokenizer: PreTrainedTokenizerBase, folder: Path, steps: int, seed: int
+) -> tuple[PreTrainedModel, pd.DataFrame]:
+    """GRPO from the warmed-up model; returns the model and where its rollouts went."""
+    args = CurriculumGRPOConfig(
+        str(folder / curriculum),
+        curriculum=curriculum,
+        curriculum_kwargs=RUNS[curriculum],
+        arm_column="arm",
+        max_steps=steps,
+        per_device_train_batch_size=PROMPTS * ROLLOUTS,
+        num_generations=ROLLOUTS,
+        max_completion_length=NEW_TOKENS,
+        learning_rate=5e-4,
+        lr_scheduler_type="constant",
+        logging_steps=5,
+        seed=seed,
+        **CPU,
+    )
+    trainer = CurriculumGRPOTrainer(
+        load(folder / "base"),
+        reasoning_gym_accuracy,
+        args,
+        train,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(**LORA),
+    )
+    trainer.train()
+    return trainer.model, trainer.history()
+
+
+@torch.no_grad()
+def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, held_out: Dataset, seed: int) -> np.ndarray:
+    """Share of right answers per held-out problem, of answers sampled at temperature 1, as in training."""
+    model.eval()
+    torch.manual_seed(seed)
+    right = []
+    for batch in tqdm(held_out.iter(32), total=-(-len(held_out) // 32), desc="evaluating"):
+        tokens = tokenizer(batch["prompt"], return_tensors="pt", padding=True, padding_side="left")
+        output = model.generate(
+            **tokens, max_new_tokens=NEW_TOKENS, do_sample=True, top_k=0, num_return_sequences=SAMPLES
+        )
+        answers = tokenizer.batch_decode(output[:, tokens["input_ids"].shape[1] :], skip_special_tokens=True)
+        columns = {name: np.repeat(batch[name], SAMPLES).tolist() for name in ("family", "entry")}
+        right += reasoning_gym_accuracy(answers, **columns)
+    return np.reshape(right, (-1, SAMPLES)).mean(axis=1)
+
+
+def rise(after: np.ndarray, before: np.ndarray, seed: int, resamples: int = 10_000) -> dict[str, float]:
+    """Mean difference over problems and its 95 % bootstrap interval, paired: a resample takes both of a problem."""
+    difference = after - before
+    picks = np.random.default_rng(seed).integers(len(difference), size=(resamples, len(difference)))
+    low, high = np.quantile(difference[picks].mean(axis=1), [0.025, 0.975])
+    return {"mean": float(difference.mean()), "low": float(low), "high": float(high)}
+
+
+def accuracy_tables(scores: dict[str, np.ndarray], rises: dict[str, dict[str, float]], arm: np.ndarray) -> list[Table]:
+    table = Table(title=f"Accuracy on {HELD_OUT} held-out problems an arm ({SAMPLES} answers each at temperature 1)")
+    for column in ("arm", *scores):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for name in ARMS:
+        table.add_row(name, *(f"{score[arm == name].mean():.3f}" for score in scores.values()))
+    table.add_section()
+    table.add_row("all", *(f"{score.mean():.3f}" for score in scores.values()))
+
+    summary = Table(title="Over all arms, with paired 95 % bootstrap intervals")
+    for column in ("", "difference", "95 % interval"):
+        summary.add_column(column, justify="left" if not column else "right")
+    for name, value in rises.items():
+        summary.add_row(name, f"{value['mean']:+.3f}", f"[{value['low']:+.3f}, {value['high']:+.3f}]")
+    return [table, summary]
+
+
+def rollouts(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Per curriculum and arm: share of the prompts, mean |advantage|, share of groups whose rewards were all equal."""
+    parts = []
+    for curriculum, history in histories.items():
+        arms = history.groupby("arm")
+        part = arms.agg(advantage=("advantage", "mean"), zero_variance=("zero_variance", "mean"))
+        part.insert(0, "prompts", arms.size() / len(history))
+        total = [1.0, history["advantage"].mean(), history["zero_variance"].mean()]
+        part.loc["all"] = total
+        parts.append(part.reindex([*ARMS, "all"]).assign(curriculum=curriculum))
+    return pd.concat(parts).rename_axis("arm").reset_index()
+
+
+def rollout_table(frame: pd.DataFrame) -> Table:
+    table = Table(title=f"Where the rollouts went ({ROLLOUTS} a prompt)")
+    measures = {"prompts": "prompts", "advantage": "mean |advantage|", "zero_variance": "zero-variance groups"}
+    table.add_column("arm")
+    for label in measures.values():
+        for curriculum in RUNS:
+            table.add_column(f"{label}, {curriculum}", justify="right")
+    for arm in [*ARMS, "all"]:
+        if arm == "all":
+            table.add_section()
+        rows = frame[frame["arm"] == arm].set_index("curriculum")
+        cells = (rows.loc[curriculum, measure] for measure in measures for curriculum in RUNS)
+        table.add_row(arm, *("-" if np.isnan(cell) else f"{cell:.2f}" for cell in cells))
+    return table
+
+
+def plot(scores: dict[str, np.ndarray], arm: np.ndarray, histories: dict[str, pd.DataFrame], file: Path) -> None:
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4), width_ratios=[2, 1, 1], layout="constrained")
+    for i, (name, score) in enumerate(scores.items()):
+        axes[0].bar(np.arange(len(ARMS)) + 0.27 * (i - 1), [score[arm == a].mean() for a in ARMS], 0.25, label=name)
+    axes[0].set(xticks=range(len(ARMS)), xticklabels=ARMS, ylim=(0, 1), title="accuracy on held-out problems")
+    axes[0].legend()
+    for axis, (curriculum, history) in zip(axes[1:], histories.items(), strict=True):
+        share = pd.crosstab(history["step"], history["arm"], normalize="index")
+        share = share.reindex(columns=list(ARMS), fill_value=0).rolling(5, min_periods=1).mean()
+        axis.stackplot(share.index, share.to_numpy().T, labels=share.columns)
+        axis.set(xlabel="step", ylim=(0, 1), title=f"share of rollouts, {curriculum} (mean of 5 steps)")
+        axis.margins(x=0)
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(file, dpi=120)
+
+
+def main(steps: int, output_dir: Path, seed: int) -> None:
+    start = time.perf_counter()
+    transformers_logging.set_verbosity_error()
+    console.print(
+        f"[bold]SmolLM2-135M on {len(ARMS)} arms of reasoning-gym, about 12 minutes on two CPU cores.[/bold]\n"
+        f"1. warm-up: {WARM_UP_STEPS} steps of SFT on the form of an answer\n"
+        f"2. GRPO with LoRA under curriculum 'sec': {steps} steps of {PROMPTS} prompts x {ROLLOUTS} rollouts\n"
+        f"3. the same from the same start under 'uniform'\n"
+        f"4. accuracy before and after on {HELD_OUT} held-out problems an arm, with paired intervals"
+    )
+    output_dir.mkdir(parents=True, exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(smollm2())
+    train, held_out = problems(seed)
+    scores, histories = {}, {}
+
+    console.rule("warm-up")
+    scores["before"] = accuracy(warm_up(train, tokenizer, output_dir, seed), tokenizer, held_out, seed)
+    for curriculum in RUNS:
+        console.rule(f"GRPO under {curriculum}")
+        model, histories[curriculum] = learn(curriculum, train, tokenizer, output_dir, steps, seed)
+        scores[curriculum] = accuracy(model, tokenizer, held_out, seed)
+
+    arm = np.array(held_out["arm"])
+    rises = {
+        "rise under SEC": rise(scores["sec"], scores["before"], seed),
+        "rise under uniform": rise(scores["uniform"], scores["before"], seed),
+        "SEC minus uniform": rise(scores["sec"], scores["uniform"], seed),
+    }
+    frame = rollouts(histories)
+    console.rule("results")
+    for table in (*accuracy_tables(scores, rises, arm), rollout_table(frame)):
+        console.print(table)
+
+    minutes = (time.perf_counter() - start) / 60
+    results = {
+        "seed": seed,
+        "steps": steps,
+        "minutes": minutes,
+        "accuracy": {name: {a: float(score[arm == a].mean()) for a in ARMS} for name, score in scores.items()},
+        "differences": rises,
+        "rollouts": frame.to_dict("records"),
+    }
+    (output_dir / "results.json").write_text(json.dumps(results, indent=2))
+    plot(scores, arm, histories, output_dir / "results.png")
+    console.print(f"{minutes:.1f} minutes; results.json and results.png are in {output_dir}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, default=30, help="GRPO steps of each run")
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/demo"))
+    parser.add_argument("--seed", type=int, default=0)
+    main(**vars(parser.parse_args()))
