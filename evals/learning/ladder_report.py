@@ -156,6 +156,10 @@ Mean ± sd over seeds. HARD: mean exact pass@1 over sort 11, 14, 17 and, never t
 height over the steps. ΔAUC and wins: against uniform on the same pool and rewards, seed by seed. A ≠ 0: share of
 rollouts whose group disagreed. Last columns: share of all prompts.
 
+The ladder was built so that an effect can be seen: two thirds of its arms teach nothing. τ = .2 was found on it, with
+other seeds and another warm-up; τ = 1 is the paper's. Easy to hard is weak partly by construction: in its last third
+only impossible arms are left. The arms' prior is uniform where they are given and by prevalence where they are estimated.
+
 All runs start from one model, warmed up with seed {gate["seed"]}: {levels}; HARD {gate["hard"]:.3f}.
 Warm-up seeds that failed the gate before it: {failed or "none"}.
 

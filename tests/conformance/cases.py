@@ -23,6 +23,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "sec-unnormalized": ("sec", {"learn_from": "unnormalized"}),
     "sec-success": ("sec", {"learn_from": "success"}),
     "sec-estimated": ("sec", {"success_bins": 5, "rebucket_every": 2}),
+    "sec-estimated-uniform": ("sec", {"success_bins": 5, "rebucket_every": 2, "prior": "uniform"}),
     "dump": ("dump", {}),
     "dump-estimated": ("dump", {"success_bins": 4}),
 }

@@ -97,7 +97,7 @@ ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
-    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])]),
+    "PYTHONPATH": os.pathsep.join(str(Path(__file__).parents[k]) for k in range(3)),  # this checkout first
 }
 
 

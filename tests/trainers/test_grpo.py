@@ -156,7 +156,7 @@ class TestWhatAPersonSees:
         assert history.equals(run.history())
 
     def test_a_closing_table_is_printed(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        train(tmp_path)
+        train(tmp_path, disable_tqdm=False)
         out = capsys.readouterr().out
         assert "Where the draws went (recorder)" in out and "mean |A|" in out
 

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from runs import trainer, weights
-from trl_curriculum.checkpoint import last_whole_checkpoint
+from trl_curriculum.checkpoint import last_whole_checkpoint, what_is_missing
 from trl_curriculum.history import FOLDER as HISTORY
 from trl_curriculum.state import StateError
 
@@ -89,6 +89,7 @@ class TestIncompleteCheckpoints:
         again.save_model = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
             again.train()
+        assert what_is_missing(tmp_path / "checkpoint-1") == "trainer_state.json is missing or cut off"
         assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
 
     def test_old_checkpoints_are_deleted_and_the_last_is_whole(self, tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ class ArmCurriculum(Curriculum):
             Turns worth into probabilities.
         learn_from (`str`, *optional*, defaults to `"advantage"`):
             Signal of a rollout, see [`Feedback.signal`].
-        prior (`str`, *optional*, defaults to `"uniform"`):
-            What equal worth means: `"uniform"` over arms, or `"prevalence"`, in proportion to the arms' rows.
+        prior (`str`, *optional*):
+            What equal worth means: `"uniform"` over arms, the default where arms are given, or `"prevalence"`, in
+            proportion to the arms' rows, the default where they are estimated: a bucket may hold a handful of rows,
+            which would otherwise be drawn over and over.
         replacement (`bool`, *optional*, defaults to `False`):
             Whether rows of an arm are drawn with replacement; without, an arm is used up before a row comes again.
         success_bins (`int`, *optional*, defaults to `0`):
@@ -52,7 +54,7 @@ class ArmCurriculum(Curriculum):
         utility: Utility,
         selector: Boltzmann,
         learn_from: str = "advantage",
-        prior: Literal["uniform", "prevalence"] = "uniform",
+        prior: Literal["uniform", "prevalence"] | None = None,
         replacement: bool = False,
         success_bins: int = 0,
         rebucket_every: int = 5,
@@ -61,7 +63,7 @@ class ArmCurriculum(Curriculum):
         super().__init__(pool, seed)
         if learn_from not in SIGNALS:
             raise ValueError(f"Unknown signal {learn_from!r}; choose one of {', '.join(SIGNALS)}.")
-        if prior not in ("uniform", "prevalence"):
+        if prior not in ("uniform", "prevalence", None):
             raise ValueError(f"prior={prior!r} is neither 'uniform' nor 'prevalence'.")
         if success_bins < 0 or success_bins == 1 or rebucket_every < 1:
             raise ValueError(
@@ -101,7 +103,8 @@ class ArmCurriculum(Curriculum):
     def probabilities(self) -> FloatArray:
         """Probability that a slot of the next batch goes to each arm, shape `(n_arms,)`."""
         size = self.queues.size
-        prior = size / size.sum() if self.prior == "prevalence" else (size > 0).astype(float)
+        by_rows = self.prior == "prevalence" or (self.prior is None and self.buckets is not None)
+        prior = size / size.sum() if by_rows else (size > 0).astype(float)
         return self.selector(self.utility(self.belief()), prior)
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:

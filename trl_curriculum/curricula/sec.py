@@ -34,8 +34,9 @@ class SEC(ArmCurriculum):
         unsampled (`str`, *optional*, defaults to `"keep"`):
             Arms that are absent from a batch `"keep"` their Q (the co-author's PipelineRL, and ours), or `"decay"`
             as in the paper's code, which counts them as r = 0; that starves arms when batches are small.
-        prior (`str`, *optional*, defaults to `"uniform"`):
-            `"uniform"` over arms (the paper's), or `"prevalence"`: P(c) ∝ rows(c) exp(Q(c) / τ) (ours).
+        prior (`str`, *optional*):
+            `"uniform"` over arms (the paper's, and the default where arms are given), or `"prevalence"`:
+            P(c) ∝ rows(c) exp(Q(c) / τ) (ours, and the default where they are estimated).
         learn_from (`str`, *optional*, defaults to `"advantage"`):
             `"advantage"`: |A| as the trainer normalises it (the paper's). `"unnormalized"`: |r - group mean|, which
             a small format bonus cannot inflate (ours). `"success"`: the success rate p is tracked and an arm is worth
@@ -74,7 +75,7 @@ class SEC(ArmCurriculum):
         alpha: float = 0.5,
         tau: float = 1.0,
         unsampled: Literal["keep", "decay"] = "keep",
-        prior: Literal["uniform", "prevalence"] = "uniform",
+        prior: Literal["uniform", "prevalence"] | None = None,
         learn_from: Literal["advantage", "unnormalized", "success"] = "advantage",
         success_bins: int = 0,
         rebucket_every: int = 5,

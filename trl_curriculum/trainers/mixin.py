@@ -157,7 +157,7 @@ class CurriculumMixin:
             self._start_window(None, {})
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self._history.flush()
-        if self.accelerator.is_main_process:
+        if self.accelerator.is_main_process and not self.args.disable_tqdm:
             self._print_summary()
         return output
 
