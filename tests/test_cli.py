@@ -75,7 +75,8 @@ def test_launch_options_go_to_accelerate(tmp_path: Path, monkeypatch: pytest.Mon
     assert main(["grpo", *argv]) == 0
     ((script, launch_args, script_args),) = calls
     assert Path(script) == RECIPES / "grpo.py"
-    assert launch_args.from_config == ["--accelerate_config", "zero2", "--num_processes", "8"]  # YAML's order
+    given = dict(zip(launch_args.from_config[::2], launch_args.from_config[1::2], strict=True))
+    assert given == {"--accelerate_config": "zero2", "--num_processes": "8", "--num_cpu_threads_per_process": "2"}
     assert launch_args.num_processes == 4
     assert script_args == [*argv[:2], "--max_steps", "2"]
 

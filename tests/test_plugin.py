@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 
+pytestmark = pytest.mark.xdist_group("plugin")  # one environment serves them all
+
 PYPROJECT = """
 [build-system]
 requires = ["setuptools"]

@@ -39,7 +39,7 @@ def test_difficulty() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"arm_column": "levle"}, "arm_column 'levle' is not a column .* Did you mean 'level'?"),
+        ({"arm_column": "levle"}, "arm_column 'levle' .did you mean 'level'.* is not a column"),
         ({"arm_column": "gap"}, "arm_column 'gap' is null in 2 of 4 rows \\(first: row 1\\)"),
         ({"arm_column": "turns"}, "arm_column 'turns' holds list values"),
         ({"difficulty_column": "kind"}, "difficulty_column 'kind' holds 'x'; it must be numeric"),

@@ -1,6 +1,5 @@
 """The rows as a curriculum sees them: how many, the arm of each, static columns. No tokens, no text."""
 
-import difflib
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from .feedback import FloatArray, IntArray
+from .suggest import nearest
 
 
 if TYPE_CHECKING:
@@ -147,9 +147,10 @@ def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> In
 
 def _column(dataset: "Dataset", name: str, role: str) -> pd.Series:
     if name not in dataset.column_names:
-        near = difflib.get_close_matches(name, dataset.column_names, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{role} {name!r} is not a column of the dataset ({', '.join(dataset.column_names)}).{hint}")
+        raise ValueError(
+            f"{role} {name!r}{nearest(name, dataset.column_names)} is not a column of the dataset, which has: "
+            f"{', '.join(dataset.column_names)}."
+        )
     series = pd.Series(dataset.select_columns([name]).with_format("arrow")[:].column(name).to_pylist(), name=name)
     if series.isna().any():
         first = int(np.flatnonzero(series.isna())[0])

@@ -1,6 +1,5 @@
 """Names of curricula: the built-in ones, and those that other packages register as entry points."""
 
-import difflib
 import inspect
 import types
 import typing
@@ -9,6 +8,7 @@ from typing import Any, Literal, Union
 
 from .curricula import DUMP, SEC, Curriculum, Order, Uniform
 from .pool import Pool
+from .suggest import nearest
 
 
 GROUP = "trl_curriculum.curricula"
@@ -73,7 +73,7 @@ def _find(name: str) -> type[Curriculum]:
             if not (isinstance(cls, type) and issubclass(cls, Curriculum)):
                 raise TypeError(f"The plug-in curriculum {name!r} ({entry.value}) is not a Curriculum class.")
             return cls
-    raise ValueError(f"Unknown curriculum {name!r}; known: {', '.join(_names())}.{_suggest(name, _names())}")
+    raise ValueError(f"Unknown curriculum {name!r}{nearest(name, _names())}: choose one of {', '.join(_names())}.")
 
 
 def _check_options(cls: type[Curriculum], options: dict[str, Any]) -> None:
@@ -82,8 +82,8 @@ def _check_options(cls: type[Curriculum], options: dict[str, Any]) -> None:
     for name, value in options.items():
         if name not in known:
             raise ValueError(
-                f"Curriculum {cls.name!r} has no option {name!r}; it has: {', '.join(known) or 'none'}."
-                f"{_suggest(name, known)}"
+                f"Curriculum {cls.name!r} has no option {name!r}{nearest(name, known)}: it has "
+                f"{', '.join(known) or 'none'}."
             )
         if name in hints and not _fits(value, hints[name]):
             raise TypeError(f"Option {name}={value!r} of curriculum {cls.name!r} must be {_spell(hints[name])}.")
@@ -106,8 +106,3 @@ def _spell(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(hint)))
     return getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .answers import Completion, boxed, extract_answer, is_literal, text_of
-from .tasks import load_family, nearest
+from .suggest import nearest
+from .tasks import load_family
 
 
 Rewards = list[float | None]

@@ -1,14 +1,15 @@
 """Procedural task families of reasoning-gym as datasets with verifiable answers: one spec a level (or other arm)."""
 
 import dataclasses
-import difflib
 import importlib.metadata
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from datasets import Dataset, Features, Value, concatenate_datasets
 from datasets.exceptions import DatasetGenerationError
+
+from .suggest import nearest
 
 
 INSTRUCTION = "Think step by step, then put your final answer, and nothing else, inside \\boxed{}."
@@ -114,12 +115,6 @@ def load_family(family: str, **config: Any) -> Any:
         return create_dataset(family, **config)
     except (AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"reasoning-gym refuses the config {config} of task family '{family}': {error}.") from error
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` for an unknown name that is close to a known one, and nothing otherwise."""
-    matches = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean '{matches[0]}'?)" if matches else ""
 
 
 def _check(position: int, spec: dict[str, Any]) -> list[str]:

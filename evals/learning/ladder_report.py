@@ -157,8 +157,8 @@ height over the steps. ΔAUC and wins: against uniform on the same pool and rewa
 rollouts whose group disagreed. Last columns: share of all prompts.
 
 The ladder was built so that an effect can be seen: two thirds of its arms teach nothing. τ = .2 was found on it, with
-other seeds and another warm-up; τ = 1 is the paper's. Easy to hard is weak partly by construction: in its last third
-only impossible arms are left. The arms' prior is uniform where they are given and by prevalence where they are estimated.
+other seeds and another warm-up; τ = 1 is the paper's. Easy to hard is weak partly by construction: its last third has
+impossible arms only. The arms' prior is uniform where they are given and by prevalence where they are estimated.
 
 All runs start from one model, warmed up with seed {gate["seed"]}: {levels}; HARD {gate["hard"]:.3f}.
 Warm-up seeds that failed the gate before it: {failed or "none"}.

@@ -71,7 +71,7 @@ def make(variant: str, model: str, folder: str, steps: int) -> tuple[GRPOTrainer
         "output_dir": f"{folder}/{variant}",
         "use_cpu": True,
         "bf16": False,
-        "per_device_train_batch_size": 64 if model == "tiny" else 16,
+        "per_device_train_batch_size": 8 if model == "tiny" else 16,
         "num_generations": 8,
         "max_completion_length": tokens,
         "generation_kwargs": {"min_new_tokens": tokens},

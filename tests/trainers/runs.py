@@ -13,7 +13,7 @@ import tiny
 import torch
 
 from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer, Feedback
-from trl_curriculum.checkpoint import last_whole_checkpoint
+from trl_curriculum.checkpoint import newest_first, what_is_missing
 from trl_curriculum.curricula import SEC, Curriculum, Draw
 from trl_curriculum.state import write_state
 
@@ -120,7 +120,7 @@ def result(output_dir: Path, rank: int = 0) -> dict[str, Any]:
 
 def main() -> None:
     output_dir, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
-    resume = changes.pop("resume", last_whole_checkpoint(output_dir) is not None)
+    resume = changes.pop("resume", any(what_is_missing(path) is None for path in newest_first(output_dir)))
     run = trainer(output_dir, curriculum_instance=Recorder, **changes)
     run.train(resume_from_checkpoint=resume)
     assert isinstance(run.curriculum, Recorder)

@@ -14,6 +14,8 @@ from trl_curriculum.curricula import SEC
 from trl_curriculum.state import read_state
 
 
+pytestmark = pytest.mark.xdist_group("ranks")  # one run serves them all
+
 # Three prompts of four rollouts on two processes: each holds six, so the second group straddles them.
 STRADDLING: dict[str, Any] = {
     "per_device_train_batch_size": 3,

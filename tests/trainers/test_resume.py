@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from runs import trainer, weights
-from trl_curriculum.checkpoint import last_whole_checkpoint, what_is_missing
+from trl_curriculum.checkpoint import newest_first, what_is_missing
 from trl_curriculum.history import FOLDER as HISTORY
 from trl_curriculum.state import StateError
 
@@ -71,12 +71,11 @@ class TestIncompleteCheckpoints:
             shutil.rmtree(newest / damage)
         else:
             (newest / damage).unlink()
-        with caplog.at_level(logging.WARNING, "trl_curriculum"):
-            assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-3"
-        assert f"Skipping {newest}, it was not saved completely" in caplog.text
         with pytest.raises(StateError, match="checkpoint-4 cannot be resumed from"):
             run(tmp_path, str(newest), max_steps=4)
-        resumed = run(tmp_path, True, max_steps=4)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            resumed = run(tmp_path, True, max_steps=4)
+        assert f"Skipping {newest}, it was not saved completely" in caplog.text
         assert torch.equal(weights(resumed), weights(whole))
 
     def test_no_complete_checkpoint(self, tmp_path: Path) -> None:
@@ -90,12 +89,12 @@ class TestIncompleteCheckpoints:
         with pytest.raises(KeyboardInterrupt):
             again.train()
         assert what_is_missing(tmp_path / "checkpoint-1") == "trainer_state.json is missing or cut off"
-        assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+        assert what_is_missing(tmp_path / "checkpoint-2") is None
 
     def test_old_checkpoints_are_deleted_and_the_last_is_whole(self, tmp_path: Path) -> None:
         run(tmp_path, max_steps=4, save_total_limit=1)
-        assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
-        assert not (tmp_path / "checkpoint-3").exists()
+        assert newest_first(tmp_path) == [tmp_path / "checkpoint-4"]
+        assert what_is_missing(tmp_path / "checkpoint-4") is None
 
 
 class TestOtherSettings:

@@ -1,10 +1,11 @@
 """The command `trl-curriculum`. One command, one file with a `run(argv)`."""
 
 import argparse
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+
+from ..suggest import nearest
 
 
 COMMANDS = {
@@ -34,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     command = parser.parse_args(argv[:1]).command
     if command not in COMMANDS:
-        close = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        hint = nearest(command, COMMANDS)
         print(f"trl-curriculum: unknown command '{command}'{hint}: choose one of {list(COMMANDS)}.", file=sys.stderr)
         return 2
     try:

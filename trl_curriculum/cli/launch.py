@@ -7,7 +7,7 @@ from typing import Any
 
 from trl import TrlParser
 
-from ..tasks import nearest
+from ..suggest import nearest
 
 
 @dataclass(frozen=True)

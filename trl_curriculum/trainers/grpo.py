@@ -161,7 +161,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
 
     def _start_window(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
         self._step = 0
-        self._buffered_inputs: list[dict[str, Any]] | None = None
+        self._buffered_inputs: list[dict[str, Any]] | None = None  # type: ignore[assignment]
         if self.use_vllm:
             self._last_loaded_step = -1  # a second train() counts steps from 0 again: load its weights all the same
         if checkpoint is None:
@@ -175,7 +175,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         if inside and why_not is None:
             buffer = self._load_buffer(checkpoint)
             if all(gather_object([buffer is not None])):
-                self._buffered_inputs = buffer  # type: ignore[assignment]
+                self._buffered_inputs = buffer
             else:
                 why_not = "the rollouts of a process are missing"
         if inside and why_not is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from accelerate.utils import broadcast_object_list, gather
+from accelerate.utils import broadcast_object_list, gather, gather_object
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import Dataset as TorchDataset
@@ -162,20 +162,33 @@ class CurriculumMixin:
         return output
 
     def _resolve_checkpoint(self, asked: str | bool | None) -> str | None:
-        answer: list[Any] = [None, None]
-        if self.accelerator.is_main_process and asked:
-            if asked is True:
-                found = checkpoints.last_whole_checkpoint(self.args.output_dir)
-                answer = [str(found) if found else None, None]
-                if found is None:
-                    answer[1] = f"No complete checkpoint to resume from in {self.args.output_dir}."
-            else:
-                missing = checkpoints.what_is_missing(Path(asked))
-                answer = [asked, f"{asked} cannot be resumed from: {missing}." if missing else None]
+        if not asked:
+            return None
+        candidates: list[Any] = [checkpoints.newest_first(self.args.output_dir) if asked is True else [Path(asked)]]
+        broadcast_object_list(candidates)
+        for path in candidates[0]:
+            reason = self._what_is_missing(path)
+            if reason is None:
+                return str(path)
+            if asked is not True:
+                raise StateError(f"{path} cannot be resumed from: {reason}.")
+            if self.accelerator.is_main_process:
+                logger.warning("Skipping %s, it was not saved completely: %s.", path, reason)
+        raise StateError(f"No complete checkpoint to resume from in {self.args.output_dir}.")
+
+    def _what_is_missing(self, path: Path) -> str | None:
+        """What the main process lacks of a checkpoint, or else any process; the same answer on all."""
+        answer: list[Any] = [None]
+        if self.accelerator.is_main_process:
+            try:
+                answer = [checkpoints.saved_by(path)]
+            except StateError as error:
+                answer = [str(error)]
         broadcast_object_list(answer)
-        if answer[1] is not None:
-            raise StateError(answer[1])
-        return answer[0]
+        if isinstance(answer[0], str):
+            return answer[0]
+        mine = checkpoints.missing_random_state(path, self.accelerator.process_index, answer[0])
+        return next((reason for reason in gather_object([mine]) if reason is not None), None)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # Before super, which pushes and deletes older checkpoints; trainer_state.json, which super writes last, marks
