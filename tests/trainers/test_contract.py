@@ -107,3 +107,16 @@ def test_options_that_are_refused_still_exist(tmp_path: Path) -> None:
     assert args.shuffle_dataset is True and args.train_sampling_strategy == "random", changed("defaults of the order")
     assert args.remove_unused_columns is False and args.auto_find_batch_size is False, changed("defaults")
     assert hasattr(args.accelerator_config, "dispatch_batches"), changed("accelerator_config")
+
+
+def test_command_line_helpers() -> None:
+    from trl.cli.accelerate_config import resolve_accelerate_config_argument
+    from trl.cli.commands.training import _subtract_subsequence
+
+    assert _subtract_subsequence(["a", "b", "c"], ["b"]) == ["a", "c"], changed(
+        "_subtract_subsequence of TRL's command line"
+    )
+    resolved = resolve_accelerate_config_argument(["--accelerate_config", "zero2"])
+    assert resolved[0] == "--config_file" and Path(resolved[1]).exists(), changed(
+        "the named accelerate configurations"
+    )

@@ -1,0 +1,53 @@
+"""The README's and the docs' code runs, and what they list exists."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from cases import pool
+from simulate import run
+
+from trl_curriculum import available_curricula, make_curriculum
+from trl_curriculum.registry import BUILT_IN
+
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_curriculum_in_the_readme_works() -> None:
+    scope: dict = {}
+    exec(next(block for block in blocks(README) if "class Shortest" in block), scope)
+    curriculum = make_curriculum(scope["Shortest"], pool())
+    first = run(curriculum, 8, np.full(60, 0.5))
+    assert len({row for draw in first for row in draw.row.tolist()}) == 60  # unseen rows first
+    again = make_curriculum(scope["Shortest"], pool())
+    again.load_state_dict(curriculum.state_dict())
+    assert again.select(8).row.tolist() == curriculum.select(8).row.tolist()
+
+
+def test_every_method_is_documented() -> None:
+    methods = (ROOT / "docs" / "methods.md").read_text()
+    for name, cls in available_curricula().items():
+        if name in BUILT_IN:
+            assert f"| `{name}` |" in README and f"\n## {name}\n" in methods
+            assert cls.paper == "-" or cls.paper.removeprefix("arXiv ") in README
+
+
+def test_links_and_files_exist() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
+        text = page.read_text()
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+        for recipe in re.findall(r"recipes/[\w/]+\.(?:yaml|py)", text):
+            assert (ROOT / recipe).exists(), f"{page.name} names {recipe}"
+        for target in re.findall(r"`make (\w+)", text):
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text(), f"{page.name} names make {target}"
+
+
+def test_no_placeholder_is_left() -> None:
+    assert "@@" not in README
