@@ -1,4 +1,4 @@
-# Everything below makes its own environment in .venv; only Python 3.11 or newer is needed.
+# Everything below makes its own environment in .venv; only Python 3.11 or newer and a C compiler are needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,6 +33,7 @@ kills: $(VENV)/.dev
 
 # torch first and pinned: without a GPU this may be a CPU build, which later requirements then keep.
 $(VENV)/.torch: constraints.txt
+	@command -v cc >/dev/null || { echo "reasoning-gym compiles a dependency and finds no C compiler: install gcc and Python's headers (Debian: apt-get install gcc python3-dev python3-venv)."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
 	touch $@

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 
 
@@ -42,11 +43,11 @@ ARMS = {  # reasoning-gym family and its configuration
     "letters": ("letter_counting", {"min_words": 1, "max_words": 2}),
     "gcd": ("gcd", {"max_value": 20}),
     "bits": ("count_bits", {"max_n": 500}),
-    "long sum": ("chain_sum", {"min_terms": 4, "max_terms": 4, "min_digits": 4, "max_digits": 4}),
+    "long sum": ("chain_sum", {"min_terms": 4, "max_terms": 4, "min_digits": 3, "max_digits": 3}),
 }
 HELD_OUT, SAMPLES = 64, 4  # problems an arm and sampled answers a problem: what accuracy is measured on
 WARM_UP_STEPS = 24
-PROMPTS, ROLLOUTS, NEW_TOKENS = 8, 8, 10  # a GRPO step
+PROMPTS, ROLLOUTS, NEW_TOKENS = 8, 8, 6  # a GRPO step; SmolLM2 writes a number digit by digit
 RUNS = {"sec": {"alpha": 0.5, "tau": 0.2}, "uniform": {}}
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj", "v_proj"]}
 CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no", "report_to": "none"}
@@ -64,7 +65,7 @@ def problems(seed: int) -> tuple[Dataset, Dataset]:
         ]
         rows = reasoning_gym_dataset(specs, instruction=None)
         # A plain text prompt is half as long as a chat, and so is a step
-        texts = [{"prompt": f"{prompt[0]['content']}\nAnswer:"} for prompt in rows["prompt"]]
+        texts = [{"prompt": f"{prompt[0]['content']}\nAnswer: "} for prompt in rows["prompt"]]
         return concatenate_datasets([rows.remove_columns("prompt"), Dataset.from_list(texts)], axis=1)
 
     def same_size(rows: Dataset, frame: pd.DataFrame, size: int) -> Dataset:
@@ -88,7 +89,8 @@ def load(folder: Path) -> PreTrainedModel:
             times.append(time.perf_counter() - start)
         return min(times)
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=min((torch.float32, torch.bfloat16), key=seconds))
+    dtype = min((torch.float32, torch.bfloat16), key=seconds)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
     # On the CPU torch copies frozen head weights once a sequence when its input is a slice, which costs half the time
     model.lm_head.register_forward_pre_hook(lambda module, args: (args[0].contiguous(),))
     return model
@@ -96,7 +98,7 @@ def load(folder: Path) -> PreTrainedModel:
 
 def warm_up(train: Dataset, tokenizer: PreTrainedTokenizerBase, folder: Path, seed: int) -> PreTrainedModel:
     """Teaches the form of an answer (just the answer, then stop) by a minute of SFT, and saves the merged model."""
-    answers = [{"completion": f" {answer}"} for answer in train["answer"]]
+    answers = [{"completion": answer} for answer in train["answer"]]
     examples = concatenate_datasets([train.select_columns("prompt"), Dataset.from_list(answers)], axis=1)
     args = SFTConfig(
         str(folder / "warm_up"),
@@ -241,6 +243,7 @@ def plot(scores: dict[str, np.ndarray], arm: np.ndarray, histories: dict[str, pd
 def main(steps: int, output_dir: Path, seed: int) -> None:
     start = time.perf_counter()
     transformers_logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # TRL asks at every step
     console.print(
         f"[bold]SmolLM2-135M on {len(ARMS)} arms of reasoning-gym, about 12 minutes on two CPU cores.[/bold]\n"
         f"1. warm-up: {WARM_UP_STEPS} steps of SFT on the form of an answer\n"
@@ -287,7 +290,7 @@ def main(steps: int, output_dir: Path, seed: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=30, help="GRPO steps of each run")
+    parser.add_argument("--steps", type=int, default=24, help="GRPO steps of each run")
     parser.add_argument("--output_dir", type=Path, default=Path("runs/demo"))
     parser.add_argument("--seed", type=int, default=0)
     main(**vars(parser.parse_args()))

@@ -124,6 +124,13 @@ class TestRewards:
         assert recorder.feedbacks[0].reward is not None
         assert recorder.feedbacks[0].reward.tolist() == [0.5, 2.5, 0.5, 2.5]
 
+    def test_asynchronous_reward(self, tmp_path: Path) -> None:
+        async def reward(completions: list, letter: list[str], **kwargs: Any) -> list[float]:
+            return tiny.reward(completions, letter)
+
+        _, recorder = train(tmp_path, reward_funcs=reward)
+        assert all(np.isfinite(shown.reward).all() for shown in recorder.feedbacks)  # type: ignore[arg-type]
+
     def test_constant_rewards(self, tmp_path: Path) -> None:
         run, recorder = train(tmp_path, reward_funcs=lambda completions, **kw: [1.0] * len(completions))
         assert recorder.belief().mean.tolist() == [0] * 4
@@ -257,3 +264,20 @@ class TestBesideTRLsOptions:
         data = tiny.dataset(conversational=True)
         run, recorder = train(tmp_path, tools=[multiply], train_dataset=data, processing_class=tokens, max_steps=2)
         assert run.tools == [multiply] and len(recorder.feedbacks) == 2
+
+
+def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trl_curriculum.trainers import mixin
+
+    calls: list[torch.Size] = []
+
+    def counted(tensor: torch.Tensor) -> torch.Tensor:
+        calls.append(tensor.shape)
+        return tensor
+
+    monkeypatch.setattr(mixin, "gather", counted)
+    for name in ("gather_object", "broadcast_object_list"):
+        monkeypatch.setattr(mixin, name, lambda *args: pytest.fail("another collective during training"))
+    run = trainer(tmp_path, max_steps=3)
+    run.train()
+    assert calls == [torch.Size([4, 3])] * 3  # rows, advantages and lengths of four rollouts, three generations
