@@ -48,7 +48,7 @@ ARMS = {  # reasoning-gym family and its configuration
 HELD_OUT, SAMPLES = 64, 4  # problems an arm and sampled answers a problem: what accuracy is measured on
 WARM_UP_STEPS = 24
 PROMPTS, ROLLOUTS, NEW_TOKENS = 8, 8, 6  # a GRPO step; SmolLM2 writes a number digit by digit
-RUNS = {"sec": {"alpha": 0.5, "tau": 0.2}, "uniform": {}}
+RUNS = {"sec": {"alpha": 0.3, "tau": 0.2}, "uniform": {}}
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj", "v_proj"]}
 CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no", "report_to": "none"}
 
@@ -132,7 +132,7 @@ def learn(
         per_device_train_batch_size=PROMPTS * ROLLOUTS,
         num_generations=ROLLOUTS,
         max_completion_length=NEW_TOKENS,
-        learning_rate=5e-4,
+        learning_rate=1e-3,
         lr_scheduler_type="constant",
         logging_steps=5,
         seed=seed,

@@ -49,10 +49,10 @@ class History:
         self.folder = Path(output_dir) / FOLDER
         self.write = write
         self.every = every
-        self.pending: list[pd.DataFrame] = []
+        self.pending: list[dict[str, np.ndarray]] = []
 
-    def add(self, draw: Draw, arm_names: tuple[str, ...], feedback: Feedback) -> pd.DataFrame:
-        """Adds the draws of one generation and what they showed; returns them as rows of the history."""
+    def add(self, draw: Draw, arm_names: tuple[str, ...], feedback: Feedback) -> dict[str, np.ndarray]:
+        """Adds the draws of one generation and what they showed; returns them as columns of the history."""
         group = np.searchsorted(draw.id, feedback.draw)
         n = len(draw)
         reward, advantage, length = feedback.reward, feedback.advantage, feedback.length
@@ -62,32 +62,29 @@ class History:
         low, high = np.full(n, np.inf), np.full(n, -np.inf)
         np.minimum.at(low, group[seen], reward[seen])
         np.maximum.at(high, group[seen], reward[seen])
-        frame = pd.DataFrame(
-            {
-                "step": feedback.step,
-                "draw": draw.id,
-                "row": draw.row,
-                "arm": np.asarray(arm_names, dtype=object)[draw.arm],
-                "probability": draw.probability,
-                "reward": group_mean(reward, group, n),
-                "advantage": group_mean(np.abs(advantage), group, n),
-                "zero_variance": (scored > 0) & (high - low <= 1e-8),
-                "length": group_mean(length.astype(float), group, n),
-                "scored": scored,
-            }
-        )
+        columns = {
+            "step": np.full(n, feedback.step),
+            "draw": draw.id,
+            "row": draw.row,
+            "arm": np.array([arm_names[k] for k in draw.arm], dtype=object),
+            "probability": draw.probability,
+            "reward": group_mean(reward, group, n),
+            "advantage": group_mean(np.abs(advantage), group, n),
+            "zero_variance": (scored > 0) & (high - low <= 1e-8),
+            "length": group_mean(length.astype(float), group, n),
+            "scored": scored,
+        }
         if self.write:
-            self.pending.append(frame)
-            if sum(map(len, self.pending)) >= self.every:
+            self.pending.append(columns)
+            if len(self.pending) * n >= self.every:
                 self.flush()
-        return frame
+        return columns
 
     def flush(self) -> None:
         """Writes what is pending as one more segment, atomically."""
         if not self.pending:
             return
-        frame = pd.concat(self.pending, ignore_index=True)
-        self._write(frame)
+        self._write(pd.DataFrame({name: np.concatenate([part[name] for part in self.pending]) for name in COLUMNS}))
         self.pending = []
 
     def rewind(self, draws: int) -> None:

@@ -63,7 +63,7 @@ class CurriculumMixin:
         options = args.curriculum_kwargs or {}
         self.curriculum: Curriculum = make_curriculum(curriculum or args.curriculum, self.pool, seed, **options)
         self._history = History(args.output_dir, write=args.process_index == 0)
-        self._window: dict[str, list[float]] = defaultdict(list)
+        self._since_log: dict[str, list[float]] = defaultdict(list)
         self._pulls: Counter[str] = Counter()
         self._unanswered = 0
         if args.arm_column is not None and self.pool.n_arms == 1:
@@ -84,10 +84,10 @@ class CurriculumMixin:
 
     def _draw(self, n: int) -> Draw:
         """Rows for the batch that is about to be trained on; the same on every process."""
-        self._window["staleness"].append(self._unanswered)
+        self._since_log["staleness"].append(self._unanswered)
         draw = self.curriculum.select(n)
         self._unanswered += 1
-        self._window["repeated_rows"].append(n - len(np.unique(draw.row)))
+        self._since_log["repeated_rows"].append(n - len(np.unique(draw.row)))
         return draw
 
     def _gather_checked(self, rows: IntArray, mine: slice, *values: torch.Tensor) -> tuple[FloatArray, ...]:
@@ -111,32 +111,32 @@ class CurriculumMixin:
         """Hands what a batch showed to the curriculum, the history and the log."""
         self.curriculum.observe(feedback)
         self._unanswered -= 1
-        frame = self._history.add(draw, self.curriculum.arm_names, feedback)
-        scored = frame["scored"] > 0
-        self._window["unobserved_rollouts"].append(len(feedback) - frame["scored"].sum())
+        shown = self._history.add(draw, self.curriculum.arm_names, feedback)
+        scored = shown["scored"] > 0
+        self._since_log["unobserved_rollouts"].append(len(feedback) - shown["scored"].sum())
         if scored.any():
-            self._window["frac_zero_variance"].append(frame["zero_variance"][scored].mean())
+            self._since_log["frac_zero_variance"].append(shown["zero_variance"][scored].mean())
         if len(self.curriculum.arm_names) <= MAX_LOGGED_ARMS:
-            self._pulls.update(frame["arm"])
-            for arm, advantage in zip(frame["arm"], frame["advantage"], strict=True):
-                self._window[f"advantage/{arm}"].append(advantage)
+            self._pulls.update(shown["arm"])
+            for arm, advantage in zip(shown["arm"], shown["advantage"], strict=True):
+                self._since_log[f"advantage/{arm}"].append(advantage)
 
     # Logging
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if self.model.training and self._window:
+        if self.model.training and self._since_log:
             logs.update({f"curriculum/{key}": value for key, value in self._metrics_since_last_log().items()})
         super().log(logs, *args, **kwargs)  # type: ignore[misc]
 
     def _metrics_since_last_log(self) -> dict[str, float]:
         values = {}
-        for key, window in self._window.items():
-            seen = [value for value in window if np.isfinite(value)]
+        for key, collected in self._since_log.items():
+            seen = [value for value in collected if np.isfinite(value)]
             if seen:
                 values[key] = float(np.mean(seen))
         values.update({f"pulls/{arm}": float(count) for arm, count in self._pulls.items()})
         values.update({key: value for key, value in self.curriculum.metrics().items() if np.isfinite(value)})
-        self._window.clear()
+        self._since_log.clear()
         self._pulls.clear()
         return values
 
