@@ -2,7 +2,7 @@
 
     python recipes/demo.py
 
-One arm is nearly solved from the start and one is out of reach: rollouts there teach nothing, and SEC finds that out
+One arm is nearly solved from the start and two are out of reach: rollouts there teach nothing, and SEC finds that out
 from the advantages alone. Both runs start from the same warmed-up model and get the same number of rollouts. Every
 number that is printed is computed in this run.
 """
@@ -42,8 +42,8 @@ ARMS = {  # reasoning-gym family and its configuration
     "add": ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}),
     "letters": ("letter_counting", {"min_words": 1, "max_words": 2}),
     "gcd": ("gcd", {"max_value": 20}),
-    "bits": ("count_bits", {"max_n": 500}),
     "long sum": ("chain_sum", {"min_terms": 4, "max_terms": 4, "min_digits": 3, "max_digits": 3}),
+    "product": ("products", {"min_terms": 2, "max_terms": 2, "min_digits": 3, "max_digits": 3}),
 }
 HELD_OUT, SAMPLES = 64, 4  # problems an arm and sampled answers a problem: what accuracy is measured on
 WARM_UP_STEPS = 24
@@ -65,7 +65,7 @@ def problems(seed: int) -> tuple[Dataset, Dataset]:
         ]
         rows = reasoning_gym_dataset(specs, instruction=None)
         # A plain text prompt is half as long as a chat, and so is a step
-        texts = [{"prompt": f"{prompt[0]['content']}\nAnswer: "} for prompt in rows["prompt"]]
+        texts = [{"prompt": f"{prompt[0]['content']}\nAnswer:\n"} for prompt in rows["prompt"]]
         return concatenate_datasets([rows.remove_columns("prompt"), Dataset.from_list(texts)], axis=1)
 
     def same_size(rows: Dataset, frame: pd.DataFrame, size: int) -> Dataset:
@@ -132,7 +132,7 @@ def learn(
         per_device_train_batch_size=PROMPTS * ROLLOUTS,
         num_generations=ROLLOUTS,
         max_completion_length=NEW_TOKENS,
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         lr_scheduler_type="constant",
         logging_steps=5,
         seed=seed,
@@ -243,7 +243,7 @@ def plot(scores: dict[str, np.ndarray], arm: np.ndarray, histories: dict[str, pd
 def main(steps: int, output_dir: Path, seed: int) -> None:
     start = time.perf_counter()
     transformers_logging.set_verbosity_error()
-    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # TRL asks at every step
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated")  # TRL asks at every step
     console.print(
         f"[bold]SmolLM2-135M on {len(ARMS)} arms of reasoning-gym, about 12 minutes on two CPU cores.[/bold]\n"
         f"1. warm-up: {WARM_UP_STEPS} steps of SFT on the form of an answer\n"

@@ -39,7 +39,7 @@ def missing_random_state(checkpoint: Path, rank: int, world_size: int) -> str | 
     name = f"rng_state_{rank}.pth" if world_size > 1 else "rng_state.pth"
     if rank >= world_size or zipfile.is_zipfile(checkpoint / name):
         return None
-    return f"{name} is missing or cut off"
+    return f"{name} is missing (save_only_model=True leaves it out) or cut off"
 
 
 def what_is_missing(checkpoint: Path) -> str | None:

@@ -67,11 +67,16 @@ class Feedback:
             outside = reward[(reward < 0) | (reward > 1)]
             if len(outside):
                 raise ValueError(
-                    f"signal='success' needs rewards in [0, 1], but a reward of {outside[0]:g} came back; "
-                    "use signal='advantage' or scale the rewards."
+                    f"Success rates need rewards in [0, 1], but a reward of {outside[0]:g} came back: scale the rewards, "
+                    "or do without learn_from='success' and success_bins."
                 )
             return reward
         raise ValueError(f"Unknown signal {name!r}; choose one of {', '.join(SIGNALS)}.")
+
+    def per_row(self, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """The rows of the batch, each once, and the mean of `value` over each row's rollouts (NaN if all are NaN)."""
+        rows, group = np.unique(self.row, return_inverse=True)
+        return rows, group_mean(value, group, len(rows))
 
 
 SIGNALS = ("advantage", "unnormalized", "success")

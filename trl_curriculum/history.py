@@ -19,7 +19,7 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
 
     Returns:
         `pandas.DataFrame`, one row per draw: `step` (optimizer step), `draw`, `row` (position in the dataset), `arm`
-        (name), `probability` (of the row; NaN where the method has none), `reward` (mean of the group), `advantage`
+        (name), `probability` (marginal, of the row; NaN where the method has none), `reward` (mean of the group), `advantage`
         (mean |A|), `zero_variance` (whether all rewards of the group were equal), `length` (mean tokens) and `scored`
         (rollouts with a reward).
     """
@@ -87,20 +87,23 @@ class History:
         self._write(pd.DataFrame({name: np.concatenate([part[name] for part in self.pending]) for name in COLUMNS}))
         self.pending = []
 
-    def rewind(self, draws: int) -> None:
-        """Forgets all draws from number `draws` on: they are about to be made again by a resumed run."""
+    def rewind(self, draws: int) -> int:
+        """Forgets all draws from number `draws` on, which a resumed run makes again; returns how many are left."""
         self.pending = []
+        left = 0
         if not self.write:
-            return
+            return left
         for file in sorted(self.folder.glob("draws-*.parquet")):
             frame = pd.read_parquet(file)
             kept = frame[frame["draw"] < draws]
+            left += len(kept)
             if len(kept) == len(frame):
                 continue
             if len(kept):
                 self._write(kept)
             else:
                 file.unlink()
+        return left
 
     def start_over(self) -> None:
         """Moves the history of an earlier run in the same folder out of the way; nothing is deleted."""
@@ -123,10 +126,10 @@ def summary(history: pd.DataFrame) -> pd.DataFrame:
     """Per arm: draws, share of the draws, mean reward over the first and the last third, mean |A|, zero variance."""
     if history.empty:
         return pd.DataFrame()
-    third = pd.qcut(history["draw"].rank(method="first"), 3, labels=False) if len(history) >= 3 else pd.Series([0])
+    third = pd.Series(np.arange(len(history)) * 3 // len(history), index=history.index)
     rows = []
     for arm, part in history.groupby("arm", sort=False):
-        phase = third.loc[part.index] if len(history) >= 3 else pd.Series(0, index=part.index)
+        phase = third.loc[part.index]
         rows.append(
             {
                 "arm": arm,

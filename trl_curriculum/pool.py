@@ -68,9 +68,7 @@ class Pool:
             self.arm_names = tuple(arm_names) if arm_names is not None else tuple(map(str, range(n_arms)))
             if n_arms > len(self.arm_names):
                 raise ValueError(f"Arm {n_arms - 1} has no name: {len(self.arm_names)} names were given.")
-        self.difficulty: NDArray[np.float32] | None = None
-        if difficulty is not None:
-            self.difficulty = np.asarray(difficulty, dtype=np.float32)
+        self.difficulty = None if difficulty is None else np.asarray(difficulty, dtype=np.float64)
         self.row_hash = row_hash
         for name in ("arm", "difficulty", "row_hash"):
             value = getattr(self, name)
@@ -88,9 +86,12 @@ class Pool:
 
     @property
     def digest(self) -> str:
-        """Fingerprint of the whole pool: its rows' content where hashes are known, else its size and arms."""
-        content = self.row_hash if self.row_hash is not None else self.arm
-        return f"{self.size}-{xxhash.xxh3_64_hexdigest(np.ascontiguousarray(content).data)}"
+        """Fingerprint of the whole pool: content, arms and difficulties of its rows, in their order."""
+        hasher = xxhash.xxh3_64()
+        for column in (self.row_hash, self.arm, self.difficulty):
+            if column is not None:
+                hasher.update(np.ascontiguousarray(column).data)
+        return f"{self.size}-{hasher.hexdigest()}"
 
     @classmethod
     def from_dataset(
@@ -171,6 +172,8 @@ def _arms(dataset: "Dataset", columns: list[str]) -> tuple[NDArray, list[str]]:
             )
     groups = frame.groupby(columns if len(columns) > 1 else columns[0], sort=True)
     names = ["/".join(str(v) for v in (key if isinstance(key, tuple) else (key,))) for key in groups.groups]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Two arms of {columns} have the same joint name; values must not contain '/'.")
     return groups.ngroup().to_numpy(np.int32), names
 
 

@@ -1,6 +1,7 @@
 """Names of curricula: the built-in ones, and those that other packages register as entry points."""
 
 import inspect
+import numbers
 import types
 import typing
 from importlib.metadata import entry_points
@@ -52,7 +53,9 @@ def make_curriculum(
     if not (isinstance(cls, type) and issubclass(cls, Curriculum)):
         raise TypeError(f"curriculum={curriculum!r} is not a name, a Curriculum class or an instance of one.")
     _check_options(cls, options)
-    return cls(pool, seed=seed, **options)
+    made = cls(pool, seed=seed, **options)
+    made.options()  # a curriculum that could not be saved fails now, not at the first checkpoint
+    return made
 
 
 def _names() -> list[str]:
@@ -77,8 +80,14 @@ def _find(name: str) -> type[Curriculum]:
 
 
 def _check_options(cls: type[Curriculum], options: dict[str, Any]) -> None:
-    known = [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "pool", "seed")]
-    hints = typing.get_type_hints(cls.__init__)
+    parameters = inspect.signature(cls).parameters
+    if "pool" not in parameters or "seed" not in parameters:
+        raise TypeError(f"The constructor of {cls.__name__} must take `pool` and `seed`; it takes {list(parameters)}.")
+    known = [name for name in parameters if name not in ("pool", "seed")]
+    try:
+        hints = typing.get_type_hints(cls.__init__)
+    except NameError:  # annotations that exist for a type checker only
+        hints = {}
     for name, value in options.items():
         if name not in known:
             raise ValueError(
@@ -96,9 +105,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(_fits(value, option) for option in typing.get_args(hint))
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return isinstance(value, hint) if isinstance(hint, type) else True
 
 

@@ -1,6 +1,7 @@
 """What every curriculum is: five verbs, and nothing of any method."""
 
 import inspect
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,7 +27,8 @@ class Draw:
         arm (`IntArray`, shape `(n,)`):
             Arm of each draw at the time it was drawn, a position in the curriculum's `arm_names`.
         probability (`FloatArray`, shape `(n,)`):
-            Probability of the row under the distribution that it was drawn from; NaN where the method has none.
+            Marginal probability of the row: that of its arm over the arm's rows, which come in turn where a method
+            draws without replacement. NaN where the method has none.
         id (`IntArray`, shape `(n,)`):
             Number of the draw, counted from the start of the run.
     """
@@ -66,6 +68,13 @@ class Carried:
         return f"{kept} rows kept, {len(self.row) - kept} new, {self.old_size - kept} lost"
 
 
+def _plain(value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError:
+        return getattr(value, "__name__", None) or repr(value)
+
+
 class Curriculum(ABC):
     """
     Chooses which rows of a pool to train on next.
@@ -88,6 +97,11 @@ class Curriculum(ABC):
     probabilistic: ClassVar[bool] = False
     has_floor: ClassVar[bool] = False
     replaces: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__.lower()
 
     def __init__(self, pool: Pool, seed: int = 0) -> None:
         self.pool = pool
@@ -121,9 +135,15 @@ class Curriculum(ABC):
         return {}
 
     def options(self) -> dict[str, Any]:
-        """The constructor's options with their values."""
-        names = list(inspect.signature(type(self).__init__).parameters)[1:]
-        return {name: getattr(self, name) for name in names if name not in ("pool", "seed")}
+        """The constructor's options with their values, as plain values; parts and functions by what they print."""
+        names = [name for name in inspect.signature(type(self)).parameters if name not in ("pool", "seed")]
+        missing = [name for name in names if not hasattr(self, name)]
+        if missing:
+            raise TypeError(
+                f"{type(self).__name__} does not keep its option {missing[0]!r} as an attribute of that name, so a "
+                "saved state could not tell what it was made with."
+            )
+        return {name: _plain(getattr(self, name)) for name in names}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next draws depend on: arrays and plain values only."""
@@ -197,6 +217,11 @@ class Curriculum(ABC):
             old_size=old["size"],
         )
         if not carry_over:
+            if np.array_equal(carried.row, np.arange(old["size"])) and list(arm_of) == list(self.pool.arm_names):
+                raise StateError(
+                    "The rows are those of the checkpoint, but their arms or difficulties are not: resume with the "
+                    "same arm_column and difficulty_column, or set on_data_change='carry_over'."
+                )
             raise StateError(
                 f"The dataset changed since the checkpoint: {carried.summary()}; arms {old['arm_names']} before, "
                 f"{list(self.pool.arm_names)} now. Resume on the same data, or set on_data_change='carry_over'."

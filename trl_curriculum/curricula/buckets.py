@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..feedback import Feedback, group_mean
+from ..feedback import Feedback
 from .base import Carried
 from .queues import Queues
 
@@ -44,15 +44,12 @@ class SuccessBuckets:
         rate = np.where(np.isnan(self.success), 0, self.success)
         bucket = 1 + np.minimum((rate * self.bins).astype(np.int32), self.bins - 1)
         self.arm = np.where(self.visits > 0, bucket, 0).astype(np.int32)
-        self.queues = Queues(self.arm, len(self.names), self.rng)
         by_visits = np.lexsort((self.rng.random(len(self.arm)), self.visits, self.arm))
-        self.queues.order[:] = by_visits
-        self.queues.position[:] = 0
+        self.queues = Queues(self.arm, len(self.names), self.rng, order=by_visits)
 
     def observe(self, feedback: Feedback) -> None:
         """Moves the success rates of the batch's rows, and regroups all rows every `every` batches."""
-        rows, group = np.unique(feedback.row, return_inverse=True)
-        success = group_mean(feedback.signal("success"), group, len(rows))
+        rows, success = feedback.per_row(feedback.signal("success"))
         old = self.success[rows]
         new = np.where(np.isnan(old), success, (old + success) / 2)
         self.success[rows] = np.where(np.isnan(success), old, new)

@@ -46,7 +46,7 @@ class DUMP(ArmCurriculum):
     """
 
     name = "dump"
-    signal = "mean |advantage| per arm, last 300 rollouts, with a confidence bonus"
+    signal = "mean |advantage| per arm over a sliding window, with a confidence bonus"
     paper = "arXiv 2504.09710"
 
     def __init__(

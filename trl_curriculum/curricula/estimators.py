@@ -1,5 +1,6 @@
 """What we believe of an arm, from the signals that its rollouts showed."""
 
+import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,10 @@ class Belief:
 
 class Estimator(ABC):
     """Turns signals per rollout into a belief per arm. A rollout whose signal is NaN counts, but teaches nothing."""
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters)
+        return f"{type(self).__name__}({options})"
 
     def start(self, n_arms: int) -> None:
         """Forgets everything."""

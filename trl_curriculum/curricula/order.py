@@ -58,17 +58,18 @@ class Order(Curriculum):
         if total_draws is not None and total_draws < 1:
             raise ValueError(f"total_draws={total_draws} must be at least 1.")
         self.mode, self.total_draws = mode, total_draws
-        self.queues = Queues(*self._levels(), self.rng)
+        level, self._values = self._levels()
+        self.queues = Queues(level, len(self._values), self.rng)
 
-    def _levels(self) -> tuple[np.ndarray, int]:
-        """Level of each row, in the order in which levels come, and their number."""
+    def _levels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Level of each row, and what the levels stand for, in the order in which they come."""
         if self.mode in ("blocked", "interleaved"):
-            return self.pool.arm, self.pool.n_arms
+            return self.pool.arm, np.array(self.pool.arm_names)
         if self.pool.difficulty is None:
             raise ValueError(f"mode={self.mode!r} sorts by difficulty: set difficulty_column to a numeric column.")
         sign = 1 if self.mode == "easy_to_hard" else -1
         values, level = np.unique(sign * self.pool.difficulty, return_inverse=True)
-        return level, len(values)
+        return level, values
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         turn = np.arange(self.drawn, self.drawn + n)
@@ -87,9 +88,11 @@ class Order(Curriculum):
         return {"order_progress": min(self.drawn / self.total_draws, 1.0)}
 
     def _state(self) -> dict[str, Any]:
-        return self.queues.state_dict()
+        return {"queues": self.queues.state_dict(), "levels": self._values.tolist()}
 
     def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        if carried is None:
-            self.queues.load_state_dict(state)
-        # On another pool the levels are others: their queues start afresh, and `drawn` keeps the place in the order.
+        if carried is not None:  # levels continue by what they stand for
+            old = {value: k for k, value in enumerate(state["levels"])}
+            level = np.array([old.get(value, -1) for value in self._values.tolist()])
+            carried = Carried(carried.row, level, carried.old_size)
+        self.queues.load_state_dict(state["queues"], carried)

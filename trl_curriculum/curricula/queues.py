@@ -21,14 +21,17 @@ class Queues:
             Number of arms; an arm may be empty.
         rng (`np.random.Generator`):
             The curriculum's generator; an arm is shuffled by it when its queue is first used or used up.
+        order (`NDArray`, shape `(size,)`, *optional*):
+            Rows sorted by arm, in the order of the first pass; shuffled by default.
     """
 
-    def __init__(self, arm: NDArray, n_arms: int, rng: np.random.Generator) -> None:
+    def __init__(self, arm: NDArray, n_arms: int, rng: np.random.Generator, order: NDArray | None = None) -> None:
         self.rng = rng
         self.size = count_arms(arm, n_arms)
         self.start = np.cumsum(self.size) - self.size
-        self.order = self._grouped(arm)
-        self.position = np.full(n_arms, -1)  # of the next row in its queue; -1: not shuffled yet
+        self.order = self._grouped(arm) if order is None else order.astype(np.int32)
+        # Place of the next row in its queue; -1: not shuffled yet
+        self.position = np.full(n_arms, -1 if order is None else 0)
 
     def _grouped(self, arm: NDArray) -> NDArray[np.int32]:
         """Rows sorted by arm: a counting sort in pieces, whose temporary arrays stay small."""

@@ -19,6 +19,9 @@ class Boltzmann:
             raise ValueError(f"tau={tau} is not a temperature above 0.")
         self.tau = tau
 
+    def __repr__(self) -> str:
+        return f"Boltzmann(tau={self.tau!r})"
+
     def __call__(self, worth: FloatArray, prior: FloatArray) -> FloatArray:
         """Probability of each arm, shape `(n_arms,)`; an arm whose prior is 0 gets none."""
         logits = np.where(prior > 0, worth / self.tau, -np.inf)

@@ -16,7 +16,7 @@ from ..curricula import Curriculum
 from ..feedback import Feedback, FloatArray
 from .config import CurriculumGRPOConfig
 from .mixin import CurriculumMixin, Ticks
-from .support import refuse_parallelism, say_what_was_not_tried
+from .support import refuse_parallelism, refuse_vision, say_what_was_not_tried
 
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self._set_up_curriculum(curriculum, args, train_dataset)
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
         refuse_parallelism(self.accelerator.parallelism_config)
+        refuse_vision(self._is_vlm)
         say_what_was_not_tried(self)
         self._eval_set = ""
         self._group_size: int = self.args.num_generations  # rollouts a prompt (G)
@@ -95,7 +96,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
         # One read per rollout, as stock TRL does it: each gets its own copy, since rollout_func may write into it.
         output = super()._generate_and_score_completions(self.train_dataset.__getitems__(rows[mine].tolist()))
-        lengths = output["completion_mask"].sum(dim=1)
+        lengths = torch.tensor(self._completion_lengths, device=output["advantages"].device)
         advantage, length = self._gather_checked(rows, mine, output["advantages"], lengths)
         reward = self._combined_rewards()
         feedback = Feedback(
@@ -109,9 +110,13 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self._observe(draw, feedback)
         return output
 
-    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        self._rewards_per_func = super()._calculate_rewards(*args, **kwargs)  # gathered: (rollouts, functions)
-        return self._rewards_per_func
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]
+    ) -> torch.Tensor:
+        # The completion mask does not tell lengths: TRL clears it where mask_truncated_completions is set.
+        self._completion_lengths = [len(ids) for ids in completion_ids_list]
+        self._rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        return self._rewards_per_func  # gathered: (rollouts of all processes, functions)
 
     def _combined_rewards(self) -> FloatArray:
         """Weighted sum over reward functions of every process's rollouts; NaN where none applied."""

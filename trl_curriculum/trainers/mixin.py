@@ -154,6 +154,12 @@ class CurriculumMixin:
         if checkpoint is None:
             if self.curriculum.drawn == 0:
                 self._history.start_over()
+                if checkpoints.newest_first(self.args.output_dir):
+                    logger.warning(
+                        "%s holds checkpoints of an earlier run, which resume_from_checkpoint=True would take for this "
+                        "one's; use another output_dir or remove them.",
+                        self.args.output_dir,
+                    )
             self._start_window(None, {})
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self._history.flush()
@@ -162,6 +168,8 @@ class CurriculumMixin:
         return output
 
     def _resolve_checkpoint(self, asked: str | bool | None) -> str | None:
+        if isinstance(asked, str) and asked.lower() in ("true", "false"):  # as a command line or YAML gives it
+            asked = asked.lower() == "true"
         if not asked:
             return None
         candidates: list[Any] = [checkpoints.newest_first(self.args.output_dir) if asked is True else [Path(asked)]]
@@ -218,7 +226,14 @@ class CurriculumMixin:
         )
         if carried is not None:
             logger.warning("Resuming on changed data: %s.", carried.summary())
-        self._history.rewind(self.curriculum.drawn)
+        kept = self._history.rewind(self.curriculum.drawn)
+        if self.accelerator.is_main_process and kept != self.curriculum.drawn:
+            logger.warning(
+                "The history in %s holds %d of the %d draws before the checkpoint: it was resumed from another folder.",
+                self.args.output_dir,
+                kept,
+                self.curriculum.drawn,
+            )
         self._start_window(Path(checkpoint), state)
 
     def _trainer_state(self) -> dict[str, Any]:

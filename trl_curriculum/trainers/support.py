@@ -1,4 +1,4 @@
-"""What a curriculum trainer refuses, in one sentence and before a model is loaded, and what was not tried."""
+"""What a curriculum trainer refuses, in one sentence and before training starts, and what was not tried."""
 
 import logging
 from typing import Any
@@ -28,12 +28,7 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
         )
     if not isinstance(train_dataset, Dataset):
         raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
-    images = {"image", "images"} & set(train_dataset.column_names)
-    if images:
-        raise ValueError(
-            f"The dataset has a column {sorted(images)[0]!r}: vision-language models are not supported, use TRL's own "
-            "trainer."
-        )
+    refuse_vision(bool({"image", "images"} & set(train_dataset.column_names)))
     for name, default in (("shuffle_dataset", True), ("train_sampling_strategy", "random")):
         if getattr(args, name, default) not in (default, None):
             raise ValueError(
@@ -51,6 +46,14 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
                 f"accelerator_config.{name}=True has no effect, because every process picks its own rows; "
                 "leave it out."
             )
+
+
+def refuse_vision(is_vision: bool) -> None:
+    """Refuses vision-language models and datasets with images."""
+    if is_vision:
+        raise ValueError(
+            "The model or the dataset has images: vision-language models are not supported, use TRL's own trainer."
+        )
 
 
 def refuse_parallelism(parallelism: Any) -> None:
