@@ -100,9 +100,24 @@ class CurriculumGRPOScriptArguments(ScriptArguments):
     dry_run: bool = field(default=False, metadata={"help": "Print the plan and end before a model is loaded."})
 
     def __post_init__(self) -> None:
+        if isinstance(self.reward_funcs, str):
+            self.reward_funcs = [self.reward_funcs]
+        if self.task_size is not None and self.task_size < 1:
+            raise ValueError(f"task_size={self.task_size} must be at least 1.")
         for name in ("tasks", "test_tasks"):
-            specs: Any = [json.loads(s) if isinstance(s, str) else dict(s) for s in getattr(self, name) or []]
+            specs: Any = [task_spec(spec, name) for spec in getattr(self, name) or []]
             setattr(self, name, [{**s, "size": self.task_size} if self.task_size else s for s in specs])
+
+
+def task_spec(spec: Any, name: str) -> dict[str, Any]:
+    """A task's specification: a mapping in YAML, a JSON object on the command line."""
+    try:
+        spec = json.loads(spec) if isinstance(spec, str) else spec
+    except json.JSONDecodeError:
+        pass
+    if not isinstance(spec, dict) or not isinstance(spec.get("config", {}), dict | None):
+        raise ValueError(f"{name}: {spec!r} is not a mapping such as {{family: countdown, size: 100, config: {{}}}}.")
+    return spec
 
 
 def main(

@@ -23,7 +23,7 @@ name = "curriculum-plugin"
 version = "1.0"
 
 [project.entry-points."trl_curriculum.curricula"]
-newest = "curriculum_plugin:Newest"
+revisit = "curriculum_plugin:Revisit"
 broken = "curriculum_plugin.missing:Nothing"
 wrong = "collections:OrderedDict"
 
@@ -43,7 +43,7 @@ import json
 import numpy as np
 from trl_curriculum import Feedback, Pool, available_curricula, make_curriculum
 
-curriculum = make_curriculum("newest", Pool(5), window=2)
+curriculum = make_curriculum("revisit", Pool(5), window=2)
 shown = {"rows": curriculum.select(3).row.tolist(), "name": type(curriculum).__name__}
 for name in ("broken", "wrong"):
     try:
@@ -84,7 +84,7 @@ def test_a_plug_in_is_found_and_a_broken_one_fails_by_name(python: Path, tmp_pat
     )
     assert done.returncode == 0, done.stderr[-3000:]
     shown = json.loads(done.stdout.splitlines()[-1])
-    assert shown["name"] == "Newest" and all(0 <= row < 5 for row in shown["rows"])
+    assert shown["name"] == "Revisit" and all(0 <= row < 5 for row in shown["rows"])
     broken = "The plug-in curriculum 'broken' (curriculum_plugin.missing:Nothing) does not load: ModuleNotFoundError"
     assert shown["broken"].startswith(broken) and shown["all"].startswith(broken)
     assert "The plug-in curriculum 'wrong' (collections:OrderedDict) is not a Curriculum class." == shown["wrong"]
@@ -93,8 +93,8 @@ def test_a_plug_in_is_found_and_a_broken_one_fails_by_name(python: Path, tmp_pat
 
 def test_a_plug_in_passes_the_conformance_table(python: Path, tmp_path: Path) -> None:
     tests = Path(__file__).parent
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tests), "TRL_CURRICULUM_ONLY": "newest"}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tests), "TRL_CURRICULUM_ONLY": "revisit"}
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests / "conformance")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tests.parent, env=environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert "17 passed" in done.stdout
+    assert "[revisit]" not in done.stdout.split("slowest")[0] and " passed" in done.stdout

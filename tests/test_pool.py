@@ -73,3 +73,17 @@ def test_equal_rows_are_matched_in_order() -> None:
 def test_a_pool_needs_a_row_in_every_arm() -> None:
     with pytest.raises(ValueError, match="at least one row"):
         Pool(2, [0, 0], ["a", "b"])
+
+
+def test_joint_names_that_collide_are_refused() -> None:
+    data = Dataset.from_dict({"x": ["a/b", "a"], "y": ["c", "b/c"]})
+    with pytest.raises(ValueError, match="have the same joint name"):
+        Pool.from_dataset(data, ["x", "y"])
+
+
+def test_the_fingerprint_sees_arms_and_difficulties() -> None:
+    digests = {
+        Pool.from_dataset(DATA, *arguments).digest
+        for arguments in ((), ("level",), ("kind",), (None, "hard"), (None, "level"))
+    }
+    assert len(digests) == 5

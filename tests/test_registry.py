@@ -1,10 +1,13 @@
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trl_curriculum import Pool, make_curriculum
-from trl_curriculum.curricula import SEC, Uniform
+from trl_curriculum.curricula import SEC, TD, ArmCurriculum, Boltzmann, Curriculum, Uniform, identity
+from trl_curriculum.state import StateError, read_state, write_state
 
 
 POOL = Pool(4, [0, 0, 1, 1], ["a", "b"])
@@ -40,3 +43,42 @@ def test_bad_arguments_say_what_is_wrong(curriculum: Any, options: dict[str, Any
     with pytest.raises((ValueError, TypeError)) as error:
         make_curriculum(curriculum, POOL, **options)
     assert re.search(words, str(error.value))
+
+
+class Forgetful(Uniform):
+    def __init__(self, pool: Pool, window: int = 3, seed: int = 0) -> None:
+        super().__init__(pool, seed)
+
+
+class Seedless(Uniform):
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+
+
+def test_a_class_that_could_not_be_saved_or_seeded_fails_when_it_is_made() -> None:
+    with pytest.raises(TypeError, match="Forgetful does not keep its option 'window' as an attribute"):
+        make_curriculum(Forgetful, POOL)
+    with pytest.raises(TypeError, match="The constructor of Seedless must take `pool` and `seed`"):
+        make_curriculum(Seedless, POOL)
+
+
+def test_a_class_without_a_name_is_called_by_its_own() -> None:
+    class Mine(Curriculum):
+        def _pick(self, n: int) -> Any:
+            return np.zeros(n, int), np.zeros(n, int), np.full(n, np.nan)
+
+    assert make_curriculum(Mine, POOL).name == "mine"
+
+
+def test_parts_put_together_by_hand_can_be_saved(tmp_path: Path) -> None:
+    def composed(alpha: float) -> ArmCurriculum:
+        return ArmCurriculum(POOL, estimator=TD(alpha), utility=identity, selector=Boltzmann(0.2))
+
+    write_state(tmp_path / "state", composed(0.5).state_dict())
+    composed(0.5).load_state_dict(read_state(tmp_path / "state"))
+    with pytest.raises(StateError, match=r"estimator=.TD\(alpha=0.5, unsampled='keep'\)"):
+        composed(0.1).load_state_dict(read_state(tmp_path / "state"))
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    assert make_curriculum("sec", POOL, tau=np.float32(0.5)).options()["tau"] == 0.5

@@ -67,8 +67,8 @@ class Feedback:
             outside = reward[(reward < 0) | (reward > 1)]
             if len(outside):
                 raise ValueError(
-                    f"Success rates need rewards in [0, 1], but a reward of {outside[0]:g} came back: scale the rewards, "
-                    "or do without learn_from='success' and success_bins."
+                    f"Success rates need rewards in [0, 1], but a reward of {outside[0]:g} came back: scale the "
+                    "rewards, or do without learn_from='success' and success_bins."
                 )
             return reward
         raise ValueError(f"Unknown signal {name!r}; choose one of {', '.join(SIGNALS)}.")

@@ -19,9 +19,9 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
 
     Returns:
         `pandas.DataFrame`, one row per draw: `step` (optimizer step), `draw`, `row` (position in the dataset), `arm`
-        (name), `probability` (marginal, of the row; NaN where the method has none), `reward` (mean of the group), `advantage`
-        (mean |A|), `zero_variance` (whether all rewards of the group were equal), `length` (mean tokens) and `scored`
-        (rollouts with a reward).
+        (name), `probability` (marginal, of the row; NaN where the method has none), `reward` (mean of the group),
+        `advantage` (mean |A|), `zero_variance` (whether all rewards of the group were equal), `length` (mean tokens)
+        and `scored` (rollouts with a reward).
     """
     files = sorted((Path(output_dir) / FOLDER).glob("draws-*.parquet"))
     if not files:

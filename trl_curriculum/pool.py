@@ -112,7 +112,7 @@ class Pool:
             difficulty_column (`str`, *optional*):
                 Numeric column, larger is harder.
             hash_rows (`bool`, *optional*, defaults to `True`):
-                Whether to hash every row's content (about 10 s per million rows).
+                Whether to hash every row's content, which reads the whole dataset once.
 
         Raises:
             `ValueError`: on an empty dataset, a missing column, nulls, or a column of the wrong type.

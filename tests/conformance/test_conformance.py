@@ -93,13 +93,16 @@ class TestEveryCurriculum:
         again.load_state_dict(read_state(tmp_path / "after"))
         assert rows(run(again, 10, SUCCESS, seed=5)) == expected
 
-    @pytest.mark.parametrize("reward", [np.nan, 0.0, 1.0])
-    def test_survives_missing_and_constant_rewards(self, variant: str, reward: float) -> None:
+    @pytest.mark.parametrize("reward", [np.nan, 0.0, 1.0, None])
+    def test_survives_missing_and_constant_rewards(self, variant: str, reward: float | None) -> None:
         curriculum = make(variant)
         rng = np.random.default_rng(0)
         for step in range(10):
             draw = curriculum.select(8)
-            curriculum.observe(feedback(draw, SUCCESS, rng, step=step, reward=reward))
+            shown = feedback(draw, SUCCESS, rng, step=step, reward=reward)
+            if reward is None and shown.reward is not None and shown.advantage is not None:  # some of a group missing
+                shown.reward[::3] = shown.advantage[::3] = np.nan
+            curriculum.observe(shown)
         if isinstance(curriculum, ArmCurriculum):
             assert np.isfinite(curriculum.belief().mean).all()
         assert all(np.isfinite(value) for value in curriculum.metrics().values())

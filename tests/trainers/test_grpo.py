@@ -63,6 +63,11 @@ class TestBinding:
         assert last.reward.tolist() == tiny.reward(texts, letters)
         assert ((last.length >= 1) & (last.length <= 8)).all()
 
+    def test_lengths_are_those_of_the_completions_also_where_trl_masks_truncated_ones(self, tmp_path: Path) -> None:
+        _, recorder = train(tmp_path, mask_truncated_completions=True, per_device_train_batch_size=16)
+        lengths = np.concatenate([shown.length for shown in recorder.feedbacks])  # type: ignore[misc]
+        assert lengths.max() == 8 and lengths.min() >= 1
+
     @pytest.mark.parametrize("arm_column", ["arm", ["level", "kind"]])
     def test_conversational_prompts_and_joint_arms(self, tmp_path: Path, arm_column: Any) -> None:
         run, recorder = train(tmp_path, train_dataset=tiny.dataset(conversational=True), arm_column=arm_column)
@@ -267,7 +272,7 @@ class TestBesideTRLsOptions:
 
 
 def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trl_curriculum.trainers import mixin
+    from trl_curriculum.trainers import grpo, mixin
 
     calls: list[torch.Size] = []
 
@@ -276,8 +281,8 @@ def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeyp
         return tensor
 
     monkeypatch.setattr(mixin, "gather", counted)
-    for name in ("gather_object", "broadcast_object_list"):
-        monkeypatch.setattr(mixin, name, lambda *args: pytest.fail("another collective during training"))
+    for module, name in ((mixin, "gather_object"), (mixin, "broadcast_object_list"), (grpo, "gather_object")):
+        monkeypatch.setattr(module, name, lambda *args: pytest.fail("another collective during training"))
     run = trainer(tmp_path, max_steps=3)
     run.train()
     assert calls == [torch.Size([4, 3])] * 3  # rows, advantages and lengths of four rollouts, three generations

@@ -129,6 +129,32 @@ class TestOtherSettings:
         assert len(later) == 6 and not drawn & set(later)  # what was drawn waits for the next pass
         np.testing.assert_array_equal(second.curriculum.belief().count.sum(), 12 * 4)
 
+    @pytest.mark.parametrize("changes", [{"arm_column": ["twin"]}, {"difficulty_column": "index"}])
+    def test_other_arms_of_the_same_names_or_other_difficulties_are_refused(
+        self, tmp_path: Path, changes: Any
+    ) -> None:
+        data = tiny.dataset().map(lambda row: {"twin": "abcd"[(row["index"] // 2) % 4]})
+        run(tmp_path, max_steps=2, train_dataset=data)
+        with pytest.raises(StateError, match="their arms or difficulties are not"):
+            run(tmp_path, True, train_dataset=data, **changes)
+
+    @pytest.mark.parametrize(("word", "step"), [("true", 2), ("True", 2), ("false", 0)])
+    def test_true_and_false_as_a_command_line_gives_them(self, tmp_path: Path, word: str, step: int) -> None:
+        run(tmp_path, max_steps=2)
+        again = run(tmp_path, word, max_steps=3, save_strategy="no")
+        assert again.history()["step"].min() == 0 and again.state.global_step == 3
+        assert (tmp_path / "curriculum_history.1").exists() == (step == 0)
+
+    def test_a_folder_with_another_runs_checkpoints_is_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(tmp_path, max_steps=3)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            run(tmp_path, max_steps=2, save_strategy="no", data_seed=7)
+            assert "holds checkpoints of an earlier run" in caplog.text
+            run(tmp_path, True, max_steps=4)
+        assert "holds 4 of the 6 draws before the checkpoint" in caplog.text
+
     def test_a_missing_buffer_is_said_and_the_window_generated_anew(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -25,7 +25,7 @@ from trl_curriculum.trainers.support import refuse_parallelism, say_what_was_not
         ({"train_dataset": tiny.dataset().select([])}, "The dataset is empty"),
         (
             {"train_dataset": tiny.dataset().add_column("image", ["x"] * 40)},
-            "vision-language models are not supported",
+            "vision-language models are not",
         ),
         ({"auto_find_batch_size": True}, "auto_find_batch_size is not supported by GRPO"),
         ({"shuffle_dataset": False}, "shuffle_dataset=False has no effect.*curriculum='order'"),
@@ -37,6 +37,9 @@ from trl_curriculum.trainers.support import refuse_parallelism, say_what_was_not
         ({"curriculum_kwargs": {"tau": "cold"}}, "Option tau='cold' of curriculum 'sec' must be float"),
         ({"curriculum_kwargs": {"temperature": 1.0}}, "Curriculum 'sec' has no option 'temperature'"),
         ({"arm_column": "armm"}, "arm_column 'armm' .did you mean 'arm'.* is not a column"),
+        ({"curriculum_kwargs": "abc"}, "curriculum_kwargs='abc' is not a mapping of options"),
+        ({"curriculum_kwargs": {"seed": 3}}, "curriculum_kwargs has 'seed', which the trainer sets itself"),
+        ({"arm_column": 3}, "arm_column=3 is not the name of a column"),
         ({"on_data_change": "ignore"}, "on_data_change='ignore' is neither 'refuse' nor 'carry_over'"),
         ({"curriculum": "order"}, "has no option 'tau'"),
         ({"curriculum": "order", "curriculum_kwargs": None}, "set difficulty_column to a numeric column"),

@@ -2,9 +2,13 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
+import yaml
+
+from .. import __version__
 from ..suggest import nearest
 
 
@@ -26,9 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="trl-curriculum",
         description="Curricula for TRL.",
-        epilog="commands:\n" + "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items()),
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+        + "\n\nAn error is told in one line; with TRL_CURRICULUM_DEBUG=1 in the environment, with its traceback.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("command", help="one of the commands below; `trl-curriculum <command> --help` tells more")
     if not argv:
         parser.print_help()
@@ -40,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         return importlib.import_module(f".{command}", __name__).run(argv[1:])
-    except (ImportError, OSError, TypeError, ValueError) as error:
+    except BrokenPipeError:  # `trl-curriculum methods | head`
+        sys.stderr.close()
+        return 0
+    except (ImportError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        if os.environ.get("TRL_CURRICULUM_DEBUG"):
+            raise
         print(f"trl-curriculum {command}: {error}", file=sys.stderr)
         return 1

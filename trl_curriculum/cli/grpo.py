@@ -14,6 +14,8 @@ from .launch import launch, parse
 
 def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
+    if not argv:
+        raise ValueError("Say what to train: `--config RECIPE.yaml`, or `--help` for all arguments.")
     script = recipe("grpo")
     *arguments, launch_args = parse(script.make_parser(prog="trl-curriculum grpo"), argv, launching=True)
     if arguments[0].dry_run:  # one process can plan for many

@@ -1,5 +1,6 @@
 """What the recipe scripts and their commands share: parsing, and starting the script on several processes."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ class LaunchArguments:
     @property
     def num_processes(self) -> int | None:
         """Number of processes, where it is said here."""
-        words = [*self.from_config, *self.from_command_line]
-        places = [place for place, word in enumerate(words) if word == "--num_processes"]
-        return int(words[places[-1] + 1]) if places else None
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        parser.add_argument("--num_processes", type=int)
+        try:
+            return parser.parse_known_args([*self.from_config, *self.from_command_line])[0].num_processes
+        except argparse.ArgumentError as error:
+            raise ValueError(f"{error}: give a number of processes, such as `--num_processes 8`.") from error
 
 
 def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool = False) -> tuple[Any, ...]:
@@ -44,7 +48,8 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
         The dataclasses of the script, and then the [`LaunchArguments`].
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if "--dry_run" in argv and "--use_cpu" not in argv:
+    planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
+    if planning and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
     *arguments, from_config, from_command_line = parser.parse_args_and_config(
         argv, return_remaining_strings=True, separate_remaining_strings=True

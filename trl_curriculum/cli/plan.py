@@ -47,8 +47,9 @@ def grpo_plan(
     if args.max_steps > 0:
         steps, generations = args.max_steps, math.ceil(args.max_steps / per_generation)
     else:
-        generations = math.ceil(args.num_train_epochs * max(1, pool.size // max(1, prompts)))
-        steps = math.ceil(generations * per_generation)
+        per_epoch = max(1, int(max(1, pool.size // max(1, prompts)) * per_generation))
+        steps = math.ceil(args.num_train_epochs * per_epoch)
+        generations = math.ceil(steps / per_generation)
     strategy = getattr(args.eval_strategy, "value", args.eval_strategy)
     evaluation = f"every {args.eval_steps:g} steps" if strategy == "steps" else strategy
     lines = {

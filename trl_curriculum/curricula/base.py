@@ -69,6 +69,8 @@ class Carried:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
     try:
         return json.loads(json.dumps(value))
     except TypeError:

@@ -42,7 +42,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     trainer = CurriculumGRPOTrainer(
         model="Qwen/Qwen2.5-3B",
         reward_funcs=accuracy,
-        args=CurriculumGRPOConfig(curriculum="sec", arm_column="level", curriculum_kwargs={"tau": 0.4}),
+        args=CurriculumGRPOConfig(curriculum="sec", arm_column=["level"], curriculum_kwargs={"tau": 0.4}),
         train_dataset=dataset,
     )
     trainer.train()

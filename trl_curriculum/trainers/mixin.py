@@ -156,8 +156,8 @@ class CurriculumMixin:
                 self._history.start_over()
                 if checkpoints.newest_first(self.args.output_dir):
                     logger.warning(
-                        "%s holds checkpoints of an earlier run, which resume_from_checkpoint=True would take for this "
-                        "one's; use another output_dir or remove them.",
+                        "%s holds checkpoints of an earlier run, which resume_from_checkpoint=True would take for "
+                        "this one's; use another output_dir or remove them.",
                         self.args.output_dir,
                     )
             self._start_window(None, {})
@@ -229,7 +229,7 @@ class CurriculumMixin:
         kept = self._history.rewind(self.curriculum.drawn)
         if self.accelerator.is_main_process and kept != self.curriculum.drawn:
             logger.warning(
-                "The history in %s holds %d of the %d draws before the checkpoint: it was resumed from another folder.",
+                "The history in %s holds %d of the %d draws before the checkpoint, which is another folder's.",
                 self.args.output_dir,
                 kept,
                 self.curriculum.drawn,
