@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 import trl
+from harness import trainer
 from transformers import Trainer
 from trl import GRPOConfig, GRPOTrainer
-
-from runs import trainer
 
 
 def parameters(function: Any) -> list[str]:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from harness import Recorder, trainer, weights
 from peft import LoraConfig
 
-from runs import Recorder, trainer, weights
 from trl_curriculum import read_history
 from trl_curriculum.trainers.mixin import Ticks
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-from runs import ENVIRONMENT, command, launch, result
+from harness import ENVIRONMENT, command, launch, result
 
 
 RUN: dict[str, Any] = {

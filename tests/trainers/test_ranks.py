@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from harness import launch, replay, result
 
-from runs import launch, replay, result
 from trl_curriculum import Pool
 from trl_curriculum.curricula import SEC
 from trl_curriculum.state import read_state

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from harness import trainer, weights
 
-from runs import trainer, weights
 from trl_curriculum.checkpoint import newest_first, what_is_missing
 from trl_curriculum.history import FOLDER as HISTORY
 from trl_curriculum.state import StateError

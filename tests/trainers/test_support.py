@@ -9,9 +9,9 @@ import pytest
 import tiny
 from accelerate.utils import ParallelismConfig
 from datasets import Dataset
+from harness import trainer
 from trl import GRPOConfig
 
-from runs import trainer
 from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer, Pool
 from trl_curriculum.curricula import SEC, Uniform
 from trl_curriculum.trainers.support import refuse_parallelism, say_what_was_not_tried
