@@ -243,7 +243,6 @@ def main(steps: int, output_dir: Path, seed: int) -> None:
     start = time.perf_counter()
     torch.set_flush_denormal(True)  # the tails of sharp softmaxes are denormal numbers, which are slow on a CPU
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     disable_progress_bars()
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated")  # TRL asks at every step
     console.print(
