@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE ?= 1
 
 .PHONY: demo test lint ladder overhead scale kills clean
 
-# Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 15 minutes.
+# Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
 	$(BIN)/python recipes/demo.py
 
