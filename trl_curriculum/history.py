@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
 from .curricula.base import Draw
 from .feedback import Feedback, group_mean
@@ -142,3 +144,14 @@ def summary(history: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).sort_values("arm").set_index("arm")
+
+
+def print_summary(history: pd.DataFrame, title: str) -> None:
+    """Prints the table that a run closes with."""
+    table = Table(title=f"Where the draws went ({title})")
+    frame = summary(history).reset_index()
+    for column in frame.columns:
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
+    Console().print(table)

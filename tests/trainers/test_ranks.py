@@ -79,5 +79,5 @@ def test_another_world_size_continues_and_says_what_it_makes_anew(two: Path, tmp
     options = STRADDLING | {"per_device_train_batch_size": 6}
     done = launch(tmp_path, processes=1, resume=str(two / "checkpoint-3"), **options)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "generated anew: it was saved by 2 processes, now there are 1" in done.stderr
+    assert "generated anew: world_size was 2 and is 1" in done.stderr
     assert result(tmp_path)["rows"][0] == result(two)["rows"][2]

@@ -169,4 +169,14 @@ class TestOtherSettings:
         run(tmp_path, max_steps=3, steps_per_generation=4, per_device_train_batch_size=4)
         with caplog.at_level(logging.WARNING, "trl_curriculum"):
             run(tmp_path, True, max_steps=4, steps_per_generation=2, per_device_train_batch_size=4)
-        assert "it had 4 micro-steps, now a window has 2" in caplog.text
+        assert (
+            "generated anew: steps_per_generation was 4 and is 2; generation_batch_size was 16 and is 8" in caplog.text
+        )
+
+    def test_another_window_of_as_many_steps_is_another_window(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(tmp_path, max_steps=3, steps_per_generation=4, per_device_train_batch_size=4)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            run(tmp_path, True, max_steps=4, steps_per_generation=2, num_iterations=2, per_device_train_batch_size=4)
+        assert "num_iterations was 1 and is 2" in caplog.text

@@ -149,8 +149,14 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     def _window_steps(self) -> int:
         return self.args.steps_per_generation * self.num_iterations
 
+    @property
+    def _window(self) -> dict[str, int]:
+        """What an open window must have in common with the run that continues it."""
+        names = ("world_size", "steps_per_generation", "num_iterations", "num_generations", "generation_batch_size")
+        return {name: getattr(self.args, name) for name in names}
+
     def _trainer_state(self) -> dict[str, Any]:
-        return {"micro_step": self._step, "window_steps": self._window_steps}
+        return {"micro_step": self._step, "window": self._window}
 
     def _save_process_state(self, folder: Path) -> None:
         if self._step % self._window_steps == 0 or self._buffered_inputs is None:
@@ -171,22 +177,20 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             self._last_loaded_step = -1  # a second train() counts steps from 0 again: load its weights all the same
         if checkpoint is None:
             return
-        why_not = None
-        if state["world_size"] != self.args.world_size:
-            why_not = f"it was saved by {state['world_size']} processes, now there are {self.args.world_size}"
-        elif state["window_steps"] != self._window_steps:
-            why_not = f"it had {state['window_steps']} micro-steps, now a window has {self._window_steps}"
-        inside = state["micro_step"] % state["window_steps"] != 0
-        if inside and why_not is None:
-            buffer = self._load_buffer(checkpoint)
-            if all(gather_object([buffer is not None])):
-                self._buffered_inputs = buffer
-            else:
-                why_not = "the rollouts of a process are missing"
-        if inside and why_not is not None:
-            logger.warning("The open generation window is generated anew: %s.", why_not)
-        elif why_not is None:
+        saved = state["window"]
+        if state["micro_step"] % (saved["steps_per_generation"] * saved["num_iterations"]) == 0:
+            return  # between two windows there is nothing to continue
+        changed = [
+            f"{name} was {saved[name]} and is {now}" for name, now in self._window.items() if saved[name] != now
+        ]
+        buffer = self._load_buffer(checkpoint) if not changed else None
+        if not changed and not all(gather_object([buffer is not None])):
+            changed = ["the rollouts of a process are missing"]
+        if changed:
+            logger.warning("The open generation window is generated anew: %s.", "; ".join(changed))
+        else:
             self._step = state["micro_step"]
+            self._buffered_inputs = buffer
 
     def _load_buffer(self, checkpoint: Path) -> list[dict[str, Any]] | None:
         file = _buffer_file(checkpoint, self.args.process_index)

@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate.utils import broadcast_object_list, gather, gather_object
-from rich.console import Console
-from rich.table import Table
 from torch.utils.data import Dataset as TorchDataset
 
 from .. import checkpoint as checkpoints
 from ..curricula import Curriculum, Draw
 from ..curricula.arms import MAX_LOGGED_ARMS
 from ..feedback import Feedback, FloatArray, IntArray
-from ..history import History, read_history, summary
+from ..history import History, print_summary, read_history
 from ..pool import Pool
 from ..registry import make_curriculum
 from ..state import StateError, read_state, write_state
@@ -164,7 +162,7 @@ class CurriculumMixin:
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self._history.flush()
         if self.accelerator.is_main_process and not self.args.disable_tqdm:
-            self._print_summary()
+            print_summary(read_history(self.args.output_dir), self.curriculum.name)
         return output
 
     def _resolve_checkpoint(self, asked: str | bool | None) -> str | None:
@@ -245,12 +243,3 @@ class CurriculumMixin:
 
     def _start_window(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
         """Prepares for the first step of a `train()`, from a checkpoint or afresh."""
-
-    def _print_summary(self) -> None:
-        table = Table(title=f"Where the draws went ({self.curriculum.name})")
-        frame = summary(read_history(self.args.output_dir)).reset_index()
-        for column in frame.columns:
-            table.add_column(column, justify="left" if column == "arm" else "right")
-        for row in frame.itertuples(index=False):
-            table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-        Console().print(table)
