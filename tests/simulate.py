@@ -47,7 +47,7 @@ def from_losses(draw: Draw, loss: np.ndarray, step: int = 0) -> Feedback:
 
 
 def follows_loss(curriculum: Curriculum) -> bool:
-    return curriculum.needs == ("loss",)
+    return curriculum.needs == ("loss",) or curriculum.asks_for == "loss"
 
 
 def shown(
@@ -66,10 +66,9 @@ def shown(
     return from_losses(draw, loss, step)
 
 
-def answer_probe(curriculum: Curriculum, success: np.ndarray, rng: np.random.Generator) -> None:
+def answer_probe(curriculum: Curriculum, success: np.ndarray, rng: np.random.Generator, progress: float = 0.0) -> None:
     """Measures what the curriculum asks for, as a trainer does before each `select`."""
-    asked = curriculum.rows_to_probe()
-    if asked is not None:
+    while (asked := curriculum.rows_to_probe(progress)) is not None:
         curriculum.observe_probe(asked, losses(asked, success, rng))
 
 
@@ -87,8 +86,9 @@ def run(
     rng = np.random.default_rng(seed)
     draws = []
     for step in range(steps):
-        answer_probe(curriculum, success, rng)
-        draw = curriculum.select(batch, begin + (end - begin) * step / steps)
+        progress = begin + (end - begin) * step / steps
+        answer_probe(curriculum, success, rng, progress)
+        draw = curriculum.select(batch, progress)
         curriculum.observe(shown(curriculum, draw, success, rng, generations, step))
         draws.append(draw)
     return draws

@@ -34,6 +34,10 @@ class Feedback:
             where it was not observed.
         entropy (`FloatArray`, shape `(n,)`, *optional*):
             Entropy of the model's next-token distribution in nats, mean over the trained tokens.
+        prefix_entropy (`FloatArray`, shape `(n,)`, *optional*):
+            Entropy of a rollout's first tokens, scored as [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`]
+            says, NaN where it was not observed. It comes later than the rewards of the same draws, in a feedback of
+            its own.
         length (`IntArray`, shape `(n,)`, *optional*):
             Completion length (GRPO) or trained tokens (SFT).
     """
@@ -46,9 +50,10 @@ class Feedback:
     length: IntArray | None = None
     loss: FloatArray | None = None
     entropy: FloatArray | None = None
+    prefix_entropy: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("draw", "reward", "advantage", "length", "loss", "entropy"):
+        for name in ("draw", "reward", "advantage", "length", "loss", "entropy", "prefix_entropy"):
             value = getattr(self, name)
             if value is not None and value.shape != self.row.shape:
                 raise ValueError(f"Feedback.{name} has shape {value.shape}, but row has shape {self.row.shape}.")
@@ -87,7 +92,10 @@ class Feedback:
         return rows, group_mean(value, group, len(rows))
 
 
-SHOWS = {"GRPO": ("reward", "advantage", "length"), "SFT": ("loss", "entropy", "length")}  # fields, by trainer
+SHOWS = {  # fields, by trainer
+    "GRPO": ("reward", "advantage", "length", "prefix_entropy"),
+    "SFT": ("loss", "entropy", "length"),
+}
 SIGNALS = ("advantage", "unnormalized", "success")
 
 

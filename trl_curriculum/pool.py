@@ -146,12 +146,16 @@ def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> In
     return both["position_old"].fillna(-1).to_numpy(np.int64)
 
 
-def _column(dataset: "Dataset", name: str, role: str) -> pd.Series:
-    if name not in dataset.column_names:
+def check_column(name: str, columns: list[str], role: str) -> None:
+    """Refuses the name of a column that is not there."""
+    if name not in columns:
         raise ValueError(
-            f"{role} {name!r}{nearest(name, dataset.column_names)} is not a column of the dataset, which has: "
-            f"{', '.join(dataset.column_names)}."
+            f"{role} {name!r}{nearest(name, columns)} is not a column of the dataset, which has: {', '.join(columns)}."
         )
+
+
+def _column(dataset: "Dataset", name: str, role: str) -> pd.Series:
+    check_column(name, dataset.column_names, role)
     series = pd.Series(dataset.select_columns([name]).with_format("arrow")[:].column(name).to_pylist(), name=name)
     if series.isna().any():
         first = int(np.flatnonzero(series.isna())[0])

@@ -9,7 +9,9 @@ from typing import Any, Literal, Union
 
 from .curricula import (
     DUMP,
+    EDCO,
     SEC,
+    UCB1,
     BabySteps,
     Competence,
     Curriculum,
@@ -35,11 +37,13 @@ METHODS: tuple[type[Curriculum], ...] = (
     Competence,
     SEC,
     DUMP,
+    UCB1,
     SelfPaced,
     LossTopK,
     DataMaps,
     Cyclical,
     EVOCurate,
+    EDCO,
 )
 BUILT_IN: dict[str, type[Curriculum]] = {cls.name: cls for cls in METHODS}
 
@@ -84,6 +88,22 @@ def make_curriculum(
     made = cls(pool, seed=seed, **options)
     made.options()  # a curriculum that could not be saved fails now, not at the first checkpoint
     return made
+
+
+def make_options(cls: type, options: dict[str, Any], what: str) -> Any:
+    """
+    Makes a dataclass of options.
+
+    Raises:
+        `ValueError`: on an unknown name or a value out of range; `TypeError` on a wrong type.
+    """
+    known, hints = list(inspect.signature(cls).parameters), typing.get_type_hints(cls)
+    for name, value in options.items():
+        if name not in known:
+            raise ValueError(f"{what} has no option {name!r}{nearest(name, known)}: it has {', '.join(known)}.")
+        if not _fits(value, hints[name]):
+            raise TypeError(f"{name}={value!r} in {what} must be {_spell(hints[name])}.")
+    return cls(**options)
 
 
 def _names() -> list[str]:

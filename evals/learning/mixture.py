@@ -156,7 +156,7 @@ def run(task: str, mixture: str, name: str, seed: int, file: str) -> str:
         "right": right,
         "macro": float(np.mean(list(right.values()))),
         "tokens": trainer._tokens,
-        "probe_tokens": trainer._probe_tokens,
+        "probe_tokens": trainer._probe.tokens,
         "steps": int(history["step"].max()) + 1,
         "spent": spent.tolist(),  # rows of each kind in each sixth of the training
     }

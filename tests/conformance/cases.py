@@ -58,6 +58,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "evo_curate-no-replacement": ("evo_curate", {"variability": "std", "replacement": False, "refresh_steps": 5}),
     "evo_curate-probe": ("evo_curate", {"measure": "probe", "variability": "std", "refresh_steps": 2}),
     "evo_curate-probe-share": ("evo_curate", {"measure": "probe", "probe_share": 0.4, "refresh_steps": 2}),
+    "edco": ("edco", {}),
+    "edco-keep": ("edco", {"top_n": 7, "skip_top": 0.1, "optimizer": "keep", "rounds": 20}),
+    "edco-loss": ("edco", {"score_by": "loss", "rounds": 3}),
+    "edco-random": ("edco", {"score_by": "random", "rounds": 8}),
+    "edco-uncertain": ("edco", {"reprobe": "uncertain", "pilot": 2, "rounds": 8, "max_age": 3}),
+    "edco-budget": ("edco", {"budget": 0.1}),
+    "ucb1": ("ucb1", {"round_batches": 2}),
+    "ucb1-levels": ("ucb1", {"round_batches": 1, "c": 0.5, "levels": 4}),
     "evo_curate-probe-schedule": ("evo_curate", {"measure": "probe", "capacity": "schedule", "refresh_steps": 1}),
 }
 if only := os.environ.get("TRL_CURRICULUM_ONLY"):  # `TRL_CURRICULUM_ONLY=mine pytest tests/conformance`: one plug-in
@@ -77,7 +85,7 @@ def pool(size: int = 60, n_arms: int = 5, labelled: bool = True, seed: int = 0) 
 
 def make(variant: str, over: Pool | None = None, seed: int = 0) -> Curriculum:
     name, options = VARIANTS[variant]
-    labelled = "success_bins" not in options
+    labelled = not {"success_bins", "levels"} & set(options)
     if over is None:
         over = pool(labelled=labelled)
     elif not labelled and over.n_arms > 1:

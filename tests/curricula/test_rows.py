@@ -412,7 +412,7 @@ class TestOrderByProbe:
     @pytest.mark.parametrize("method", [Order, BabySteps, Competence])
     def test_without_an_answer_it_says_what_is_missing(self, method: Any) -> None:
         curriculum = method(Pool(5), difficulty="probe")
-        assert curriculum.needs == ("loss",) and method(Pool(2, difficulty=[1, 2])).needs == ()
+        assert curriculum.asks_for == "loss" and method(Pool(2, difficulty=[1, 2])).asks_for is None
         with pytest.raises(RuntimeError, match="before the losses were measured"):
             curriculum.select(2)
         with pytest.raises(ValueError, match="set difficulty_column to a numeric column, or difficulty='probe'"):

@@ -11,6 +11,7 @@ from datasets import Dataset
 from harness import PACKED, PADDING_FREE, plain_forward, sft_run, sft_trainer, weights
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from trl_curriculum.probes import partial
 from trl_curriculum.probes import pool_loss as module
 from trl_curriculum.probes.pool_loss import pool_loss
 
@@ -83,9 +84,9 @@ class TestInTraining:
         told: list[tuple[int, list[float], list[float]]] = []
         observe = run.curriculum.observe_probe
 
-        def look(row: Any, loss: Any) -> None:
+        def look(row: Any, loss: Any, measured: Any) -> None:
             told.append((run.state.global_step, loss.tolist(), plain_losses(run, data)))
-            observe(row, loss)
+            observe(row, loss, measured)
 
         run.curriculum.observe_probe = look  # type: ignore[method-assign]
         run.train()
@@ -109,7 +110,7 @@ class TestInTraining:
         shown = run.curriculum.loss[asked]  # type: ignore[attr-defined]
         not_trained_on = ~np.isin(asked, run.history()["row"])
         np.testing.assert_allclose(shown[not_trained_on], np.array(expected)[not_trained_on], atol=1e-5)
-        assert run._probe_tokens == run._length[asked].sum()
+        assert run._probe.tokens == run._length[asked].sum()
 
     def test_a_static_order_by_measured_difficulty(self, tmp_path: Path) -> None:
         data = tiny.sft_dataset(16)
@@ -127,10 +128,10 @@ class TestInTraining:
         run.train()
         assert run.history()["row"].tolist() == [kept[i] for i in expected]
 
-    def test_grpo_cannot_measure(self, tmp_path: Path) -> None:
+    def test_grpo_needs_answers_to_measure(self, tmp_path: Path) -> None:
         from harness import trainer
 
-        with pytest.raises(ValueError, match="'order' as it is set up follows the loss, but CurriculumGRPOTrainer"):
+        with pytest.raises(ValueError, match=r"'order' as it is set up asks for the loss of rows.*set answer_column"):
             trainer(tmp_path, curriculum="order", curriculum_kwargs={"difficulty": "probe"})
 
 
@@ -154,7 +155,7 @@ class TestInterrupted:
             return losses(trainer, rows)
 
         monkeypatch.setattr(module, "_losses", counted)
-        monkeypatch.setattr(module, "SAVE_EVERY_SECONDS", -1.0)
+        monkeypatch.setattr(partial, "SAVE_EVERY_SECONDS", -1.0)
         return seen
 
     def test_goes_on_where_it_was(self, tmp_path: Path, batches: list[int]) -> None:

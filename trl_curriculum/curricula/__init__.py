@@ -8,6 +8,7 @@ from .cyclical import Cyclical
 from .data_maps import DataMaps
 from .difficulty import DifficultyCurriculum
 from .dump import DUMP
+from .edco import EDCO
 from .estimators import TD, Belief, Estimator, SlidingWindow
 from .evo_curate import EVOCurate
 from .loss_top_k import LossTopK
@@ -19,14 +20,18 @@ from .rows import RowCurriculum
 from .sec import SEC
 from .selectors import Boltzmann, MaxEntropy
 from .self_paced import SelfPaced
+from .shared_belief import SharedBelief
+from .ucb1 import UCB1
 from .uniform import Uniform
 from .utilities import Utility, expected_advantage, identity, ucb
 
 
 __all__ = [
     "DUMP",
+    "EDCO",
     "SEC",
     "TD",
+    "UCB1",
     "ArmCurriculum",
     "BabySteps",
     "Belief",
@@ -48,6 +53,7 @@ __all__ = [
     "RowHistory",
     "RowSampler",
     "SelfPaced",
+    "SharedBelief",
     "SlidingWindow",
     "Uniform",
     "Utility",

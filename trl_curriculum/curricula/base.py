@@ -102,7 +102,11 @@ class Curriculum(ABC):
     """
 
     name: ClassVar[str]
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # fields of Feedback that it cannot do without
+    uses: tuple[str, ...] = ()  # fields that it would like: a trainer may spend a collective on them
+    asks_for: str | None = None  # what `rows_to_probe` wants measured: "loss" or "prefix_entropy"
+    round: int = 0  # rounds begun, for methods that train in rounds
+    fresh_optimizer: bool = False  # whether a round starts with a fresh optimizer
     signal: ClassVar[str] = "none"
     cost: ClassVar[str] = "none"
     paper: ClassVar[str] = "-"
@@ -163,12 +167,26 @@ class Curriculum(ABC):
         """Ids of the draws that were put back."""
         return self._waiting.id
 
-    def rows_to_probe(self) -> IntArray | None:
-        """Rows whose loss has to be measured before the next `select`, or `None`."""
+    def rows_to_probe(self, progress: float = 0.0) -> IntArray | None:
+        """
+        Rows for which `asks_for` has to be measured before the next `select`, or `None`.
+
+        It is asked again after each answer, until it is `None`.
+        """
         return None
 
-    def observe_probe(self, row: IntArray, loss: FloatArray) -> None:
-        """Learns the losses that `rows_to_probe` asked for: nats per trained token, NaN where there is none."""
+    def observe_probe(self, row: IntArray, value: FloatArray, measured: Any = None) -> None:
+        """
+        Learns what `rows_to_probe` asked for.
+
+        Args:
+            row (`IntArray`, shape `(n,)`):
+                The rows that it asked for.
+            value (`FloatArray`, shape `(n,)`):
+                Losses in nats per trained token, or prefix entropies; NaN where there is none.
+            measured ([`~trl_curriculum.probes.prefix_entropy.Scores`], *optional*):
+                More about prefix entropies: what they cost, and which prompts are equal.
+        """
         raise NotImplementedError(f"{type(self).__name__} asked for no probe.")
 
     @abstractmethod

@@ -40,8 +40,8 @@ class DifficultyCurriculum(Curriculum):
             self._know(pool.difficulty)
 
     @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("loss",) if self.difficulty == "probe" else ()
+    def asks_for(self) -> str | None:  # type: ignore[override]
+        return "loss" if self.difficulty == "probe" else None
 
     def _follows_difficulty(self) -> bool:
         return True
@@ -59,19 +59,19 @@ class DifficultyCurriculum(Curriculum):
         self.hardness = np.where(known, value, middle)
         self._sort(self.hardness)
 
-    def rows_to_probe(self) -> IntArray | None:
+    def rows_to_probe(self, progress: float = 0.0) -> IntArray | None:
         return np.arange(self.pool.size) if self.difficulty == "probe" and self.hardness is None else None
 
-    def observe_probe(self, row: IntArray, loss: FloatArray) -> None:
-        value = np.full(self.pool.size, np.nan)
-        value[row] = loss
-        self._know(value)
+    def observe_probe(self, row: IntArray, value: FloatArray, measured: Any = None) -> None:
+        loss = np.full(self.pool.size, np.nan)
+        loss[row] = value
+        self._know(loss)
 
     def _need_hardness(self) -> None:
         if self.hardness is None and self._follows_difficulty():
             raise RuntimeError(
                 f"{self._who()} has difficulty='probe' and was asked for rows before the losses were measured: "
-                "answer rows_to_probe() with observe_probe(row, loss) first."
+                "answer rows_to_probe() with observe_probe(row, value) first."
             )
 
     def _state(self) -> dict[str, Any]:

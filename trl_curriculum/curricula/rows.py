@@ -43,7 +43,6 @@ class RowCurriculum(Curriculum):
             Seed of the draws.
     """
 
-    needs = ("loss",)
     probabilistic = True
 
     def __init__(
@@ -74,6 +73,14 @@ class RowCurriculum(Curriculum):
         self.refreshed_at = 0  # draws
         self._arm_mass: FloatArray | None = None
 
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("loss",) if self.measure == "free" else ()
+
+    @property
+    def asks_for(self) -> str | None:  # type: ignore[override]
+        return "loss" if self.measure == "probe" else None
+
     @abstractmethod
     def _weights(self, row: IntArray, loss: FloatArray, stands_for: FloatArray) -> FloatArray:
         """
@@ -92,7 +99,7 @@ class RowCurriculum(Curriculum):
         if self.measure == "free" and feedback.loss is not None:
             self._saw(*feedback.per_row(feedback.loss))
 
-    def rows_to_probe(self) -> IntArray | None:
+    def rows_to_probe(self, progress: float = 0.0) -> IntArray | None:
         if self.measure == "free" or not self._due(first=True):
             return None
         if self.probe_share == 1:
@@ -102,8 +109,8 @@ class RowCurriculum(Curriculum):
         n = max(1, round(self.probe_share * self.pool.size))
         return np.sort(rng.choice(self.pool.size, n, replace=False))
 
-    def observe_probe(self, row: IntArray, loss: FloatArray) -> None:
-        self._saw(row, loss)
+    def observe_probe(self, row: IntArray, value: FloatArray, measured: Any = None) -> None:
+        self._saw(row, value)
         self._refresh(np.ones(self.pool.size))
 
     def _saw(self, row: IntArray, loss: FloatArray) -> None:

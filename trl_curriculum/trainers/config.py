@@ -3,6 +3,13 @@ from typing import Any
 
 from trl import GRPOConfig, SFTConfig
 
+from ..probes.prefix_entropy import PrefixEntropy
+from ..registry import make_options
+
+
+BACK_ENDS = ("auto", "transformers", "vllm", "server")
+DICT_FIELDS = ("curriculum_kwargs", "probe_kwargs", "probe_vllm_kwargs")
+
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
@@ -25,6 +32,18 @@ class CurriculumConfig:
         on_data_change (`str`, *optional*, defaults to `"refuse"`):
             What to do when a run is resumed on other data: `"refuse"`, or `"carry_over"`, which matches rows by their
             content and reports how many were kept, are new and were lost.
+        probe_kwargs (`dict[str, Any]`, *optional*):
+            What a prefix entropy is, for example `{"length": 32, "quick_answer": None}`: options of
+            [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`].
+        probe_back_end (`str`, *optional*, defaults to `"auto"`):
+            What generates prefixes: `"transformers"`; `"vllm"`: GRPO's own vLLM, in SFT an engine of its own;
+            `"server"`: a vLLM server that loads new weights from disk; `"auto"`: GRPO's vLLM where it has one,
+            transformers otherwise.
+        probe_vllm_kwargs (`dict[str, Any]`, *optional*):
+            With `"server"`: options of [`~trl_curriculum.probes.server.ServerBackEnd`], at least `{"url": ...}`. With
+            `"vllm"` in SFT: arguments of TRL's `VLLMGeneration`, such as `{"gpu_memory_utilization": 0.3}`.
+        probe_batch_tokens (`int`, *optional*, defaults to `16384`):
+            Tokens, padding included, of one batch with which a probe measures losses or generates prefixes.
     """
 
     curriculum: str = field(
@@ -50,6 +69,25 @@ class CurriculumConfig:
             "choices": ["refuse", "carry_over"],
         },
     )
+    probe_kwargs: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": 'What a prefix entropy is, for example \'{"length": 32, "quick_answer": null}\'.'},
+    )
+    probe_back_end: str = field(
+        default="auto",
+        metadata={
+            "help": "What generates the prefixes of prefix entropies.",
+            "choices": ["auto", "transformers", "vllm", "server"],
+        },
+    )
+    probe_vllm_kwargs: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": "Options of the vLLM server that a probe asks, or of the engine that it starts in SFT."},
+    )
+    probe_batch_tokens: int = field(
+        default=16384,
+        metadata={"help": "Tokens, padding included, of one batch with which a probe measures rows."},
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.arm_column, str):
@@ -61,16 +99,31 @@ class CurriculumConfig:
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
-        if not isinstance(self.curriculum_kwargs, dict | None):
-            raise ValueError(
-                f"curriculum_kwargs={self.curriculum_kwargs!r} is not a mapping of options such as {{'tau': 0.2}}."
-            )
+        for name, example in (
+            ("curriculum_kwargs", {"tau": 0.2}),
+            ("probe_kwargs", {"length": 32}),
+            ("probe_vllm_kwargs", {"url": "http://localhost:8000"}),
+        ):
+            if not isinstance(getattr(self, name), dict | None):
+                raise ValueError(f"{name}={getattr(self, name)!r} is not a mapping of options such as {example}.")
+        options: Any = self.probe_kwargs or {}
+        make_options(PrefixEntropy, options, "probe_kwargs")
+        if self.probe_back_end not in BACK_ENDS:
+            raise ValueError(f"probe_back_end={self.probe_back_end!r} is none of {', '.join(BACK_ENDS)}.")
+        if self.probe_batch_tokens < 1:
+            raise ValueError(f"probe_batch_tokens={self.probe_batch_tokens} must be at least 1.")
         reserved = {"curriculum", "pool", "seed"} & set(self.curriculum_kwargs or ())
         if reserved:
             raise ValueError(
                 f"curriculum_kwargs has {min(reserved)!r}, which the trainer sets itself (the seed is data_seed or "
                 "seed); leave it out."
             )
+
+
+def prefix_entropy_of(args: CurriculumConfig) -> PrefixEntropy:
+    """What the arguments say a prefix entropy is."""
+    assert isinstance(args.probe_kwargs, dict | None)
+    return PrefixEntropy(**(args.probe_kwargs or {}))
 
 
 def own_config(args: Any, model: Any, config: type[CurriculumConfig], trainer: str, suffix: str) -> Any:
@@ -89,9 +142,18 @@ class CurriculumGRPOConfig(CurriculumConfig, GRPOConfig):
     [`~trl.GRPOConfig`] with the arguments of a curriculum.
 
     See [`CurriculumConfig`] for what is added; everything else is TRL's.
+
+    Parameters:
+        answer_column (`str`, *optional*):
+            Column with reference answers, for curricula that ask for the loss of rows.
     """
 
-    _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, "curriculum_kwargs"]
+    _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, *DICT_FIELDS]
+
+    answer_column: str | None = field(
+        default=None,
+        metadata={"help": "Column with reference answers, for curricula that ask for the loss of rows."},
+    )
 
 
 @dataclass
@@ -106,19 +168,13 @@ class CurriculumSFTConfig(CurriculumConfig, SFTConfig):
             a warm-up is then given as a share (`warmup_steps` below 1). So runs whose curricula prefer short or long
             rows can be compared at equal cost. `num_train_epochs` is ignored, `max_steps` still ends the training
             earlier.
-        probe_batch_tokens (`int`, *optional*, defaults to `16384`):
-            Tokens, padding included, of one forward with which a probe measures losses.
     """
 
-    _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, "curriculum_kwargs"]
+    _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, *DICT_FIELDS]
 
     max_tokens: int | None = field(
         default=None,
         metadata={"help": "Input tokens after which training ends, and over which the learning rate is scheduled."},
-    )
-    probe_batch_tokens: int = field(
-        default=16384,
-        metadata={"help": "Tokens, padding included, of one forward with which a probe measures losses."},
     )
 
     def __post_init__(self) -> None:
@@ -137,8 +193,6 @@ class CurriculumSFTConfig(CurriculumConfig, SFTConfig):
                         f"{name}={getattr(self, name)} is a share of the steps, whose number max_tokens leaves open; "
                         "give a number of steps."
                     )
-        if self.probe_batch_tokens < 1:
-            raise ValueError(f"probe_batch_tokens={self.probe_batch_tokens} must be at least 1.")
         if self.packing and self.max_length is None:
             raise ValueError(
                 "packing needs max_length: a batch holds per_device_train_batch_size * max_length tokens."

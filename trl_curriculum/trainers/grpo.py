@@ -7,19 +7,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather, gather_object
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from trl import GRPOTrainer
 
 from ..curricula import Curriculum
-from ..feedback import SHOWS, Feedback, FloatArray
+from ..feedback import SHOWS, Feedback, FloatArray, IntArray
+from ..pool import check_column
+from ..probes.answer_loss import answer_loss
 from .config import CurriculumGRPOConfig, own_config
 from .mixin import CurriculumMixin, Ticks
 from .support import refuse_parallelism, refuse_unsupported, refuse_vision, refuse_void, say_what_was_not_tried
+from .vllm_cpu import reload_weights_on_cpu
 
 
 logger = logging.getLogger(__name__)
+
+ROW, DRAW = "curriculum_row", "curriculum_draw"  # which row and draw a rollout answers, carried along with it
 
 
 class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
@@ -66,14 +71,21 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         args = own_config(args, model, CurriculumGRPOConfig, "CurriculumGRPOTrainer", "GRPO")
         refuse_unsupported(args, train_dataset)
         refuse_void(args, remove_unused_columns=False, shuffle_dataset=True)
+        if args.answer_column is not None:
+            check_column(args.answer_column, train_dataset.column_names, "answer_column")
         self._set_up_curriculum(curriculum, args, train_dataset)
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
+        if self.use_vllm:
+            reload_weights_on_cpu(self.vllm_generation)
         refuse_parallelism(self.accelerator.parallelism_config)
         refuse_vision(self._is_vlm)
         say_what_was_not_tried(self)
         self._group_size: int = self.args.num_generations  # rollouts a prompt (G)
         self._prompts_per_generation = self.args.generation_batch_size // self._group_size
         self._warn_of_small_arms(self._prompts_per_generation)
+        self._follows_prefixes = "prefix_entropy" in self.curriculum.uses
+        self._prefixes: list[tuple[torch.Tensor, torch.Tensor]] = []  # of the optimizer step so far
+        self._set_up_probe()
 
     def get_train_dataloader(self) -> Any:
         # TRL's own sampler over ticks: epochs and steps count as in stock TRL, and no row is read twice. A dataset
@@ -108,7 +120,58 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             length=length.astype(np.int64),
         )
         self._observe(draw, feedback)
+        if self._follows_prefixes:  # entropies come with the loss, when TRL has shuffled the rollouts
+            own = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
+            for name, value in ((ROW, feedback.row), (DRAW, feedback.draw)):
+                output[name] = torch.as_tensor(value[own], device=output["advantages"].device)
         return output
+
+    # Entropies of the rollouts' first tokens: a second signal of the same draws, for curricula that use it.
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        self._token_entropies = result[1]
+        return result
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        if self._follows_prefixes and self.model.training:
+            if self._step % self._window_steps < self.args.steps_per_generation:  # trained on for the first time
+                self._see_prefixes(inputs)
+            if self.accelerator.sync_gradients and self._prefixes:
+                self._observe_prefixes()
+        self._token_entropies = None
+        return loss
+
+    def _see_prefixes(self, inputs: dict[str, Any]) -> None:
+        mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        entropies = self._token_entropies.detach().double()
+        score = [
+            self._probe.spec.score(one[kept.bool()].cpu().numpy()) for one, kept in zip(entropies, mask, strict=True)
+        ]
+        where = torch.stack([inputs[ROW], inputs[DRAW]], dim=1)
+        self._prefixes.append((where, torch.tensor(score, device=where.device, dtype=torch.float32)))
+
+    def _observe_prefixes(self) -> None:
+        where, score = (gather(torch.cat(part)).cpu().numpy() for part in zip(*self._prefixes, strict=True))
+        self._prefixes = []
+        order = np.argsort(where[:, 1], kind="stable")
+        row, draw = where[order].T
+        score = score[order].astype(np.float64)
+        self.curriculum.observe(Feedback(row=row, draw=draw, step=self.state.global_step, prefix_entropy=score))
+
+    # Probes
+
+    def _prompts(self, rows: Any) -> list[Any]:
+        return [row["prompt"] for row in self.train_dataset.__getitems__(np.asarray(rows).tolist())]
+
+    def _loss_of(self, rows: IntArray) -> tuple[FloatArray, int]:
+        column: Any = self.args.answer_column
+        texts = self.train_dataset.select_columns([column]).__getitems__(rows.tolist())
+        answers = [self._tokenizer(str(row[column]), add_special_tokens=False)["input_ids"] for row in texts]
+        prompts, _, _ = self._tokenize_prompts(self._prompts(rows))
+        loss = answer_loss(self, prompts, answers, self.args.probe_batch_tokens, self._probe.folder)
+        return loss, sum(map(len, prompts)) + sum(map(len, answers))
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]
@@ -143,7 +206,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         return {name: getattr(self.args, name) for name in names}
 
     def _trainer_state(self) -> dict[str, Any]:
-        return {"micro_step": self._step, "window": self._window}
+        return super()._trainer_state() | {"micro_step": self._step, "window": self._window}
 
     def _save_process_state(self, folder: Path) -> None:
         if self._step % self._window_steps == 0 or self._buffered_inputs is None:
@@ -158,6 +221,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         os.replace(file.with_suffix(".tmp"), file)
 
     def _start_from(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
+        super()._start_from(checkpoint, state)
+        self._prefixes = []
         self._step = 0
         self._buffered_inputs: list[dict[str, Any]] | None = None  # type: ignore[assignment]
         if self.use_vllm:

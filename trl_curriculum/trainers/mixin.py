@@ -19,7 +19,8 @@ from ..history import History, print_summary, read_history
 from ..pool import Pool
 from ..registry import make_curriculum
 from ..state import StateError, read_state, write_state
-from .support import refuse_unseen
+from .probing import TrainerProbe
+from .support import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen
 
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class CurriculumMixin:
     args: Any
     control: Any
     model: Any
+    optimizer: Any
     state: Any
     train_dataset: Any
 
@@ -64,6 +66,7 @@ class CurriculumMixin:
         seed = args.data_seed if args.data_seed is not None else args.seed
         made = make_curriculum(curriculum or args.curriculum, pool, seed, **(args.curriculum_kwargs or {}))
         refuse_unseen(made, self.shows, type(self).__name__)
+        refuse_unmeasured(made, args)
         return made
 
     def _try_curriculum(self, curriculum: Any, args: Any, rows: Any) -> None:
@@ -82,6 +85,11 @@ class CurriculumMixin:
         self._unanswered = 0
         if args.arm_column is not None and self.pool.n_arms == 1:
             logger.warning("arm_column %s has one value: a single arm leaves nothing to choose.", args.arm_column)
+
+    def _set_up_probe(self) -> None:
+        """To be called once the trainer is made."""
+        refuse_fresh_optimizer(self)
+        self._probe = TrainerProbe(self)
 
     def _warn_of_small_arms(self, batch: int) -> None:
         small = [name for name, size in zip(self.pool.arm_names, self.pool.arm_size, strict=True) if size < batch]
@@ -111,13 +119,21 @@ class CurriculumMixin:
 
     def _draw(self, n: int) -> Draw:
         """Rows for the batch that is about to be trained on; the same on every process."""
-        asked = self.curriculum.rows_to_probe()
-        if asked is not None:
-            self.curriculum.observe_probe(asked, self._probe_loss(asked))
-        return self.curriculum.select(n, self._progress())
+        progress, rounds = self._progress(), self.curriculum.round
+        while (asked := self.curriculum.rows_to_probe(progress)) is not None:
+            self.curriculum.observe_probe(asked, *self._probe.measure(self.curriculum.asks_for, asked))
+        draw = self.curriculum.select(n, progress)
+        if self.curriculum.fresh_optimizer and self.curriculum.round > rounds > 0:
+            self.optimizer.state.clear()
+        return draw
 
-    def _probe_loss(self, rows: IntArray) -> FloatArray:
-        raise NotImplementedError(f"{type(self).__name__} cannot measure the loss of rows.")
+    def _loss_of(self, rows: IntArray) -> tuple[FloatArray, int]:
+        """Losses of rows with the current weights, and how many tokens were read for them."""
+        raise NotImplementedError
+
+    def _prompts(self, rows: Any) -> list[Any]:
+        """Prompts of rows: texts, messages, or token ids."""
+        raise NotImplementedError
 
     def _will_train_on(self, draw: Draw) -> None:
         self._since_log["staleness"].append(self._unanswered)
@@ -186,6 +202,7 @@ class CurriculumMixin:
                 values[key] = float(np.mean(seen))
         values.update({f"pulls/{arm}": float(count) for arm, count in self._pulls.items()})
         values.update({key: value for key, value in self.curriculum.metrics().items() if np.isfinite(value)})
+        values.update(self._probe.metrics())
         self._since_log.clear()
         self._pulls.clear()
         return values
@@ -295,10 +312,11 @@ class CurriculumMixin:
 
     def _trainer_state(self) -> dict[str, Any]:
         """What a trainer must add to the saved state, the same on every process."""
-        return {}
+        return self._probe.state_dict()
 
     def _save_process_state(self, folder: Path) -> None:
         """Saves what differs between processes."""
 
     def _start_from(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
         """Prepares for the first step of a `train()`, from a checkpoint or afresh."""
+        self._probe.load_state_dict(state)

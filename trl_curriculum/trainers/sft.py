@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,8 +18,9 @@ from ..curricula import Curriculum, Draw
 from ..curricula.base import NOTHING
 from ..feedback import SHOWS, Feedback, FloatArray, IntArray
 from ..probes.pool_loss import pool_loss
+from ..probes.prompts import prompt_of
 from ..sequences import FusedHeadTap, check_sequences_are_apart, count_tokens, per_sequence
-from .config import CurriculumSFTConfig, own_config
+from .config import CurriculumSFTConfig, own_config, prefix_entropy_of
 from .mixin import CurriculumMixin, Ticks
 from .packing import best_fit
 from .support import (
@@ -104,6 +104,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self._set_up_rows()
         made = [name for name in ("input_ids", "labels") if name not in train_dataset.column_names]
         self._set_up_curriculum(curriculum, args, self.train_dataset.remove_columns(made))
+        self._source = train_dataset
+        self._set_up_probe()
         self._set_up_tokens()
         if not args.packing:
             self._warn_of_small_arms(args.per_device_train_batch_size * self._batches_per_step)
@@ -292,13 +294,33 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
             self.state.global_step,
         )
 
-    def _probe_loss(self, rows: IntArray) -> FloatArray:
-        start = time.monotonic()
-        folder = Path(self.args.output_dir) / "curriculum_probe"
-        loss = pool_loss(self, rows, self._length[rows], self.args.probe_batch_tokens, folder)
-        self._probe_tokens += int(self._length[rows].sum())
-        self._probe_seconds += time.monotonic() - start
-        return loss
+    def _loss_of(self, rows: IntArray) -> tuple[FloatArray, int]:
+        length = self._length[rows]
+        return pool_loss(self, rows, length, self.args.probe_batch_tokens, self._probe.folder), int(length.sum())
+
+    def _prompts(self, rows: Any) -> list[Any]:
+        given = self._source.__getitems__(self._positions[np.asarray(rows)].tolist())
+        prompts = [prompt_of(row) for row in given]
+        if prompts[0] is not None:
+            return prompts
+        if self._probe_text_before():
+            raise ValueError(
+                "quick_answer asks for a short answer to a question, but the rows have neither a prompt nor messages; "
+                "set quick_answer: null in probe_kwargs to take the tokens before the first one that is trained on."
+            )
+        return [self._tokens_before(row) for row in self._rows.__getitems__(np.asarray(rows).tolist())]
+
+    def _probe_text_before(self) -> str:
+        return prefix_entropy_of(self.args).text_before()
+
+    def _tokens_before(self, row: dict[str, Any]) -> list[int]:
+        labels = row.get("labels")
+        if labels is None or labels[0] != -100:
+            raise ValueError(
+                "A prefix entropy is that of an answer to a prompt, but these rows are trained on from their first "
+                "token; give them as prompt and completion, or as messages."
+            )
+        return row["input_ids"][: next(k for k, label in enumerate(labels) if label != -100)]
 
     # Tokens
 
@@ -321,12 +343,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
             )
         return scheduler
 
-    def _metrics_since_last_log(self) -> dict[str, float]:
-        values = super()._metrics_since_last_log()
-        if self._probe_tokens:
-            values |= {"probe_tokens": float(self._probe_tokens), "probe_seconds": self._probe_seconds}
-        return values
-
     # State
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -340,12 +356,11 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         return super().train(*args, **kwargs)
 
     def _trainer_state(self) -> dict[str, Any]:
-        names = ("_tokens", "_probe_tokens", "_probe_seconds")
-        return {name.removeprefix("_"): getattr(self, name) for name in names}
+        return super()._trainer_state() | {"tokens": self._tokens}
 
     def _start_from(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
         self._tokens = self._total_train_tokens = state.get("tokens", 0)  # TRL's own count starts at 0 otherwise
-        self._probe_tokens, self._probe_seconds = state.get("probe_tokens", 0), state.get("probe_seconds", 0.0)
+        super()._start_from(checkpoint, state)
 
 
 def _no_batch(features: list[Any]) -> dict[str, Any]:

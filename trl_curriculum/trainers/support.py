@@ -96,3 +96,21 @@ def refuse_unseen(curriculum: Any, shows: tuple[str, ...], trainer: str) -> None
             f"Curriculum {curriculum.name!r} as it is set up follows the {lacking[0]}, but {trainer} shows only "
             f"{', '.join(shows)}; choose another with `trl-curriculum methods`."
         )
+
+
+def refuse_unmeasured(curriculum: Any, args: Any) -> None:
+    """Refuses a curriculum that asks for a loss which the trainer has no answers for."""
+    if curriculum.asks_for == "loss" and getattr(args, "answer_column", "") is None:
+        raise ValueError(
+            f"Curriculum {curriculum.name!r} as it is set up asks for the loss of rows, and GRPO's rows have no "
+            "answers to measure it on; set answer_column to the column with reference answers."
+        )
+
+
+def refuse_fresh_optimizer(trainer: Any) -> None:
+    """Refuses to start rounds with a fresh optimizer where another engine holds its state."""
+    if trainer.curriculum.fresh_optimizer and trainer.is_deepspeed_enabled:
+        raise ValueError(
+            f"Curriculum {trainer.curriculum.name!r} starts every round with a fresh optimizer, whose state DeepSpeed "
+            "holds; set optimizer: keep in curriculum_kwargs."
+        )

@@ -1,0 +1,243 @@
+"""How uncertain a model is about its answer, read off the first tokens of a quick one."""
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ..feedback import FloatArray, IntArray
+from .partial import by_length, fingerprint, measure_in_batches
+from .token_entropy import Missing, aggregate
+
+
+logger = logging.getLogger(__name__)
+
+QUICK_ANSWER = {
+    "en": "Answer the question below in three sentences at most. If it takes reasoning, keep that as short as you can."
+    "\nQuestion:\n",
+    "zh": "请用最多三句话回答下面的问题。如果需要推理，请尽量简短。\n问题：\n",
+}
+VLLM_LOGPROBS = 20  # what vLLM returns at most unless it is started with a larger max_logprobs
+
+
+@dataclass(frozen=True)
+class PrefixEntropy:
+    """
+    What the prefix entropy of a prompt is: the model starts an answer, and the entropies of its first tokens are
+    averaged.
+
+    Args:
+        length (`int`, *optional*, defaults to `128`):
+            Tokens L of the prefix; an answer that ends before is scored whole (the paper's and its code's).
+        token_share (`float`, *optional*, defaults to `0.2`):
+            Share of the tokens that count, those with the largest entropies, one at least (the code's); 1 is the mean.
+        logprobs (`int`, *optional*):
+            How many of the most probable tokens an entropy is computed from (the code: 20). Default: the whole
+            vocabulary where the back end sees it (transformers), 20 with vLLM.
+        missing (`str`, *optional*, defaults to `"renormalize"`):
+            What to make of the probability of all others: `"renormalize"` (the code's), or `"lower"` and `"upper"`,
+            the bounds that it leaves open.
+        unit (`str`, *optional*, defaults to `"bits"`):
+            `"bits"` (the code's) or `"nats"`.
+        temperature (`float`, *optional*, defaults to `0.0`):
+            Of the answer's sampling; 0 takes the most probable token (ours: ranks as well as one sample, without its
+            noise; the code: .7). The entropies are the model's own at any temperature.
+        top_p (`float`, *optional*, defaults to `1.0`):
+            Of the answer's sampling (the code: .7).
+        samples (`int`, *optional*, defaults to `1`):
+            Prefixes whose scores are averaged.
+        quick_answer (`str`, *optional*, defaults to `"en"`):
+            What asks for a short answer, before the question: `"en"`, `"zh"` (the paper's language), any other text,
+            or `None` for nothing.
+        chat_template (`bool`, *optional*):
+            Whether the question goes through the chat template, without thinking where the template has that switch.
+            Default: where the dataset is conversational. The code: `False`.
+        seed (`int`, *optional*, defaults to `0`):
+            Of the answer's sampling.
+
+    Source: EDCO, Pang et al. 2026, arXiv 2601.03725, and its code.
+    """
+
+    length: int = 128
+    token_share: float = 0.2
+    logprobs: int | None = None
+    missing: Missing = "renormalize"
+    unit: Literal["bits", "nats"] = "bits"
+    temperature: float = 0.0
+    top_p: float = 1.0
+    samples: int = 1
+    quick_answer: str | None = "en"
+    chat_template: bool | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.samples < 1:
+            raise ValueError(
+                f"length={self.length} and samples={self.samples}: a prefix entropy needs at least one of each."
+            )
+        if not 0 < self.token_share <= 1:
+            raise ValueError(f"token_share={self.token_share} is not a share of the tokens in (0, 1].")
+        if self.logprobs is not None and self.logprobs < 2:
+            raise ValueError(f"logprobs={self.logprobs}: an entropy needs at least the 2 most probable tokens.")
+        if self.missing not in ("renormalize", "lower", "upper"):
+            raise ValueError(f"missing={self.missing!r} is none of renormalize, lower, upper.")
+        if self.unit not in ("bits", "nats"):
+            raise ValueError(f"unit={self.unit!r} is neither 'bits' nor 'nats'.")
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature={self.temperature} and top_p={self.top_p}: the temperature must not be negative, and "
+                "top_p lies in (0, 1]."
+            )
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(f"samples={self.samples} of a greedy prefix are all alike; set a temperature above 0.")
+        if self.temperature == 0 and self.top_p < 1:
+            raise ValueError(f"top_p={self.top_p} has no effect at temperature 0; set a temperature above 0.")
+
+    def text_before(self) -> str:
+        """What asks for a short answer."""
+        return "" if self.quick_answer is None else QUICK_ANSWER.get(self.quick_answer, self.quick_answer)
+
+    def score(self, entropies: FloatArray) -> float:
+        """Score of one prefix from its tokens' entropies in nats, shape `(T,)`; only the first L count."""
+        value = aggregate(entropies[: self.length], self.token_share)
+        return value / float(np.log(2)) if self.unit == "bits" else value
+
+
+class BackEnd(Protocol):
+    """Where prefixes come from."""
+
+    name: str
+    window: int | None  # tokens of prompt and prefix that fit
+
+    def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
+        """Entropies in nats of the tokens of one prefix per prompt, each of shape `(T,)`, 1 <= T <= L."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """
+    What a probe found, one entry a prompt.
+
+    Args:
+        value (`FloatArray`, shape `(n,)`):
+            Prefix entropies; NaN where there is none.
+        tokens (`IntArray`, shape `(n,)`):
+            Tokens that were generated for it; 0 where an equal prompt was scored in its place.
+        prompt (`NDArray[np.uint64]`, shape `(n,)`):
+            Hash of the prompt's tokens: equal prompts have the same.
+        seconds (`float`):
+            Time that it took, without what an interrupted probe had done before.
+        missing (`dict[str, int]`):
+            How many prompts have no score, by reason.
+    """
+
+    value: FloatArray
+    tokens: IntArray
+    prompt: NDArray[np.uint64]
+    seconds: float
+    missing: dict[str, int]
+
+
+def prefix_entropy(
+    prompts: list[list[int]],
+    back_end: BackEnd,
+    spec: PrefixEntropy,
+    *,
+    batch_tokens: int = 16384,
+    folder: Path | None = None,
+    model: Any = None,
+    accelerator: Any = None,
+    disable_tqdm: bool = False,
+) -> Scores:
+    """
+    Scores prompts by the entropy of a short generated prefix.
+
+    Equal prompts are scored once. A prompt that cannot be scored gets NaN, is counted and warned of: an empty one, one
+    that is too long for the back end's window, and one whose log-probabilities are not numbers.
+
+    Args:
+        prompts (`list[list[int]]`):
+            Token ids.
+        back_end ([`BackEnd`]):
+            What generates.
+        spec ([`PrefixEntropy`]):
+            What is measured.
+        batch_tokens (`int`, *optional*, defaults to `16384`):
+            Tokens of one batch, padding and prefixes included; at least one prompt is taken.
+        folder (`Path`, *optional*):
+            Where partial results are kept: a probe that is killed or fails half-way goes on from there.
+        model ([`~transformers.PreTrainedModel`], *optional*):
+            Whose weights generate: partial results of other weights are not used.
+        accelerator ([`~accelerate.Accelerator`], *optional*):
+            Of the processes that share the work; all must have the same prompts.
+
+    Raises:
+        `FloatingPointError`: if not one prompt could be scored.
+    """
+    start = time.monotonic()
+    hashes = np.array([xxhash.xxh3_64_intdigest(np.asarray(ids, np.int64).tobytes()) for ids in prompts], np.uint64)
+    length = np.array([len(ids) for ids in prompts], np.int64)
+    first, copy_of = np.unique(hashes, return_index=True, return_inverse=True)[1:]
+    window = back_end.window if back_end.window is not None else np.iinfo(np.int64).max
+    scored = first[(length[first] > 0) & (length[first] + spec.length <= window)]
+    found = np.full((len(prompts), 2), np.nan)
+    if len(scored):
+        world = accelerator.num_processes if accelerator is not None else 1
+
+        def measure(batch: IntArray) -> FloatArray:
+            ids = [prompts[k] for k in scored[batch]]
+            values = np.zeros((len(ids), 2))
+            for sample in range(spec.samples):
+                answers = back_end.entropies(ids, spec, spec.seed + sample)
+                values += [(spec.score(entropies), len(entropies)) for entropies in answers]
+            return values / [spec.samples, 1]
+
+        found[scored] = measure_in_batches(
+            by_length(length[scored] + spec.length, batch_tokens),
+            measure,
+            n=len(scored),
+            columns=2,
+            folder=folder,
+            name="prefix_entropy",
+            key=fingerprint((spec, back_end.name, batch_tokens, world, hashes), model),
+            desc="Prefix entropies",
+            accelerator=accelerator,
+            disable_tqdm=disable_tqdm,
+        )
+    value = found[first, 0][copy_of]
+    tokens = np.zeros(len(prompts), np.int64)
+    tokens[scored] = np.nan_to_num(found[scored, 1]).astype(np.int64)
+    reasons = Counter(
+        "empty" if n == 0 else "too long" if n + spec.length > window else "not a number"
+        for n in length[~np.isfinite(value)]
+    )
+    if reasons:
+        _tell(reasons, len(prompts), window)
+    if not np.isfinite(value).any():
+        raise FloatingPointError(
+            f"None of {len(prompts)} prompts has a prefix entropy ({_spell(reasons)}): the longest has {length.max()} "
+            f"tokens, the prefix {spec.length}, the back end's window {back_end.window}; make them fit, or look for "
+            "logits that are not numbers."
+        )
+    return Scores(value, tokens, hashes, time.monotonic() - start, dict(reasons))
+
+
+def _spell(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+
+
+def _tell(reasons: Counter[str], n: int, window: int) -> None:
+    logger.warning(
+        "%d of %d prompts have no prefix entropy (%s%s): they come last.",
+        sum(reasons.values()),
+        n,
+        _spell(reasons),
+        f"; prompt and prefix must fit into {window} tokens" if reasons["too long"] else "",
+    )

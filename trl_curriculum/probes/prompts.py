@@ -1,0 +1,73 @@
+"""The prompts that a probe answers: those of the training rows, with or without what asks for a quick answer."""
+
+from typing import Any
+
+from trl.data_utils import is_conversational, maybe_convert_to_chatml
+
+from .prefix_entropy import PrefixEntropy
+
+
+def prompt_of(row: dict[str, Any]) -> Any:
+    """A row's prompt, as text or as messages: a conversation is cut before its last answer; `None` without any."""
+    if "prompt" in row:
+        return row["prompt"]
+    messages = maybe_convert_to_chatml(row).get("messages")
+    if not messages:
+        return None
+    answers = [k for k, message in enumerate(messages) if message["role"] == "assistant"]
+    return messages[: answers[-1]] if answers else messages
+
+
+def tokenize(
+    prompts: list[Any],
+    tokenizer: Any,
+    spec: PrefixEntropy,
+    chat_template: str | None = None,
+    tools: Any = None,
+    template_kwargs: dict[str, Any] | None = None,
+) -> list[list[int]]:
+    """
+    Token ids of prompts, each a text or a list of messages, with what asks for a quick answer in front of the question
+    (the last message of a conversation).
+
+    Args:
+        prompts (`list`):
+            All texts or all messages.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`] or processor):
+            With a chat template, where that is used.
+        spec ([`PrefixEntropy`]):
+            Says what goes in front, and whether the chat template is used.
+        chat_template, tools, template_kwargs (*optional*):
+            As the trainer's own rollouts have them.
+    """
+    conversational = is_conversational({"prompt": prompts[0]})
+    through_template = conversational if spec.chat_template is None else spec.chat_template
+    before = spec.text_before()
+    if not through_template:
+        texts = [prompt if isinstance(prompt, str) else _plain(prompt) for prompt in prompts]
+        return [list(ids) for ids in tokenizer(text=[before + text for text in texts])["input_ids"]]
+    if not conversational:
+        prompts = [[{"role": "user", "content": text}] for text in prompts]
+    return [
+        list(ids)
+        for ids in tokenizer.apply_chat_template(
+            conversation=[_with(before, messages) for messages in prompts],
+            tools=tools or None,
+            chat_template=chat_template,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            **({"enable_thinking": False} | (template_kwargs or {})),
+        )["input_ids"]
+    ]
+
+
+def _plain(messages: list[dict[str, Any]]) -> str:
+    return "\n".join(str(message["content"]) for message in messages)
+
+
+def _with(before: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not before or not messages:
+        return messages
+    *others, last = messages
+    return [*others, {**last, "content": before + str(last["content"])}]

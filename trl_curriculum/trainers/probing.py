@@ -1,0 +1,175 @@
+"""What a trainer measures because its curriculum asks for it, with which back end, and what that costs."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import save_torch_state_dict
+
+from ..feedback import FloatArray, IntArray
+from ..probes.back_ends import TrainerVLLMBackEnd, TransformersBackEnd
+from ..probes.prefix_entropy import BackEnd, Scores, prefix_entropy
+from ..probes.prompts import tokenize
+from .config import prefix_entropy_of
+
+
+class TrainerProbe:
+    """
+    Answers what a curriculum wants to know before it draws.
+
+    Args:
+        trainer ([`CurriculumMixin`]):
+            Has `_loss_of(rows)`, which measures losses and says how many tokens that took, and `_prompts(rows)`.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer, self.args = trainer, trainer.args
+        self.spec = prefix_entropy_of(trainer.args)
+        self.folder = Path(trainer.args.output_dir) / "curriculum_probe"
+        self.tokens, self.seconds = 0, 0.0
+        self.back_end: BackEnd | None = None
+        if trainer.curriculum.asks_for == "prefix_entropy":
+            trainer._prompts(range(min(1, trainer.pool.size)))  # a dataset without prompts is refused now
+            self.back_end = self._make_back_end()
+
+    def measure(self, asked_for: str | None, rows: IntArray) -> tuple[FloatArray, Scores | None]:
+        """Measures rows of the pool, on all processes together."""
+        start = time.monotonic()
+        scores = None
+        if asked_for == "prefix_entropy":
+            scores = self._prefix_entropy(rows)
+            value, tokens = scores.value, int(scores.tokens.sum())
+        elif asked_for == "loss":
+            value, tokens = self.trainer._loss_of(rows)
+        else:
+            raise ValueError(
+                f"Curriculum {self.trainer.curriculum.name!r} asks for {asked_for!r}, but a trainer measures 'loss' "
+                "and 'prefix_entropy'."
+            )
+        self.tokens += tokens
+        self.seconds += time.monotonic() - start
+        return value, scores
+
+    def _prefix_entropy(self, rows: IntArray) -> Scores:
+        if self.back_end is None:
+            self.back_end = self._make_back_end()
+        trainer = self.trainer
+        if self.back_end.name == "server":
+            self._give_weights()
+        return prefix_entropy(
+            self.tokenize(trainer._prompts(rows)),
+            self.back_end,
+            self.spec,
+            batch_tokens=self.args.probe_batch_tokens,
+            folder=self.folder,
+            model=trainer.model,
+            accelerator=trainer.accelerator,
+            disable_tqdm=self.args.disable_tqdm,
+        )
+
+    def tokenize(self, prompts: list[Any]) -> list[list[int]]:
+        """Token ids of prompts: texts, messages or ids already."""
+        if isinstance(prompts[0], list) and prompts[0] and isinstance(prompts[0][0], int):
+            return prompts
+        trainer = self.trainer
+        return tokenize(
+            prompts,
+            trainer.processing_class,
+            self.spec,
+            getattr(trainer, "chat_template", None),
+            getattr(trainer, "tools", None),
+            getattr(trainer, "chat_template_kwargs", None),
+        )
+
+    # Back ends
+
+    def _make_back_end(self) -> BackEnd:
+        trainer, kind = self.trainer, self.args.probe_back_end
+        with_vllm = getattr(trainer, "use_vllm", False)
+        if kind == "auto":
+            kind = "vllm" if with_vllm else "transformers"
+        if kind == "transformers":
+            return TransformersBackEnd.of(trainer)
+        if kind == "server":
+            return self._make_server()
+        if not with_vllm:
+            if hasattr(trainer, "use_vllm"):
+                raise ValueError("probe_back_end='vllm' probes with the trainer's own vLLM: set use_vllm=True.")
+            self._start_vllm()
+        return TrainerVLLMBackEnd(trainer)
+
+    def _start_vllm(self) -> None:
+        """Gives a trainer that has none an engine as TRL makes it for GRPO."""
+        from trl.generation.vllm_generation import VLLMGeneration
+
+        from .vllm_cpu import reload_weights_on_cpu
+
+        trainer = self.trainer
+        on_gpu = trainer.accelerator.device.type != "cpu"
+        options = {"enable_sleep_mode": on_gpu, "gpu_memory_utilization": 0.3} | (self.args.probe_vllm_kwargs or {})
+        trainer.vllm_generation = VLLMGeneration(
+            model=trainer.model,
+            accelerator=trainer.accelerator,
+            processing_class=trainer.processing_class,
+            **options,
+        )
+        trainer._last_loaded_step = -1
+        reload_weights_on_cpu(trainer.vllm_generation)
+
+    def _make_server(self) -> BackEnd:
+        from ..probes.server import ServerBackEnd
+
+        trainer = self.trainer
+        if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled or getattr(trainer.model, "is_quantized", False):
+            raise ValueError(
+                "probe_back_end='server' writes whole weights for the server, which sharded and quantized models do "
+                "not have at hand; use 'transformers' or 'vllm'."
+            )
+        config = trainer.model.config
+        options = {"model": config._name_or_path, "vocabulary": config.get_text_config().vocab_size}
+        server = ServerBackEnd(**(options | (self.args.probe_vllm_kwargs or {})))
+        server.repair = self._write_and_load
+        return server
+
+    def _give_weights(self) -> None:
+        """Has the server load the current weights, of which the main process speaks for all."""
+        if self.trainer.accelerator.is_main_process:
+            self._write_and_load()
+        self.trainer.accelerator.wait_for_everyone()
+        self.back_end.forget()  # type: ignore[union-attr]
+
+    def _write_and_load(self) -> None:
+        folder = self.folder / f"weights-{self.trainer.accelerator.process_index}"
+        folder.mkdir(parents=True, exist_ok=True)
+        save_torch_state_dict(whole_weights(self.trainer.accelerator.unwrap_model(self.trainer.model)), folder)
+        self.back_end.load(folder.resolve())  # type: ignore[union-attr]
+
+    # State
+
+    def metrics(self) -> dict[str, float]:
+        return {"probe_tokens": float(self.tokens), "probe_seconds": self.seconds} if self.tokens else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"probe_tokens": self.tokens, "probe_seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokens, self.seconds = state.get("probe_tokens", 0), state.get("probe_seconds", 0.0)
+
+
+def whole_weights(model: Any) -> dict[str, torch.Tensor]:
+    """A model's weights on the CPU under their own names, with the adapters of PEFT merged into them."""
+    adapted = hasattr(model, "merge_adapter")
+    if adapted:
+        model.merge_adapter()
+    try:
+        weights = {}
+        for name, value in model.state_dict().items():
+            name = name.removeprefix("base_model.model.").replace(".base_layer", "")
+            if adapted and (model.prefix in name or "original_module" in name):
+                continue
+            weights[name.replace("modules_to_save.default.", "")] = value.detach().cpu().clone()
+        return weights
+    finally:
+        if adapted:
+            model.unmerge_adapter()
