@@ -1,0 +1,119 @@
+import heapq
+
+import numpy as np
+import torch
+
+from ..feedback import FloatArray, IntArray
+from .features import Features, Selection, check_k
+
+
+def tsds(
+    features: Features,
+    k: int,
+    alpha: float = 0.5,
+    scale: float = 5.0,
+    sigma: float = 0.75,
+    neighbours: int = 5000,
+    density_neighbours: int = 1000,
+    seed: int = 0,
+) -> Selection:
+    r"""
+    TSDS: a distribution over the candidates that is close to the targets' by optimal transport, and no denser where
+    the candidates repeat themselves; k draws from it.
+
+    Each target spreads its mass 1/M over its nearest candidates, a near-duplicate counting for as much less as it has
+    copies: candidate i has the density $\rho_i = \sum_l \max(0, 1 - \lVert x_i - x_l \rVert^2 / \sigma^2)$ over its
+    neighbours, itself included. How far the targets reach, one level s for all, follows from
+
+    $$ \min_\gamma\; \tfrac{\alpha}{C} \sum \gamma_{ij} d_{ij} + (1 - \alpha)\, M\, \max_{ij} |\gamma_{ij} -
+    \text{uniform}|, $$
+
+    which the sweep over s solves exactly. Draws are with replacement, as in the code: rows can repeat.
+
+    Args:
+        features ([`Features`]):
+            Candidates and targets.
+        k (`int`):
+            How many draws.
+        alpha (`float`, *optional*, defaults to `0.5`):
+            Towards 1: only the nearest candidate of each target; towards 0: all neighbours alike (the code's).
+        scale (`float`, *optional*, defaults to `5.0`):
+            C, the size of a distance (the code's; on features of unit norm about 1 fits).
+        sigma (`float`, *optional*, defaults to `0.75`):
+            Distance within which candidates are near-duplicates (the code's).
+        neighbours, density_neighbours (`int`, *optional*, default to `5000` and `1000`):
+            Nearest candidates that are looked at per target, and per candidate for its density; at most a tenth of
+            all (the code's).
+        seed (`int`, *optional*, defaults to `0`):
+            Seed of the draws.
+
+    Source: Liu et al. 2024, and its code; the neighbours here are exact, its are approximate.
+    """
+    n = len(features)
+    check_k(k, n)
+    if not 0 < alpha <= 1 or not scale > 0 or not sigma > 0:
+        raise ValueError(f"alpha={alpha} must lie in (0, 1], scale={scale} and sigma={sigma} above 0.")
+    reach = max(1, min(neighbours, n // 10 if n >= 10 else n))
+    distance, nearest = _nearest(features.targets, features.candidates, min(reach + 1, n))
+    density = _density(features.candidates, sigma, max(1, min(density_neighbours, n // 10 if n >= 10 else n)))
+    p, level = spread(distance, nearest, density[nearest], n, alpha, scale)
+    row = np.random.default_rng(seed).choice(n, k, p=p)
+    return Selection(row, p, {"level": level, "distinct": float(len(np.unique(row)))})
+
+
+def spread(
+    distance: FloatArray, nearest: IntArray, density: FloatArray, n: int, alpha: float, scale: float
+) -> tuple[FloatArray, float]:
+    """
+    The candidates' probabilities, shape `(n,)`, and the level s, by a sweep over all targets at once.
+
+    Args:
+        distance, nearest, density (shape `(m, q)`):
+            Of each target's q nearest candidates, in ascending order: how far, which, and how dense there.
+    """
+    m, q = distance.shape
+    filled = np.zeros(m, np.int64)  # neighbours of each target that have all that they can take
+    mass = np.cumsum(1 / density, axis=1)
+    worth = np.cumsum(distance / density, axis=1)
+    heap = [(mass[j, 0], j) for j in range(m)]
+    heapq.heapify(heap)
+    cost = np.zeros(m)
+    level = 1.0
+    while heap:
+        level, j = heapq.heappop(heap)
+        filled[j] += 1
+        if filled[j] >= q:
+            break  # a target has run out of neighbours
+        cost[j] = distance[j, filled[j]] * level - worth[j, filled[j] - 1]
+        heapq.heappush(heap, (mass[j, filled[j]], j))
+        if alpha / scale * cost.sum() >= (1 - alpha) * m:
+            break
+    p = np.zeros(n)
+    for j in range(m):
+        share = 1 / (m * level * density[j, : filled[j]])
+        np.add.at(p, nearest[j, : filled[j]], share)
+        rest = 1 / m - share.sum()
+        p[nearest[j, min(filled[j], q - 1)]] += max(rest, 0)
+    return p / p.sum(), float(level)
+
+
+def _nearest(points: torch.Tensor, among: torch.Tensor, q: int) -> tuple[FloatArray, IntArray]:
+    """Euclidean distances and positions of the q nearest, each of shape `(len(points), q)`, ascending."""
+    best = [
+        torch.topk(part.float() @ among.float().T, q, dim=1) for part in points.split(max(1, (1 << 26) // len(among)))
+    ]
+    inner = torch.cat([one.values for one in best]).double().cpu().numpy()
+    return np.sqrt(np.clip(2 - 2 * inner, 0, None)), torch.cat([one.indices for one in best]).cpu().numpy()
+
+
+def _density(candidates: torch.Tensor, sigma: float, q: int) -> FloatArray:
+    """How many candidates each stands for: near copies of it, and itself, shape `(n,)`."""
+    density = np.empty(len(candidates))
+    rows = max(1, (1 << 26) // len(candidates))
+    every = candidates.float()
+    for begin in range(0, len(candidates), rows):
+        inner = every[begin : begin + rows] @ every.T
+        inner = torch.topk(inner, q, dim=1).values
+        squared = (2 - 2 * inner.double()).clamp(min=0)
+        density[begin : begin + rows] = (1 - squared / sigma**2).clamp(min=0).sum(dim=1).cpu().numpy()
+    return np.maximum(density, 1)
