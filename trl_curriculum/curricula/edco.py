@@ -55,7 +55,7 @@ class EDCO(Curriculum):
             A row is uncertain where the standard deviation of its score is larger than this share of that of all
             scores (ours).
         max_age (`int`, *optional*, defaults to `2`):
-            Rounds after which what is known of a row is old (ours).
+            Rounds after which what a row itself has shown is old, and it is asked for again (ours).
         pilot (`int`, *optional*, defaults to `8`):
             Rows of each arm that are known anew before a round (ours).
         seed (`int`, *optional*, defaults to `0`):
@@ -170,8 +170,9 @@ class EDCO(Curriculum):
             arm = self.pool.arm[by_arm]
             place = np.arange(len(arm)) - np.searchsorted(arm, arm)
             return np.sort(by_arm[place < (self.pilot - known)[arm]])
-        uncertain = belief.uncertainty(self.round) > self.tolerance
-        return np.flatnonzero(~fresh & (uncertain | (belief.age(self.round) > self.max_age)))
+        uncertain, age = belief.uncertainty(self.round) > self.tolerance, belief.age(self.round)
+        old = np.isfinite(age) & (age > self.max_age)  # one that was never seen is as uncertain as its arm says
+        return np.flatnonzero(~fresh & (uncertain | old))
 
     def observe_probe(self, row: IntArray, value: FloatArray, measured: Any = None) -> None:
         self.asks += 1
@@ -197,7 +198,7 @@ class EDCO(Curriculum):
     # Rounds
 
     def _due(self, progress: float) -> bool:
-        if self.round == 0:
+        if self.round == 0 or self.asks > 0:  # what it asked for must not count against the round it was for
             return True
         if self.drawn == self.began_at:
             return False

@@ -1,9 +1,12 @@
 """Loss of reference answers given their prompts, for trainers that do not train on answers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from trl.trainer.utils import add_fused_lm_head
 
 from ..feedback import FloatArray
 from ..sequences import measuring, per_sequence
@@ -46,7 +49,7 @@ def answer_loss(
         nll, _, count = per_sequence(output, inputs, len(batch)).double().cpu().numpy().T
         return np.divide(nll, count, out=np.full(len(batch), np.nan), where=count > 0)[:, None]
 
-    with measuring(trainer.model):
+    with measuring(trainer.model), _at_temperature_1(trainer):
         loss = measure_in_batches(
             by_length(length, batch_tokens),
             measure,
@@ -60,3 +63,19 @@ def answer_loss(
             disable_tqdm=trainer.args.disable_tqdm,
         )
     return loss[:, 0]
+
+
+@contextmanager
+def _at_temperature_1(trainer: Any) -> Iterator[None]:
+    """GRPO's fused head divides logits by the rollouts' temperature; a loss is the model's own."""
+    if trainer.temperature == 1:
+        yield
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    forward = model.forward
+    add_fused_lm_head(model, cast_lm_head_to_fp32=trainer.args.cast_lm_head_to_fp32, outputs=("log_probs", "entropy"))
+    try:
+        yield
+    finally:
+        model.forward = forward

@@ -119,19 +119,24 @@ def _own_random(device: torch.device, seed: int) -> Iterator[None]:
 @contextmanager
 def _generates_as(model: Any, config: GenerationConfig) -> Iterator[None]:
     """Without what the model's own generation config would add, such as a repetition penalty."""
-    own, model.generation_config = model.generation_config, config
+    base = (
+        model.get_base_model() if hasattr(model, "get_base_model") else model
+    )  # PEFT writes it through and leaves it
+    own = [(one, one.generation_config) for one in (model, base)]
+    model.generation_config = config
     try:
         yield
     finally:
-        model.generation_config = own
+        for one, before in own:
+            one.generation_config = before
 
 
 class TrainerVLLMBackEnd:
     """
     Generates with the vLLM engine or server of a trainer, through its own `vllm_generation`, with current weights.
 
-    Nothing of the training rollouts changes: what is set for a probe is set back, vLLM samples with a seed per
-    request, and weights are synchronized as TRL would before the next rollouts, which then need not do it again.
+    Nothing of the training rollouts changes: what is set for a probe is set back, random numbers are a probe's own,
+    and weights are synchronized as TRL would before the next rollouts, which then need not do it again.
 
     Args:
         trainer:
@@ -174,7 +179,7 @@ class TrainerVLLMBackEnd:
             "structured_outputs_regex": None,
             "generation_kwargs": {"seed": seed},
         }
-        with _set(self.generation, setting):
+        with _set(self.generation, setting), _own_random(trainer.accelerator.device, seed):
             _, _, log_p, _ = self.generation.generate(padded, None, num_generations=1)
         return [from_log_probs(answer, self.vocabulary, spec, top) for answer in log_p[: len(prompts)]]
 

@@ -155,6 +155,7 @@ def prefix_entropy(
     model: Any = None,
     accelerator: Any = None,
     disable_tqdm: bool = False,
+    others: bool = False,
 ) -> Scores:
     """
     Scores prompts by the entropy of a short generated prefix.
@@ -177,6 +178,8 @@ def prefix_entropy(
             Whose weights generate: partial results of other weights are not used.
         accelerator ([`~accelerate.Accelerator`], *optional*):
             Of the processes that share the work; all must have the same prompts.
+        others (`bool`, *optional*, defaults to `False`):
+            Whether other prompts were scored before: then it is no error that these are all empty or too long.
 
     Raises:
         `FloatingPointError`: if not one prompt could be scored.
@@ -220,7 +223,7 @@ def prefix_entropy(
     )
     if reasons:
         _tell(reasons, len(prompts), window)
-    if not np.isfinite(value).any():
+    if not np.isfinite(value).any() and not (others and "not a number" not in reasons):
         raise FloatingPointError(
             f"None of {len(prompts)} prompts has a prefix entropy ({_spell(reasons)}): the longest has {length.max()} "
             f"tokens, the prefix {spec.length}, the back end's window {back_end.window}; make them fit, or look for "

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trl.data_utils import is_conversational, maybe_convert_to_chatml
+from trl.data_utils import maybe_convert_to_chatml
 
 from .prefix_entropy import PrefixEntropy
 
@@ -40,7 +40,7 @@ def tokenize(
         chat_template, tools, template_kwargs (*optional*):
             As the trainer's own rollouts have them.
     """
-    conversational = is_conversational({"prompt": prompts[0]})
+    conversational = not isinstance(prompts[0], str)
     through_template = conversational if spec.chat_template is None else spec.chat_template
     before = spec.text_before()
     if not through_template:

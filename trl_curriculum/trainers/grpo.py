@@ -225,8 +225,6 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self._prefixes = []
         self._step = 0
         self._buffered_inputs: list[dict[str, Any]] | None = None  # type: ignore[assignment]
-        if self.use_vllm:
-            self._last_loaded_step = -1  # a second train() counts steps from 0 again: load its weights all the same
         if checkpoint is None:
             return
         saved = state["window"]

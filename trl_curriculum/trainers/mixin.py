@@ -320,3 +320,4 @@ class CurriculumMixin:
     def _start_from(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
         """Prepares for the first step of a `train()`, from a checkpoint or afresh."""
         self._probe.load_state_dict(state)
+        self._last_loaded_step = -1  # a second train() counts steps from 0 again: vLLM loads its weights all the same

@@ -4,14 +4,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from huggingface_hub import save_torch_state_dict
 
 from ..feedback import FloatArray, IntArray
 from ..probes.back_ends import TrainerVLLMBackEnd, TransformersBackEnd
-from ..probes.prefix_entropy import BackEnd, Scores, prefix_entropy
+from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
 from ..probes.prompts import tokenize
 from .config import prefix_entropy_of
+
+
+SAME_WEIGHTS = 0.2  # nats by which an entropy may differ through rounding
 
 
 class TrainerProbe:
@@ -55,10 +59,13 @@ class TrainerProbe:
         if self.back_end is None:
             self.back_end = self._make_back_end()
         trainer = self.trainer
+        prompts = self.tokenize(trainer._prompts(rows))
         if self.back_end.name == "server":
             self._give_weights()
+            fitting = [ids for ids in prompts if 0 < len(ids) < (self.back_end.window or len(ids) + 1)]
+            self._check_weights(self.back_end, fitting[:4])
         return prefix_entropy(
-            self.tokenize(trainer._prompts(rows)),
+            prompts,
             self.back_end,
             self.spec,
             batch_tokens=self.args.probe_batch_tokens,
@@ -66,6 +73,7 @@ class TrainerProbe:
             model=trainer.model,
             accelerator=trainer.accelerator,
             disable_tqdm=self.args.disable_tqdm,
+            others=self.tokens > 0,
         )
 
     def tokenize(self, prompts: list[Any]) -> list[list[int]]:
@@ -127,7 +135,7 @@ class TrainerProbe:
                 "not have at hand; use 'transformers' or 'vllm'."
             )
         config = trainer.model.config
-        options = {"model": config._name_or_path, "vocabulary": config.get_text_config().vocab_size}
+        options = {"model": config._name_or_path or None, "vocabulary": config.get_text_config().vocab_size}
         server = ServerBackEnd(**(options | (self.args.probe_vllm_kwargs or {})))
         server.repair = self._write_and_load
         return server
@@ -144,6 +152,22 @@ class TrainerProbe:
         folder.mkdir(parents=True, exist_ok=True)
         save_torch_state_dict(whole_weights(self.trainer.accelerator.unwrap_model(self.trainer.model)), folder)
         self.back_end.load(folder.resolve())  # type: ignore[union-attr]
+
+    def _check_weights(self, server: BackEnd, prompts: list[list[int]]) -> None:
+        """Makes sure that the server answers with the weights that it was given."""
+        spec = PrefixEntropy(length=1, logprobs=VLLM_LOGPROBS, quick_answer=None)
+        if not prompts:
+            return
+        ours, theirs = (
+            np.concatenate(one.entropies(prompts, spec, 0)) for one in (TransformersBackEnd.of(self.trainer), server)
+        )
+        worst = int(np.abs(ours - theirs).argmax())
+        if not abs(ours[worst] - theirs[worst]) <= SAME_WEIGHTS:
+            raise RuntimeError(
+                "The server does not answer with the weights that it was given: the entropy of an answer's first "
+                f"token is {theirs[worst]:.3f} nats there and {ours[worst]:.3f} here. vLLM's CPU build keeps the old "
+                "head of a model whose head is tied to its embeddings: use another back end there."
+            )
 
     # State
 

@@ -1,0 +1,155 @@
+"""From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..feedback import IntArray
+from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, write_features
+from ..gradients.capture import Layers
+from ..probes.partial import fingerprint
+from ..suggest import nearest
+from . import SELECTORS, Features, distinct
+from .report import report
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """
+    How candidates are selected.
+
+    Args:
+        method (`str`, *optional*, defaults to `"evoselect"`):
+            One of `SELECTORS`.
+        method_kwargs (`dict`, *optional*):
+            Its options.
+        keep (`float`, *optional*, defaults to `0.2`):
+            Share of the candidates that is kept (the paper: .2 and .5); 1 and more is their number.
+        distinct (`float`, *optional*):
+            Cosine above which a candidate is a near-duplicate of an earlier one and goes before selecting (ours; off).
+        layers (`str`, *optional*, defaults to `"lora"`), n_last (`int`, *optional*, defaults to `4`):
+            See [`GradientFeatures`].
+        projection (`str`, *optional*, defaults to `"count_sketch"`):
+            `"count_sketch"` or `"rademacher"`.
+        dimension (`int`, *optional*, defaults to `4096`):
+            Of the projected gradients (ours).
+        seed (`int`, *optional*, defaults to `0`):
+            Of the projection, and of the method where it has one.
+        batch_tokens (`int`, *optional*, defaults to `8192`):
+            Tokens of one batch of gradients, padding included.
+    """
+
+    method: str = "evoselect"
+    method_kwargs: dict[str, Any] | None = None
+    keep: float = 0.2
+    distinct: float | None = None
+    layers: Layers = "lora"
+    n_last: int = 4
+    projection: Literal["count_sketch", "rademacher"] = "count_sketch"
+    dimension: int = 4096
+    seed: int = 0
+    batch_tokens: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.method not in SELECTORS:
+            raise ValueError(
+                f"Unknown selection method {self.method!r}{nearest(self.method, SELECTORS)}: choose one of "
+                f"{', '.join(SELECTORS)}."
+            )
+        if not self.keep > 0:
+            raise ValueError(f"keep={self.keep} is neither a share of the candidates nor a number of them.")
+        if self.projection not in ("count_sketch", "rademacher"):
+            raise ValueError(f"projection={self.projection!r} is neither 'count_sketch' nor 'rademacher'.")
+
+    def kept_of(self, n: int) -> int:
+        """How many of n candidates are kept."""
+        k = round(self.keep * n) if self.keep < 1 else round(self.keep)
+        if k > n:
+            raise ValueError(f"keep={self.keep:g} is more than the {n} candidates that can be used.")
+        return max(1, k)
+
+
+def gradient_features(
+    folder: Path,
+    rows: list[dict[str, list[int]]],
+    model: Any,
+    settings: SelectionSettings,
+    moments: Any = None,
+    accelerator: Any = None,
+    disable_tqdm: bool = False,
+) -> Stored:
+    """Features of tokenized rows (`input_ids`, `labels`) in a folder; what is there already is not computed again."""
+    make = CountSketch if settings.projection == "count_sketch" else Rademacher
+    gradients = GradientFeatures(
+        model, make(settings.dimension, settings.seed), settings.layers, settings.n_last, moments
+    )
+    of = (settings.layers, settings.n_last, settings.projection, settings.dimension, settings.seed, moments is None)
+    return write_features(
+        folder, rows, gradients, fingerprint((of, rows), model), settings.batch_tokens, accelerator, disable_tqdm
+    )
+
+
+def select_rows(
+    candidates: Stored,
+    targets: Stored,
+    settings: SelectionSettings,
+    source: NDArray | None = None,
+    task: IntArray | None = None,
+) -> tuple[IntArray, dict[str, Any]]:
+    """
+    Selects among candidates by their features.
+
+    Args:
+        candidates, targets ([`Stored`]):
+            Features; rows without a direction are left out and counted.
+        settings ([`SelectionSettings`]):
+            How.
+        source (`NDArray`, shape `(n,)`, *optional*):
+            Where each candidate comes from.
+        task (`IntArray`, shape `(m,)`, *optional*):
+            Subtask of each target.
+
+    Returns:
+        Positions of the candidates that are kept, most wanted first, each once; and a report of plain values.
+    """
+    usable, usable_targets = candidates.usable, targets.usable
+    for what, good, stored in (("candidates", usable, candidates), ("targets", usable_targets, targets)):
+        if len(good) == 0:
+            raise ValueError(
+                f"None of {len(stored.norm)} {what} has a gradient that is a number other than zero: look at their "
+                "labels and at the model."
+            )
+    every = torch.from_numpy(np.asarray(candidates.features[usable]))
+    alone = np.arange(len(usable)) if settings.distinct is None else distinct(every, settings.distinct)
+    features = Features(
+        every[torch.as_tensor(alone)],
+        torch.from_numpy(np.asarray(targets.features[usable_targets])).float(),
+        None if task is None else task[usable_targets],
+    )
+    options = dict(settings.method_kwargs or {})
+    if settings.method in ("random", "diversity", "attr_div", "tsds"):
+        options.setdefault("seed", settings.seed)
+    chosen = SELECTORS[settings.method](features, settings.kept_of(len(features)), **options)
+    rows = usable[alone]
+    told = report(features, chosen, None if source is None else source[rows])
+    first = np.sort(np.unique(chosen.row, return_index=True)[1])
+    return rows[chosen.row[first]], {
+        "method": settings.method,
+        "candidates": len(candidates.norm),
+        "unusable": len(candidates.norm) - len(usable),
+        "unusable_targets": len(targets.norm) - len(usable_targets),
+        "near_duplicates_dropped": len(usable) - len(alone),
+        **told,
+    }
+
+
+def write_report(file: Path, told: dict[str, Any], settings: SelectionSettings) -> None:
+    """Writes a report and the settings that it came from, as JSON."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"settings": asdict(settings), **told}, indent=1))
+    temporary.replace(file)
