@@ -1,0 +1,66 @@
+"""Whether a model that answers a question again arrives at the answer that was written."""
+
+from dataclasses import dataclass, field
+
+from ..answers import extract_answer
+from ..rewards import reward
+from .duplicates import normalized
+from .writers import Sampling
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """
+    Keeps a candidate if enough of several further answers to its question agree with the written one.
+
+    Args:
+        answers (`int`, *optional*, defaults to `4`):
+            How often its question is answered again (ours).
+        share (`float`, *optional*, defaults to `0.5`):
+            Of these, how many must agree at least (ours); an answer that cannot be read does not agree.
+        compare (`str`, *optional*):
+            Name of a reward function that compares an answer with the column `answer`, for example `"math_accuracy"`.
+            Default: equal texts, numbers by their value.
+        sampling ([`Sampling`], *optional*):
+            Of the answers.
+
+    EvoSelect (arXiv 2604.26170) is not known to check answers: it is a stage of ours.
+    """
+
+    answers: int = 4
+    share: float = 0.5
+    compare: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def __post_init__(self) -> None:
+        if self.answers < 1 or not 0 < self.share <= 1:
+            raise ValueError(
+                f"answers={self.answers} and share={self.share}: give at least one answer, and a share in (0, 1]."
+            )
+        if self.sampling.temperature == 0 and self.answers > 1:
+            raise ValueError(f"answers={self.answers} at temperature 0 are all alike; set a temperature above 0.")
+        if self.compare is not None:
+            reward(self.compare)  # an unknown name is told before anything is written
+
+    def reached(self, written: str, others: list[str | None]) -> bool:
+        """Whether enough of the other answers agree with the written one."""
+        read = [other for other in others if other is not None]
+        if self.compare is None:
+            agreeing = sum(same_answer(written, other) for other in read)
+        else:
+            boxed = [f"\\boxed{{{other}}}" for other in read]  # so that each is read as the final answer that it is
+            scores = reward(self.compare)(boxed, answer=[written] * len(read)) if read else []
+            agreeing = sum(score is not None and score >= 1 for score in scores)
+        return agreeing >= self.share * len(others)
+
+
+def same_answer(one: str, other: str) -> bool:
+    """Whether two short answers are the same text, but for case and spaces, or the same number."""
+    texts = [normalized(extract_answer(text)) for text in (one, other)]
+    if texts[0] == texts[1]:
+        return True
+    try:
+        first, second = (float(text.replace(",", "")) for text in texts)
+    except ValueError:
+        return False
+    return first == second

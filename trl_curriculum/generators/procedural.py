@@ -1,0 +1,94 @@
+"""Candidates from a task family of reasoning-gym: new problems without end, with right answers."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..answers import Completion
+from ..rewards import reasoning_gym_accuracy
+from ..tasks import reasoning_gym_dataset
+from .candidates import Batch, Candidate, Rejected
+
+
+class ProceduralGenerator:
+    r"""
+    Writes problems of a reasoning-gym family with their answers, which the family's own scorer has confirmed.
+
+    Args:
+        family (`str`):
+            Name of the family.
+        config (`dict`, *optional*):
+            The family's own options.
+        completion (`str`, *optional*, defaults to `"{answer}"`):
+            Form of the completions, for example `"\\boxed{{answer}}"`; `{answer}` is replaced.
+        instruction, system (`str`, *optional*):
+            As in [`~trl_curriculum.tasks.reasoning_gym_dataset`]; default: none.
+        conversational (`bool`, *optional*, defaults to `False`):
+            Whether candidates are messages; else texts.
+        wrong (`float`, *optional*, defaults to `0.0`):
+            Share of the candidates that get a wrong answer on purpose (that of another problem, which the scorer
+            refuses), to test what a selection or a filter makes of them. Their source ends in `" (wrong)"`.
+
+    Raises:
+        `ValueError`: as `reasoning_gym_dataset`, and for a share that is none.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        config: dict[str, Any] | None = None,
+        completion: str = "{answer}",
+        instruction: str | None = None,
+        system: str | None = None,
+        conversational: bool = False,
+        wrong: float = 0.0,
+    ) -> None:
+        if not 0 <= wrong <= 1:
+            raise ValueError(f"wrong={wrong} is not a share of the candidates in [0, 1].")
+        if "{answer}" not in completion:
+            raise ValueError(f"completion={completion!r} does not say where the answer goes: put {{answer}} there.")
+        if system is not None and not conversational:
+            raise ValueError("`system` is set for candidates that are plain texts: set conversational=True as well.")
+        self.family, self.config, self.completion = family, config or {}, completion
+        self.instruction, self.system, self.conversational, self.wrong = instruction, system, conversational, wrong
+
+    def generate(self, n: int, seed: int = 0, folder: str | Path | None = None, disable_tqdm: bool = False) -> Batch:
+        """
+        n problems, without those that have no answer or whose answer the scorer does not confirm.
+
+        Problems can repeat, most of all in a small family. Two seeds share no random numbers.
+        """
+        start = time.monotonic()
+        spec = {"family": self.family, "size": n, "seed": seed, "config": self.config}
+        rows = reasoning_gym_dataset([spec], system=self.system, instruction=self.instruction).to_list()
+        rng = np.random.default_rng([seed, n])
+        purposely = set(rng.permutation(n)[: round(self.wrong * n)].tolist())
+        accepted: list[Candidate] = []
+        rejected: list[Rejected] = []
+        for k, row in enumerate(rows):
+            answer, source = row["answer"], f"reasoning-gym/{self.family}"
+            reason = "" if answer.strip() else "no answer"
+            if not reason and self._score(row, answer) != 1:
+                reason = "its scorer does not confirm the answer"
+            if not reason and k in purposely:
+                others = (rows[other]["answer"] for other in rng.permutation(n))
+                answer = next((one for one in others if one.strip() and self._score(row, one) == 0), "")
+                source += " (wrong)"
+                reason = "" if answer else "no wrong answer among the others"
+            if reason:
+                rejected.append(Rejected("format", reason, f"{row['prompt'][-1]['content']}\n{answer}", source))
+            else:
+                accepted.append(self._candidate(row["prompt"], answer, source))
+        return Batch(accepted, rejected, seconds=time.monotonic() - start)
+
+    def _score(self, row: dict[str, Any], answer: str) -> float | None:
+        boxed: list[Completion] = [f"\\boxed{{{answer}}}"]  # what else an answer of several lines would be read as
+        return reasoning_gym_accuracy(boxed, family=[row["family"]], entry=[row["entry"]])[0]
+
+    def _candidate(self, prompt: list[dict[str, Any]], answer: str, source: str) -> Candidate:
+        completion = self.completion.replace("{answer}", answer)
+        if not self.conversational:
+            return Candidate(prompt[-1]["content"], completion, answer, source)
+        return Candidate(prompt, [{"role": "assistant", "content": completion}], answer, source)
