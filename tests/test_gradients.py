@@ -9,6 +9,7 @@ import tiny
 import torch
 from peft import LoraConfig, get_peft_model
 
+from trl_curriculum.examples import pad
 from trl_curriculum.gradients import CountSketch, GradientFeatures, Rademacher, read_features, write_features
 from trl_curriculum.gradients.store import NOT_YET
 
@@ -58,17 +59,11 @@ def plain(of: Any, row: dict[str, list[int]], names: list[str]) -> torch.Tensor:
     return flat
 
 
-def batch(of: list[dict[str, list[int]]]) -> tuple[torch.Tensor, ...]:
-    from trl_curriculum.gradients.store import _pad
-
-    return _pad(of)
-
-
 class TestGradients:
     @pytest.mark.parametrize("layers", ["lora", "last", "all"])
     def test_equal_those_of_each_row_alone(self, layers: Any) -> None:
         of, keep = model(layers), Keep()
-        GradientFeatures(of, keep, layers, n_last=1)(*batch(rows()))
+        GradientFeatures(of, keep, layers, n_last=1)(*pad(rows()))
         names = [name for name, _ in of.named_parameters() if name in keep.gradient]
         assert len(names) == len(keep.gradient) == {"lora": 28, "last": 7, "all": 14}[layers]
         for k, row in enumerate(rows()):
@@ -79,14 +74,14 @@ class TestGradients:
 
     def test_of_adam(self) -> None:
         of, keep = model("lora"), Keep()
-        GradientFeatures(of, keep)(*batch(rows()))
+        GradientFeatures(of, keep)(*pad(rows()))
         generator = torch.Generator().manual_seed(0)
         moments = {
             name: (torch.randn(g.shape[1:], generator=generator) * 0.01, torch.rand(g.shape[1:], generator=generator))
             for name, g in keep.gradient.items()
         }
         adam = Keep()
-        GradientFeatures(of, adam, moments=moments)(*batch(rows()))
+        GradientFeatures(of, adam, moments=moments)(*pad(rows()))
         name = next(iter(moments))
         first, second = moments[name]
         g = keep.gradient[name]
@@ -97,7 +92,7 @@ class TestGradients:
         of = model("lora")
         of.train()
         before = {name: (p.clone(), p.requires_grad) for name, p in of.named_parameters()}
-        GradientFeatures(of, CountSketch(64))(*batch(rows()))
+        GradientFeatures(of, CountSketch(64))(*pad(rows()))
         assert of.training and all(p.grad is None for p in of.parameters())
         for name, p in of.named_parameters():
             assert torch.equal(p, before[name][0]) and p.requires_grad == before[name][1]
@@ -105,7 +100,7 @@ class TestGradients:
 
     def test_a_row_without_a_token_to_train_on_has_none(self) -> None:
         masked = {"input_ids": [4, 5, 6], "labels": [-100] * 3}
-        found = GradientFeatures(model("lora"), CountSketch(64))(*batch([*rows(2), masked]))
+        found = GradientFeatures(model("lora"), CountSketch(64))(*pad([*rows(2), masked]))
         assert (found[2] == 0).all() and (found[:2].norm(dim=1) > 0).all()
 
     def test_finds_no_layer(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from ..examples import pad
 from ..feedback import IntArray
 from ..probes.partial import by_length
 from .capture import GradientFeatures
@@ -82,7 +83,7 @@ def write_features(
     for batch in tqdm(batches, desc="Gradient features", disable=disable_tqdm or rank > 0, leave=False):
         if (norm[batch] != NOT_YET).all():
             continue
-        found = gradients(*(value.to(device) for value in _pad([rows[k] for k in batch]))).double().cpu()
+        found = gradients(*(value.to(device) for value in pad([rows[k] for k in batch]))).double().cpu()
         length = found.norm(dim=1)
         scaled = torch.where((length > 0)[:, None] & length.isfinite()[:, None], found / length[:, None], 0.0)
         features[batch] = scaled.numpy().astype(np.float16)
@@ -121,15 +122,3 @@ def _prepare(folder: Path, key: str, n: int, d: int) -> None:
     temporary = manifest.with_suffix(".tmp")
     temporary.write_text(json.dumps(wanted))
     os.replace(temporary, manifest)
-
-
-def _pad(rows: list[dict[str, list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    longest = max(len(row["input_ids"]) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for k, row in enumerate(rows):
-        end = len(row["input_ids"])
-        ids[k, :end] = torch.tensor(row["input_ids"])
-        labels[k, :end] = torch.tensor(row["labels"])
-        mask[k, :end] = 1
-    return ids, mask, labels

@@ -1,0 +1,176 @@
+"""The loop of generate, select, train: every stage killed and resumed, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from peft import LoraConfig
+from safetensors.torch import load_file
+
+from trl_curriculum import CurriculumSFTConfig, read_history
+from trl_curriculum.generators import Candidate, FileGenerator, load, save
+from trl_curriculum.selection.rows import SelectionSettings
+from trl_curriculum.trainers import evolve, stages
+from trl_curriculum.trainers.evolve import STAGES, Evolution, EvolveSettings, Proxy
+
+
+EXAMPLES = [Candidate(f"{i}:{'abcdef'[i % 6] * 3}#", "gh" * (1 + i % 3), source="ab"[i % 2]) for i in range(12)]
+POOL = [
+    Candidate(
+        f"{i}{i % 7}:{'abcdef'[i % 6]}{'fedcba'[i % 5]}{'bcd'[i % 3]}#",
+        "ghij"[i % 4] * (1 + i % 3),
+        source="xyz"[i % 3],
+    )
+    for i in range(40)
+]
+
+
+def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **changes: Any) -> Evolution:
+    save(pool, folder / "pool.jsonl")
+    settings = {
+        "candidates": len(pool),
+        "near_duplicates": 1.0,
+        "selection": SelectionSettings(dimension=128, keep=0.3),
+        "proxy": Proxy(steps=2),
+    } | {k: v for k, v in changes.items() if k in ("rounds", "selection", "proxy", "validation_share")}
+    args = CurriculumSFTConfig(
+        str(folder / "run"),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        max_steps=4,
+        per_device_train_batch_size=4,
+        report_to="none",
+        disable_tqdm=True,
+        learning_rate=changes.get("learning_rate", 1e-2),
+        save_strategy="steps",
+        save_steps=2,
+        curriculum=changes.get("curriculum", "uniform"),
+    )
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+
+    def generators(where: Path, student: Any, seeds: list[Candidate]) -> list[tuple[float, FileGenerator]]:
+        return [(1.0, FileGenerator(folder / "pool.jsonl"))]
+
+    return Evolution(tiny_path, EvolveSettings(**settings), args, lora, EXAMPLES, EXAMPLES[:6], generators)
+
+
+def ended(folder: Path) -> tuple[list[list[str]], dict[str, torch.Tensor]]:
+    """What each round selected, and the last adapter."""
+    run = folder / "run"
+    chosen = [[one.question for one in load(run / f"round-{k}" / "selection" / "selected.parquet")] for k in range(2)]
+    return chosen, load_file(run / "round-1" / "adapter" / "adapter_model.safetensors")
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_path: str) -> tuple[Path, Any]:
+    """Folder and scores of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, evolution(folder, tiny_path).run()
+
+
+class TestRounds:
+    def test_each_leaves_its_folders_and_the_model_gets_better(self, whole: tuple[Path, Any]) -> None:
+        folder, table = whole
+        for k in range(2):
+            for stage in STAGES:
+                assert (folder / "run" / f"round-{k}" / stage / "done.json").exists()
+        loss = table[table["task"] == "all"].set_index("rounds")["loss"]
+        assert loss[0] > loss[1] > loss[2] and set(table["task"]) == {"a", "b", "all"}
+        chosen, adapter = ended(folder)
+        assert [len(one) for one in chosen] == [12, 12]
+        assert any(name.endswith("lora_B.weight") and value.any() for name, value in adapter.items())
+        assert len(read_history(folder / "run" / "round-1" / "adapter")) == 16
+
+    def test_finished_stages_are_not_redone(
+        self, whole: tuple[Path, Any], tiny_path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder, table = whole
+        for name in ("_generate", "_warm_up", "_features", "_select", "_train", "_score"):
+            monkeypatch.setattr(Evolution, name, lambda *args: pytest.fail("a finished stage was run again"))
+        again = evolution(folder, tiny_path).run()
+        assert again.equals(table)
+
+    @pytest.mark.parametrize("stage", STAGES)
+    @pytest.mark.parametrize("late", [False, True], ids=["inside", "at the end"])
+    def test_killed_in_any_stage_it_ends_the_same(
+        self, whole: tuple[Path, Any], tiny_path: str, tmp_path: Path, stage: str, late: bool, monkeypatch: Any
+    ) -> None:
+        if late:  # when all is written but that it is done
+            write = stages.write_json
+
+            def dies(file: Path, value: Any) -> None:
+                if file.parent.name == stage and file.parent.parent.name == "round-1":
+                    raise Killed
+                write(file, value)
+
+            monkeypatch.setattr(stages, "write_json", dies)
+        else:
+            inside = {
+                "candidates": "save",
+                "features": "gradient_features",
+                "selection": "select_rows",
+                "scores": "losses",
+            }
+            if stage in inside:
+                name, calls = inside[stage], []
+                plain = getattr(evolve, name)
+                survive = {"save": 3, "gradient_features": 3, "select_rows": 1, "losses": 2}[name]
+
+                def dies_inside(*args: Any, **kwargs: Any) -> Any:
+                    calls.append(name)
+                    if len(calls) > survive:  # in the second round
+                        raise Killed
+                    return plain(*args, **kwargs)
+
+                monkeypatch.setattr(evolve, name, dies_inside)
+            else:
+                cls = evolve.SFTTrainer if stage == "proxy" else evolve.CurriculumSFTTrainer
+                step = cls.training_step
+
+                def dies_in_step(self: Any, *args: Any, **kwargs: Any) -> Any:
+                    if "round-1" in self.args.output_dir and stage in self.args.output_dir and self.state.global_step:
+                        if stage == "proxy" or self.state.global_step == 3:
+                            raise Killed
+                    return step(self, *args, **kwargs)
+
+                monkeypatch.setattr(cls, "training_step", dies_in_step)
+        with pytest.raises(Killed):
+            evolution(tmp_path, tiny_path).run()
+        monkeypatch.undo()
+        assert not (tmp_path / "run" / "round-1" / stage / "done.json").exists()
+        table = evolution(tmp_path, tiny_path).run()
+        assert table.equals(whole[1])
+        expected, found = ended(whole[0]), ended(tmp_path)
+        assert found[0] == expected[0]
+        assert all(torch.equal(found[1][name], value) for name, value in expected[1].items())
+
+    def test_adam_and_a_proxy_of_its_own_and_a_curriculum(self, tiny_path: str, tmp_path: Path) -> None:
+        proxy = Proxy(model=tiny.saved_model(tmp_path / "proxy"), steps=2, adam=True)
+        run = evolution(tmp_path, tiny_path, rounds=1, proxy=proxy, curriculum="loss_top_k")
+        run.run()
+        features = np.load(run.folder(0, "features") / "candidates" / "features.npy")
+        np.testing.assert_allclose(np.linalg.norm(features.astype(float), axis=1), 1, atol=5e-3)
+
+
+class TestRefused:
+    def test_other_settings_in_the_same_folder(self, tiny_path: str, tmp_path: Path) -> None:
+        evolution(tmp_path, tiny_path)
+        with pytest.raises(ValueError, match=r"holds a job with learning_rate=0.01, and now it is 0.1"):
+            evolution(tmp_path, tiny_path, learning_rate=0.1)
+
+    def test_nothing_but_leakage(self, tiny_path: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"No candidate is left of 12 .*leakage"):
+            evolution(tmp_path, tiny_path, pool=EXAMPLES, rounds=1).run()
+
+    def test_too_few_examples(self, tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("test_evolve.EXAMPLES", EXAMPLES[:1])
+        with pytest.raises(ValueError, match="1 trusted examples cannot be split into seeds and validation"):
+            evolution(tmp_path, tiny_path)
