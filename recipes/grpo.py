@@ -81,7 +81,7 @@ def main(
     from trl import get_peft_config, get_quantization_config
 
     from trl_curriculum import CurriculumGRPOTrainer
-    from trl_curriculum.cli.data import load_prompts, split_by_arm
+    from trl_curriculum.cli.data import load_prompts, split_by_arm, with_difficulty
     from trl_curriculum.cli.plan import grpo_plan
     from trl_curriculum.cli.train import model_to_load, train_and_save
     from trl_curriculum.rewards import reward
@@ -95,6 +95,7 @@ def main(
 
     # Load the dataset
     train_dataset, test_dataset = load_prompts(script_args, dataset_args, training_args.seed)
+    train_dataset = with_difficulty(train_dataset, script_args, training_args)
     per_arm = script_args.eval_per_arm and test_dataset is not None
     eval_dataset = split_by_arm(test_dataset, training_args.arm_column) if per_arm else test_dataset
     planned = num_processes if script_args.dry_run else None  # a run has the processes that it has

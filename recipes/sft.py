@@ -76,13 +76,14 @@ def main(
     from trl import get_peft_config, get_quantization_config
 
     from trl_curriculum import CurriculumSFTTrainer
-    from trl_curriculum.cli.data import load_examples, locate, split_by_arm
+    from trl_curriculum.cli.data import load_examples, locate, split_by_arm, with_difficulty
     from trl_curriculum.cli.plan import sft_plan
     from trl_curriculum.cli.train import model_to_load, train_and_save
 
     # Load the dataset
     columns = (script_args.completion_column, training_args.dataset_text_field)
     train_dataset, test_dataset = load_examples(script_args, dataset_args, training_args.seed, *columns)
+    train_dataset = with_difficulty(train_dataset, script_args, training_args)
     per_arm = script_args.eval_per_arm and test_dataset is not None
     eval_dataset = split_by_arm(test_dataset, training_args.arm_column) if per_arm else test_dataset
     planned = num_processes if script_args.dry_run else None  # a run has the processes that it has

@@ -15,7 +15,12 @@ from trl_curriculum.cli.recipe import load_recipe
 RECIPES = Path(__file__).parent.parent / "recipes"
 NAMES = {kind: sorted(path.stem for path in (RECIPES / kind).glob("*.yaml")) for kind in ("grpo", "sft")}
 ALL = [(kind, name) for kind, names in NAMES.items() for name in names]
-HUB = {"sec_math"}  # the only GRPO recipe whose rows come from the Hub; its twin has a sample of our own
+# GRPO recipes whose rows come from the Hub; their twins have samples of our own with the same columns.
+HUB = {
+    "sec_math": "nlile/hendrycks-MATH-benchmark",
+    "edco_medqa_qwen3_4b": "GBaker/MedQA-USMLE-4-options",
+    "edco_law_llama3_3b": "coastalcph/lex_glue",
+}
 
 MAY_DIFFER = {
     "model": {"model_name_or_path", "output_dir"},
@@ -23,11 +28,12 @@ MAY_DIFFER = {
         *("per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation", "num_generations"),
         *("max_steps", "max_completion_length", "vllm_max_model_length", "size", "task_num_proc"),
         *("eval_steps", "num_generations_eval", "per_device_eval_batch_size", "logging_steps"),
-        *("save_steps", "save_strategy"),
+        *("save_steps", "save_strategy", "top_n", "length"),
     },
     "back end": {
         *("num_processes", "num_cpu_threads_per_process", "accelerate_config", "use_cpu", "gradient_checkpointing"),
         *("use_vllm", "vllm_mode", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode"),
+        *("probe_back_end", "probe_vllm_kwargs"),
     },
     "precision": {"bf16"},
 }
@@ -47,13 +53,40 @@ USER, ASSISTANT = {"role": "user", "content": "Why?"}, {"role": "assistant", "co
 NO_ROBOTS = {"prompt": "Why?", "prompt_id": "1", "messages": [USER, ASSISTANT, USER, ASSISTANT], "category": "Chat"}
 MATH = {"problem": "1 + 1?", "solution": "2.", "answer": "2", "subject": "Algebra", "level": 1, "unique_id": "1"}
 MAGICODER = {"lang": "python", "raw_index": 1, "index": 1, "seed": "s", "openai_fingerprint": "f"}
+MEDQA = {
+    **{"question": "Which?", "answer": "x", "options": {"A": "w", "B": "x", "C": "y", "D": "z"}, "meta_info": "step1"},
+    **{"answer_idx": "B", "metamap_phrases": ["which"]},
+}
 ON_THE_HUB = {
+    "GBaker/MedQA-USMLE-4-options": (MEDQA, {"meta_info": "step2&3"}),
+    "coastalcph/lex_glue": ({"context": "See (<HOLDING>).", "endings": list("vwxyz"), "label": 3}, {"label": 0}),
     "HuggingFaceH4/no_robots": (NO_ROBOTS, {"category": "Open QA"}),
     "nlile/hendrycks-MATH-benchmark": (MATH, {"level": 5}),
     "openai/gsm8k": ({"question": "1 + 1?", "answer": "2\n#### 2"}, {}),
     "ise-uiuc/Magicoder-OSS-Instruct-75K": (MAGICODER | {"problem": "p", "solution": "s"}, {"lang": "rust"}),
 }
 PLANNED = {  # over 64 rows of them
+    "sec_math": ("level: 1 (32), 5 (32)", "256 prompts x", " 240 generations"),
+    "edco_medqa_qwen3_4b": (
+        *(
+            "meta_info: step1 (32), step2&3 (32)",
+            "edco (rounds=5, top_n=200",
+            "8 prompts x 8 generations = 64 rollouts",
+        ),
+        *("probe       5 rounds x 64 rows x 128 tokens = at most 40,960 tokens, vllm", " 500 generations"),
+        "2 optimizer steps per generation, 32 rollouts each",
+    ),
+    "edco_law_llama3_3b": (
+        "one: all (64)",
+        "edco (rounds=5, top_n=800",
+        "8 prompts x 8 generations",
+        " 500 generations",
+    ),
+    "edco_medqa": (
+        *("meta_info: step1 (32), step2&3 (32)", "edco (rounds=8, top_n=None, share=0.25", "completions"),
+        *("probe       8 rounds x 64 rows x 128 tokens = at most 65,536 tokens, vllm", "8 rows of at most 4096"),
+        "16 optimizer steps, 128 draws, 2.0 for each row",
+    ),
     "competence_math": ("level: 1 (32), 5 (32)", "trained on  completions", "32 rows of at most 2048", "4 optimizer"),
     "evo_curate_gsm8k_qlora": ("one: all (64)", "in 4 bit with LoRA", "32 rows of at most 1024", "6 optimizer steps"),
     "evo_curate_magicoder_packed": ("lang: python", "4 x 16384 tokens", "run         30000000 tokens", "all (8)"),
@@ -98,7 +131,7 @@ def allowed_in(kind: str) -> dict[str, str]:
     return {key: reason for table in tables for reason, keys in table.items() for key in keys}
 
 
-@pytest.mark.parametrize(("kind", "least"), [("grpo", 6), ("sft", 5)])
+@pytest.mark.parametrize(("kind", "least"), [("grpo", 8), ("sft", 6)])
 def test_every_recipe_has_a_twin_and_every_twin_a_recipe(kind: str, least: int) -> None:
     assert NAMES[kind] == sorted(path.stem for path in (RECIPES / kind / "cpu").glob("*.yaml"))
     assert len(NAMES[kind]) >= least
@@ -106,7 +139,7 @@ def test_every_recipe_has_a_twin_and_every_twin_a_recipe(kind: str, least: int) 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
 def test_twin_differs_only_where_it_has_to(kind: str, name: str) -> None:
-    allowed = allowed_in(kind) | ({"dataset_name": "no hub"} if name in HUB else {})
+    allowed = allowed_in(kind) | (dict.fromkeys(("dataset_name", "dataset_config"), "no hub") if name in HUB else {})
     strangers = differences(RECIPES / kind / f"{name}.yaml", RECIPES / kind / "cpu" / f"{name}.yaml", allowed)
     assert not strangers, f"{name}: the twin differs from the recipe in {strangers}"
 
@@ -114,7 +147,8 @@ def test_twin_differs_only_where_it_has_to(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES["grpo"])
 def test_twin_takes_as_many_steps_per_generation(name: str) -> None:
     both = [read(RECIPES / "grpo" / folder / f"{name}.yaml") for folder in (".", "cpu")]
-    assert [r["steps_per_generation"] / r["gradient_accumulation_steps"] for r in both] == [4, 4]
+    steps = 2 if name.startswith("edco") else 4
+    assert [r["steps_per_generation"] / r["gradient_accumulation_steps"] for r in both] == [steps, steps]
 
 
 @pytest.mark.parametrize("folder", ["sft", "sft/cpu"])
@@ -133,13 +167,17 @@ def test_dry_run(folder: str, name: str, capsys: pytest.CaptureFixture[str]) -> 
     if name == "dump_knights_knaves":  # puzzles with 14 people take seconds each
         argv += ["--test_tasks", '{"family": "knights_knaves", "size": 1, "people": 3, "config": {"n_people": 3}}']
     if name in HUB and folder == "grpo":
-        with pytest.raises(ConnectionError, match=r"nlile/hendrycks-MATH-benchmark.*Hub"):
+        with pytest.raises(ConnectionError, match=f"{HUB[name]}.*Hub"):
             run("grpo", *argv)
         return
     run("grpo", *argv)
     plan = capsys.readouterr().out
     print(plan)
-    arms = {"sec_math": 5, "sec_2d": 9, "dump_knights_knaves": 12}.get(name, 3)
+    arms = {"sec_math": 5, "sec_2d": 9, "dump_knights_knaves": 12} | {
+        "edco_medqa_qwen3_4b": 2,
+        "edco_law_llama3_3b": 1,
+    }
+    arms = arms.get(name, 3)
     assert next(line for line in plan.splitlines() if line.startswith("arms")).count("(") == arms
     if folder == "grpo":
         prompts, generations = (128, 168) if name.startswith("dump") else (256, 720 if name == "sec_2d" else 240)
@@ -148,13 +186,17 @@ def test_dry_run(folder: str, name: str, capsys: pytest.CaptureFixture[str]) -> 
         assert f" {generations} generations, {generations * 2048} rollouts" in plan
 
 
-@pytest.mark.parametrize("name", NAMES["sft"])
-def test_dry_run_on_rows_as_on_the_hub(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = RECIPES / "sft" / f"{name}.yaml"
+@pytest.mark.parametrize(
+    ("kind", "name"), [("sft", name) for name in NAMES["sft"]] + [("grpo", name) for name in sorted(HUB)]
+)
+def test_dry_run_on_rows_as_on_the_hub(
+    kind: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = RECIPES / kind / f"{name}.yaml"
     recipe = yaml.safe_load(path.read_text())
     hub = recipe.get("dataset_name") or recipe["datasets"][0]["path"]
     with pytest.raises(ConnectionError, match=rf"{hub}.*Hub"):
-        run("sft", "--config", path, "--dry_run")
+        run(kind, "--config", path, "--dry_run")
     row, other = ON_THE_HUB[hub]
     local = tmp_path / "rows"
     local.mkdir()
@@ -169,7 +211,7 @@ def test_dry_run_on_rows_as_on_the_hub(name: str, tmp_path: Path, capsys: pytest
         lines = [json.dumps(row | (other if i % 2 else {})) for i in range(n)]
         (local / f"{split}.jsonl").write_text("\n".join(lines))
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    run("sft", "--config", tmp_path / "recipe.yaml", "--dry_run")
+    run(kind, "--config", tmp_path / "recipe.yaml", "--dry_run")
     plan = capsys.readouterr().out
     print(plan)
     assert "64 to train on" in plan
@@ -184,10 +226,69 @@ def test_dry_run_of_the_sft_twin(name: str, capsys: pytest.CaptureFixture[str]) 
     print(plan)
     recipe = yaml.safe_load((RECIPES / "sft" / "cpu" / f"{name}.yaml").read_text())
     column = recipe["arm_column"][0]
-    arms = {task[column] for task in recipe["tasks"]}
-    assert len(arms) >= 4
+    if "tasks" in recipe:
+        arms = {task[column] for task in recipe["tasks"]}
+        assert len(arms) >= 4
+    else:
+        file = RECIPES.parent / recipe["dataset_name"] / "train.jsonl"
+        arms = {json.loads(line)[column] for line in file.read_text().splitlines()}
     line = next(line for line in plan.splitlines() if line.startswith("arms"))
     assert line.startswith(f"arms        {column}: ") and line.count("(") == len(arms)
+
+
+@pytest.mark.parametrize(
+    ("sample", "hub"), [("medqa", HUB["edco_medqa_qwen3_4b"]), ("case_hold", "coastalcph/lex_glue")]
+)
+def test_samples_have_the_columns_of_the_hub(sample: str, hub: str) -> None:
+    kinds = {name: type(value) for name, value in ON_THE_HUB[hub][0].items()}
+    for split in ("train", "test"):
+        lines = (RECIPES / "grpo/cpu" / f"{sample}_sample" / f"{split}.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        assert all({name: type(value) for name, value in row.items()} == kinds for row in rows)
+        for row in rows:
+            right = row["options"][row["answer_idx"]] if sample == "medqa" else row["endings"][row["label"]]
+            choices = list(row["options"].values()) if sample == "medqa" else row["endings"]
+            assert choices.count(right) == 1 and len(set(choices)) == len(choices)
+            assert right == row.get("answer", right)
+
+
+SHORT = {"length": 4, "quick_answer": None}  # the tiny model reads 128 letters
+
+
+def short_questions(folder: Path, recipe: str) -> Path:
+    """A twin on questions that the tiny model has room for, whose right option is always B."""
+    values = yaml.safe_load((RECIPES / recipe).read_text())
+    (folder / "rows").mkdir()
+    for split, n in (("train", 16), ("test", 2)):
+        rows = [MEDQA | {"question": f"{i}?", "meta_info": f"step{i % 2}"} for i in range(n)]
+        (folder / "rows" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    values |= {"dataset_name": str(folder / "rows"), "instruction": "", "output_dir": str(folder / "out")}
+    values["probe_kwargs"] |= SHORT
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(values))
+    return folder / "recipe.yaml"
+
+
+def test_edco_twin_trains(tiny_path: str, tmp_path: Path) -> None:
+    config = short_questions(tmp_path, "grpo/cpu/edco_medqa_qwen3_4b.yaml")
+    run("grpo", "--config", config, "--model_name_or_path", tiny_path, "--max_completion_length", "8")
+    history = read_history(tmp_path / "out")
+    assert len(history) == 5 * 4
+    rounds = history["row"].to_numpy().reshape(5, 4)  # top_n: 4 rows, each once
+    assert all(len(set(rows)) == 4 for rows in rounds.tolist())
+
+
+def test_edco_sft_twin_trains_on_a_cosine_a_round(tiny_path: str, tmp_path: Path) -> None:
+    config = short_questions(tmp_path, "sft/cpu/edco_medqa.yaml")
+    argv = ["--config", config, "--model_name_or_path", tiny_path, "--per_device_train_batch_size", "2"]
+    run("sft", *argv, "--logging_steps", "1", "--save_strategy", "steps", "--save_steps", "16")
+    history = read_history(tmp_path / "out")
+    rounds = history["row"].to_numpy().reshape(8, 4)  # a quarter of 16 rows, each once
+    assert all(len(set(rows)) == 4 for rows in rounds.tolist())
+    state = json.loads((tmp_path / "out" / "checkpoint-16" / "trainer_state.json").read_text())
+    logged = [entry for entry in state["log_history"] if "curriculum/round" in entry]
+    assert [entry["curriculum/round"] for entry in logged] == [k // 2 + 1 for k in range(16)]
+    rate = [entry["learning_rate"] for entry in logged]
+    assert rate[::2] == [pytest.approx(2.5e-6)] * 8 and rate[1::2] == [pytest.approx(1.25e-6)] * 8
 
 
 def test_smallest_twin_trains_and_resumes(tiny_path: str, tmp_path: Path) -> None:

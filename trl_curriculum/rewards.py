@@ -86,6 +86,49 @@ def math_accuracy(
     return _score_all(score, zip(completions, golds, strict=True), log_metric)
 
 
+def multiple_choice_accuracy(
+    completions: list[Completion],
+    right_letter: list[str | None] | None = None,
+    right_text: list[str | None] | None = None,
+    **kwargs: Any,
+) -> Rewards:
+    r"""
+    Reward 1.0 if the answer is the right option, else 0.0.
+
+    The answer is read off as in [`reasoning_gym_accuracy`]. It is right as the letter (`B`, `(b)`), as the letter and
+    the option's text (`B. 12 mg`) or as the text alone; an answer that names two options is wrong.
+
+    Args:
+        completions (`list[str]` or `list[list[dict]]`):
+            Completions, standard or conversational.
+        right_letter, right_text (`list[str]`):
+            Dataset columns, as the recipes' `options_column` and `right_option_column` make them. A row without a
+            letter gives `None` (not applicable).
+        **kwargs:
+            Other dataset columns.
+    """
+    if right_letter is None:
+        raise ValueError(
+            "`multiple_choice_accuracy` needs the right letters in a dataset column 'right_letter': set "
+            "`options_column` and `right_option_column`."
+        )
+    texts = right_text if right_text is not None else [None] * len(right_letter)
+    return [
+        None if letter is None else float(_is_option(extract_answer(text_of(completion)), letter, text))
+        for completion, letter, text in zip(completions, right_letter, texts, strict=True)
+    ]
+
+
+def _is_option(answer: str, letter: str, text: str | None) -> bool:
+    def words(part: str) -> str:
+        return " ".join(part.strip(" \t\n.:*()[]").casefold().split())
+
+    named = re.fullmatch(r"[(\[*]*([^\W\d_])[)\].:*]*(?:\s+(.*))?", answer.strip(), flags=re.DOTALL)
+    if named and words(named[1]) == words(letter) and (named[2] is None or words(named[2]) == words(text or "")):
+        return True
+    return text is not None and len(words(text)) > 1 and words(answer) == words(text)
+
+
 class BoxedBonus:
     r"""
     An accuracy reward that also pays a bonus for a wrong answer in `\boxed{}`. SEC trains with `bonus=.1`.
@@ -115,6 +158,7 @@ REWARDS: dict[str, RewardFunction] = {
     "reasoning_gym_score": reasoning_gym_score,
     "math_accuracy": math_accuracy,
     "math_accuracy_boxed": BoxedBonus(math_accuracy),
+    "multiple_choice_accuracy": multiple_choice_accuracy,
 }
 TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
 

@@ -7,6 +7,9 @@ from typing import Any
 from trl import ScriptArguments
 
 
+DIFFICULTIES = {"length": "words_of_prompt", "answer_length": "words_of_answer"}  # the columns that they become
+
+
 @dataclass
 class CurriculumScriptArguments(ScriptArguments):
     """
@@ -29,6 +32,15 @@ class CurriculumScriptArguments(ScriptArguments):
             System message of prompts that are built here (tasks, or another prompt column).
         instruction (`str`, *optional*):
             What to append to questions that are built here. GRPO's default asks for the answer in a box, SFT has none.
+        options_column (`str`, *optional*):
+            Column of the dataset with the options of multiple-choice questions, a list of texts or a mapping from
+            letters to texts: they are appended to the questions, with letters.
+        right_option_column (`str`, *optional*):
+            Column that tells the right option by its letter, its position from 0 on or its text. It becomes two
+            columns, `right_letter` and `right_text`, which rewards, `answer_column` and `completion_column` can use.
+        difficulty_from (`str`, *optional*):
+            A static difficulty computed from the rows, as the run's `difficulty_column`: `"length"`, the words of the
+            prompt, or `"answer_length"`, those of the reference answer.
         eval_per_arm (`bool`, *optional*, defaults to `False`):
             Whether to evaluate every arm of the held-out rows on its own.
         dry_run (`bool`, *optional*, defaults to `False`):
@@ -46,12 +58,29 @@ class CurriculumScriptArguments(ScriptArguments):
     )
     system_prompt: str | None = field(default=None, metadata={"help": "System message of prompts built here."})
     instruction: str | None = field(default=None, metadata={"help": "Appended to questions of prompts built here."})
+    options_column: str | None = field(
+        default=None, metadata={"help": "Column with the options of multiple-choice questions: a list or a mapping."}
+    )
+    right_option_column: str | None = field(
+        default=None, metadata={"help": "Column that tells the right option: its letter, position from 0 on, or text."}
+    )
+    difficulty_from: str | None = field(
+        default=None,
+        metadata={"help": "Difficulty computed from the rows: `length` or `answer_length`, in words."},
+    )
     eval_per_arm: bool = field(default=False, metadata={"help": "Evaluate every arm of the held-out rows by itself."})
     dry_run: bool = field(default=False, metadata={"help": "Print the plan and end before a model is loaded."})
 
     def __post_init__(self) -> None:
         if self.task_size is not None and self.task_size < 1:
             raise ValueError(f"task_size={self.task_size} must be at least 1.")
+        if self.right_option_column is not None and self.options_column is None:
+            raise ValueError(
+                f"right_option_column={self.right_option_column!r} tells which of the options is right: set "
+                "options_column to the column that holds them."
+            )
+        if self.difficulty_from not in (None, *DIFFICULTIES):
+            raise ValueError(f"difficulty_from={self.difficulty_from!r} is neither 'length' nor 'answer_length'.")
         for name in ("tasks", "test_tasks"):
             specs: Any = [task_spec(spec, name) for spec in getattr(self, name) or []]
             setattr(self, name, [{**s, "size": self.task_size} if self.task_size else s for s in specs])

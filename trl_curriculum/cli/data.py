@@ -6,14 +6,22 @@ from typing import Any
 from datasets import Dataset, load_dataset
 from trl import DatasetMixtureConfig
 
+from ..answers import text_of
 from ..mixture import load_mixture
-from ..pool import Pool
+from ..pool import Pool, check_column
+from ..probes.prompts import prompt_of
 from ..tasks import INSTRUCTION, disjoint, reasoning_gym_dataset
-from .arguments import CurriculumScriptArguments
+from .arguments import DIFFICULTIES, CurriculumScriptArguments
+
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def load_prompts(
-    script_args: CurriculumScriptArguments, dataset_args: DatasetMixtureConfig, seed: int
+    script_args: CurriculumScriptArguments,
+    dataset_args: DatasetMixtureConfig,
+    seed: int,
+    or_conversations: bool = False,
 ) -> tuple[Dataset, Dataset | None]:
     """
     Return the prompts to train on (GRPO) and the held-out ones (`None` without any), from tasks, a mixture or one
@@ -26,10 +34,13 @@ def load_prompts(
             A mixture, where that is the source.
         seed (`int`):
             Seed of a mixture's split into train and test.
+        or_conversations (`bool`, *optional*, defaults to `False`):
+            Whether rows may be whole conversations instead, which are left as they are.
     """
     instruction = INSTRUCTION if script_args.instruction is None else script_args.instruction
     train, test = _load_rows(script_args, dataset_args, seed, instruction)
-    if script_args.tasks:
+    conversations = or_conversations and script_args.prompt_column == "prompt" and "prompt" not in train.column_names
+    if script_args.tasks or (conversations and {"messages", "conversations"} & set(train.column_names)):
         return train, test
     options = (script_args.prompt_column, script_args.system_prompt, instruction)
     return _with_prompts(train, *options), None if test is None else _with_prompts(test, *options)
@@ -100,6 +111,8 @@ def _load_rows(
             "A curriculum picks rows by their position, which a stream has not: drop `dataset_streaming`."
         )
     if script_args.tasks:
+        if script_args.options_column is not None:
+            raise ValueError("`options_column` names a column of a dataset, but the rows come from `tasks`: drop it.")
         options = (script_args.system_prompt, instruction, script_args.task_num_proc)
         specs: Any = (script_args.tasks, script_args.test_tasks)
         train = reasoning_gym_dataset(specs[0], *options)
@@ -124,7 +137,104 @@ def _load_rows(
             ) from error
     if train_split not in splits:
         raise ValueError(f"The dataset has no split '{train_split}', only {list(splits)}: set `dataset_train_split`.")
-    return splits[train_split], splits[test_split] if test_split in splits else None
+    train, test = splits[train_split], splits[test_split] if test_split in splits else None
+    if script_args.options_column is None:
+        return train, test
+    columns = (script_args.prompt_column, script_args.options_column, script_args.right_option_column)
+    return _with_options(train, *columns), None if test is None else _with_options(test, *columns)
+
+
+def _with_options(dataset: Dataset, question: str, options: str, right: str | None) -> Dataset:
+    """Append lettered options to a column of plain questions; tell the right one by its letter and by its text."""
+    _check_column(dataset, question, "prompt_column")
+    _check_column(dataset, options, "options_column")
+    if right is not None:
+        _check_column(dataset, right, "right_option_column")
+    for name in ("right_letter", "right_text") if right is not None else ():
+        if name in dataset.column_names:
+            raise ValueError(f"The dataset has a column '{name}', which `right_option_column` makes: rename yours.")
+
+    def append(row: dict[str, Any], index: int) -> dict[str, Any]:
+        choices = _choices(row[options])
+        if not isinstance(row[question], str) or not choices:
+            raise ValueError(
+                f"Row {index}: `options_column` appends options to plain questions, but '{question}' holds a "
+                f"{type(row[question]).__name__} and '{options}' {row[options]!r}."
+            )
+        made = {question: "\n".join([f"{row[question]}\n", *(f"{k}. {text}" for k, text in choices.items())])}
+        if right is not None:
+            letter = _letter_of(row[right], choices)
+            if letter is None:
+                raise ValueError(
+                    f"Row {index}: '{right}' holds {row[right]!r}, which is neither the letter nor the position nor "
+                    f"the text of one of {choices}: set `right_option_column`."
+                )
+            made |= {"right_letter": letter, "right_text": choices[letter]}
+        return made
+
+    return dataset.map(append, with_indices=True)
+
+
+def _choices(options: Any) -> dict[str, str]:
+    """Options by their letters; of a mapping, those that are there (columns hold the letters of all rows)."""
+    if isinstance(options, list):
+        options = dict(zip(LETTERS, options, strict=False)) if len(options) <= len(LETTERS) else {}
+    choices = {k: v for k, v in options.items() if v is not None} if isinstance(options, dict) else {}
+    return choices if all(isinstance(text, str) for text in choices.values()) else {}
+
+
+def _letter_of(right: Any, choices: dict[str, str]) -> str | None:
+    if isinstance(right, int):
+        return list(choices)[right] if 0 <= right < len(choices) else None
+    return right if right in choices else next((k for k, text in choices.items() if text == right), None)
+
+
+def with_difficulty(dataset: Dataset, script_args: CurriculumScriptArguments, training_args: Any) -> Dataset:
+    """
+    Return the rows to train on with the static difficulty of `difficulty_from`, if one is asked for: it becomes the
+    run's `difficulty_column`.
+
+    Words are what lies between white space. The words of an answer stand for its complexity.
+    """
+    if script_args.difficulty_from is None:
+        return dataset
+    if training_args.difficulty_column is not None:
+        raise ValueError(
+            f"difficulty_from={script_args.difficulty_from!r} and "
+            f"difficulty_column={training_args.difficulty_column!r} both say what is difficult: drop one."
+        )
+    name = DIFFICULTIES[script_args.difficulty_from]
+    if name in dataset.column_names:
+        raise ValueError(f"The dataset has a column '{name}', which `difficulty_from` makes: rename yours.")
+    answer_column = getattr(training_args, "answer_column", None)
+    if answer_column is not None:
+        check_column(answer_column, dataset.column_names, "answer_column")
+
+    def count(row: dict[str, Any]) -> dict[str, int]:
+        text = _prompt_text(row) if name == "words_of_prompt" else _answer_text(row, answer_column)
+        return {name: len(text.split())}
+
+    training_args.difficulty_column = name
+    return dataset.map(count)
+
+
+def _prompt_text(row: dict[str, Any]) -> str:
+    prompt = prompt_of(row)
+    if prompt is None:
+        raise ValueError("difficulty_from='length' counts the words of prompts, but the rows have none.")
+    return prompt if isinstance(prompt, str) else "\n".join(text_of([message]) for message in prompt)
+
+
+def _answer_text(row: dict[str, Any], answer_column: str | None) -> str:
+    if answer_column is not None:
+        return str(row[answer_column])
+    answer = row.get("completion") or row.get("messages") or row.get("conversations")
+    if answer is None:
+        raise ValueError(
+            "difficulty_from='answer_length' counts the words of reference answers, but the rows have none: set "
+            "answer_column (GRPO), or give prompts and completions (SFT)."
+        )
+    return text_of(answer)
 
 
 def _with_prompts(dataset: Dataset, column: str, system: str | None, instruction: str) -> Dataset:

@@ -7,10 +7,13 @@ from typing import Any, TypeAlias
 from datasets import Dataset
 from trl import ModelConfig
 
-from ..pool import Pool
+from ..curricula import Curriculum
+from ..pool import Pool, check_column
+from ..probes.prefix_entropy import PrefixEntropy
 from ..registry import make_curriculum
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
-from ..trainers.support import refuse_unseen
+from ..trainers.config import prefix_entropy_of
+from ..trainers.support import refuse_unmeasured, refuse_unseen
 
 
 EvalDataset: TypeAlias = Dataset | dict[str, Dataset] | None
@@ -117,6 +120,9 @@ def _what(
     kwargs: Any = args.curriculum_kwargs or {}
     curriculum = make_curriculum(args.curriculum, pool, args.seed, **kwargs)
     refuse_unseen(curriculum, trainer.shows, trainer.__name__)
+    refuse_unmeasured(curriculum, args)
+    if (answers := getattr(args, "answer_column", None)) is not None:
+        check_column(answers, train_dataset.column_names, "answer_column")
     options = ", ".join(f"{name}={value}" for name, value in curriculum.options().items())
     arms = ", ".join(f"{name} ({size})" for name, size in zip(pool.arm_names, pool.arm_size, strict=True))
     held_out = {"all": eval_dataset} if isinstance(eval_dataset, Dataset) else eval_dataset or {}
@@ -132,7 +138,36 @@ def _what(
         "evaluation": f"{evaluation}: {tested}",
         "curriculum": f"{curriculum.name} ({options})",
         "signal": f"{curriculum.signal}; extra cost: {curriculum.cost}",
+        **_probe(curriculum, args),
     }
+
+
+def _probe(curriculum: Curriculum, args: CurriculumGRPOConfig | CurriculumSFTConfig) -> dict[str, str]:
+    """What a curriculum that trains in rounds, or follows prefix entropies, has measured beforehand."""
+    options = curriculum.options()
+    rounds, budget, rows = options.get("rounds"), options.get("budget"), curriculum.pool.size
+    if curriculum.asks_for is None or (rounds is None and curriculum.asks_for != "prefix_entropy"):
+        return {}
+    if budget is not None:
+        often, times = f"while it takes at most {budget:g} x the tokens trained on, each time ", 1
+    elif rounds is not None:
+        often, times = f"{rounds} rounds x ", rounds
+    else:
+        often, times = "each time ", 1
+    which = "at most " if options.get("reprobe") == "uncertain" else ""
+    if curriculum.asks_for != "prefix_entropy":
+        return {"probe": f"{often}{which}{rows} rows, one forward over each with its answer"}
+    back_end = args.probe_back_end
+    if back_end == "auto":
+        back_end = "vllm" if getattr(args, "use_vllm", False) else "transformers"
+    return {"probe": f"{often}{which}{prefixes(rows, prefix_entropy_of(args), times)}, {back_end}"}
+
+
+def prefixes(rows: int, spec: PrefixEntropy, times: int = 1) -> str:
+    """What it costs at most to score rows by prefix entropies, a number of times."""
+    samples = f" x {spec.samples} samples" if spec.samples > 1 else ""
+    most = times * rows * spec.length * spec.samples
+    return f"{rows} rows x {spec.length} tokens{samples} = at most {most:,} tokens"
 
 
 def _trained_on(dataset: Dataset, args: CurriculumSFTConfig) -> str:

@@ -9,13 +9,7 @@ from trl import ModelConfig
 
 def model_to_load(model_args: ModelConfig, training_args: Any) -> str:
     """Return the name or path of the model; how to load it goes into `training_args.model_init_kwargs`, as in TRL."""
-    name = model_args.model_name_or_path
-    if name is None:
-        raise ValueError("No model: give `model_name_or_path`.")
-    if name == "smollm2-135m":
-        from ..smollm2 import smollm2
-
-        name = str(smollm2())
+    name = model_path(model_args.model_name_or_path)
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
         "trust_remote_code": training_args.trust_remote_code,
@@ -23,6 +17,17 @@ def model_to_load(model_args: ModelConfig, training_args: Any) -> str:
         "dtype": model_args.dtype,
         **(training_args.model_init_kwargs or {}),
     }
+    return name
+
+
+def model_path(name: str | None) -> str:
+    """Return the name or path of a model; `smollm2-135m` is made from a PyPI package."""
+    if name is None:
+        raise ValueError("No model: give `model_name_or_path`.")
+    if name == "smollm2-135m":
+        from ..smollm2 import smollm2
+
+        return str(smollm2())
     return name
 
 

@@ -26,8 +26,9 @@ def _pack_shared_weights(model: Any) -> None:
     """A head that is tied to the embeddings shares their new values, but vLLM's reload leaves it packed as it was."""
     uses = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
     for module in model.modules():
-        if any(uses[id(weight)] > 1 for weight in module.parameters(recurse=False)):
-            module.quant_method.process_weights_after_loading(module)
+        packs = getattr(module, "quant_method", None)
+        if packs is not None and any(uses[id(weight)] > 1 for weight in module.parameters(recurse=False)):
+            packs.process_weights_after_loading(module)
 
 
 def reload_weights_on_cpu(generation: VLLMGeneration) -> None:

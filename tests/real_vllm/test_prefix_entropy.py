@@ -1,0 +1,281 @@
+"""Prefix entropies through a real vLLM: in a trainer, in an engine of one's own and in a server on loopback."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from harness import sft_trainer, weights
+from transformers import AutoModelForCausalLM
+from vllm_runs import differences, on_cpu, peaked_model
+
+from trl_curriculum.curricula import EDCO
+from trl_curriculum.probes.back_ends import TransformersBackEnd, VLLMEngineBackEnd
+from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
+from trl_curriculum.probes.server import ServerBackEnd
+
+
+Make = Callable[..., Any]
+SETTING: dict[str, Any] = {
+    "curriculum": "edco",
+    "curriculum_kwargs": {"rounds": 3, "top_n": 12},
+    "probe_kwargs": {"length": 6, "quick_answer": None, "unit": "nats"},
+}
+ROUNDS = SETTING | {"curriculum_instance": EDCO}  # instead of the default of `options`
+PROMPTS = ["1:abc#", "22:fedc#", "k", "some longer question: what comes after abcdef?", "1:abc#"]
+
+
+def ids() -> list[list[int]]:
+    return [list(one) for one in tiny.tokenizer()(PROMPTS)["input_ids"]]
+
+
+def of_transformers(model: Any, spec: PrefixEntropy) -> np.ndarray:
+    return prefix_entropy(ids(), TransformersBackEnd(model, tiny.tokenizer()), spec, disable_tqdm=True).value
+
+
+@pytest.fixture(scope="module")
+def peaked(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return peaked_model(tmp_path_factory.mktemp("peaked"))
+
+
+class TestInATrainer:
+    @pytest.mark.parametrize("model", ["untied", "tied"])
+    def test_the_first_token_lies_between_the_bounds(self, colocated: Make, model: str) -> None:
+        run = colocated(model, **ROUNDS, max_steps=3)
+        run.train()  # so that vLLM needs other weights than it was started with
+        exact = of_transformers(run.model, PrefixEntropy(length=1, unit="nats"))
+        found = {
+            missing: prefix_entropy(
+                ids(), run._probe.back_end, PrefixEntropy(length=1, unit="nats", logprobs=10, missing=missing)
+            ).value
+            for missing in ("lower", "renormalize", "upper")
+        }
+        rounding = 0.02  # vLLM computes in bfloat16 here
+        assert (found["lower"] - rounding <= exact).all() and (exact <= found["upper"] + rounding).all()
+        assert (found["renormalize"] < exact).all() and (found["upper"] - found["lower"] > 0.05).all()
+
+    def test_rounds_follow_the_weights(self, colocated: Make) -> None:
+        run = colocated(**ROUNDS, max_steps=6)
+        told = []
+        observe = run.curriculum.observe_probe
+
+        def look(row: Any, value: Any, measured: Any) -> None:
+            prompts = run._probe.tokenize(run._prompts(row))
+            plain = TransformersBackEnd.of(run).entropies(prompts, PrefixEntropy(length=1, unit="nats"), 0)
+            own = run._probe.back_end.entropies(prompts, PrefixEntropy(length=1, unit="nats", missing="upper"), 0)
+            told.append((np.concatenate(own), np.concatenate(plain)))
+            observe(row, value, measured)
+
+        run.curriculum.observe_probe = look
+        run.train()
+        assert len(told) == 3
+        for own, plain in told:
+            np.testing.assert_allclose(own, plain, atol=0.05)
+        assert np.abs(told[0][1] - told[2][1]).mean() > 0.1, "the weights did not change enough to tell"
+        assert max(differences(run)) < 0.005
+
+    def test_changes_nothing_of_the_rollouts(self, colocated: Make) -> None:
+        ended = []
+        for probes in (False, True):
+            run = colocated(max_steps=4)
+            if probes:
+                self.probe_before_every_draw(run)
+            before = dict(vars(run.vllm_generation))
+            run.train()
+            after = dict(vars(run.vllm_generation))
+            assert {k: v for k, v in after.items() if before[k] is not v and before[k] != v} == {}
+            assert max(differences(run)) < 0.005
+            ended.append((run.history()["row"].tolist(), weights(run)))
+        assert ended[0][0][: len(ended[0][0]) // 4] == ended[1][0][: len(ended[1][0]) // 4]
+        if on_cpu():  # vLLM samples from torch's own generator there
+            assert ended[0][0] == ended[1][0] and torch.equal(ended[0][1], ended[1][1])
+
+    @staticmethod
+    def probe_before_every_draw(run: Any) -> None:
+        from trl_curriculum.probes.back_ends import TrainerVLLMBackEnd
+
+        draw, back_end = run._draw, TrainerVLLMBackEnd(run)
+
+        def probed(n: int) -> Any:
+            for spec in (PrefixEntropy(length=5), PrefixEntropy(length=5, temperature=1.0, samples=2)):
+                assert np.isfinite(prefix_entropy(ids(), back_end, spec, disable_tqdm=True).value).all()
+            return draw(n)
+
+        run._draw = probed
+
+    def test_samples_are_the_same_again(self, colocated: Make) -> None:
+        run = colocated(**ROUNDS)
+        spec = PrefixEntropy(length=8, temperature=1.0, samples=2)
+        first, second = (prefix_entropy(ids(), run._probe.back_end, spec).value for _ in range(2))
+        np.testing.assert_allclose(first, second, atol=0.02)
+        other = prefix_entropy(ids(), run._probe.back_end, PrefixEntropy(length=8, temperature=1.0, seed=5)).value
+        assert np.abs(first - other).max() > 1e-6
+
+    def test_says_what_it_cannot_do(self, colocated: Make) -> None:
+        back_end = colocated(**ROUNDS)._probe.back_end
+        with pytest.raises(ValueError, match=r"logprobs=30: TRL starts the colocated vLLM with at most 20"):
+            back_end.entropies(ids(), PrefixEntropy(logprobs=30), 0)
+        with pytest.raises(ValueError, match=r"temperature=0.7 and top_p=0.7: vLLM runs with logprobs_mode 'proc"):
+            back_end.entropies(ids(), PrefixEntropy(temperature=0.7, top_p=0.7), 0)
+        assert back_end.window == 64
+        long = prefix_entropy([[5] * 60, [5] * 61, []], back_end, PrefixEntropy(length=4))
+        assert np.isfinite(long.value).tolist() == [True, False, False] and long.missing == {"too long": 1, "empty": 1}
+
+    def test_resume(self, colocated: Make, tmp_path: Path) -> None:
+        changes = ROUNDS | {"max_steps": 6, "save_strategy": "steps", "save_steps": 1}
+        whole = colocated(**changes)
+        whole.train()
+        rows = whole.history()["row"].tolist()
+        for step in (2, 3):  # between and inside rounds
+            after = colocated(**changes)
+            after.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
+            assert after.history()["row"].tolist()[: step + 1] == rows[: step + 1]
+            if on_cpu():
+                assert after.history()["row"].tolist() == rows and weights(after).equal(weights(whole))
+
+    def test_an_engine_for_sft(self, colocated: Make, saved: dict[str, str], tmp_path: Path) -> None:
+        run = sft_trainer(
+            tmp_path,
+            model=saved["untied"],
+            **SETTING | {"probe_back_end": "vllm", "probe_vllm_kwargs": {"max_model_length": 64}},
+            max_steps=6,
+            use_cpu=on_cpu(),
+        )
+        run.train()
+        assert run.history()["row"].nunique() <= 36 and run.curriculum.round == 3
+        exact = of_transformers(run.model, PrefixEntropy(length=1, unit="nats"))
+        found = prefix_entropy(ids(), run._probe.back_end, PrefixEntropy(length=1, unit="nats", missing="upper")).value
+        np.testing.assert_allclose(found, exact, atol=0.05)
+
+
+class TestInAnEngine:
+    def test_the_same_as_transformers(self, peaked: str) -> None:
+        from vllm import LLM
+
+        back_end = VLLMEngineBackEnd(
+            LLM(peaked, dtype="float32", max_model_len=96, enforce_eager=True, gpu_memory_utilization=0.3)
+        )
+        model = AutoModelForCausalLM.from_pretrained(peaked, dtype=torch.float32)
+        for spec in (PrefixEntropy(length=12, logprobs=5), PrefixEntropy(length=12, logprobs=20, token_share=1.0)):
+            np.testing.assert_allclose(
+                prefix_entropy(ids(), back_end, spec).value, of_transformers(model, spec), atol=2e-3
+            )
+        exact = of_transformers(model, PrefixEntropy(length=12))
+        low, high = (
+            prefix_entropy(ids(), back_end, PrefixEntropy(length=12, logprobs=5, missing=missing)).value
+            for missing in ("lower", "upper")
+        )
+        assert (low - 2e-3 <= exact).all() and (exact <= high + 2e-3).all() and (high > low).all()
+        # The engine returns the model's own distribution (raw_logprobs), so sampling may be EDCO's.
+        sampled = PrefixEntropy(length=12, temperature=0.7, top_p=0.7)
+        assert np.isfinite(prefix_entropy(ids(), back_end, sampled).value).all()
+        with pytest.raises(ValueError, match="logprobs=25, but the engine returns at most 20"):
+            back_end.entropies(ids(), PrefixEntropy(logprobs=25), 0)
+
+
+@pytest.fixture(scope="module")
+def server(peaked: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", peaked, "--port", str(port)]
+    options = ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "96"]
+    options += ["--logprobs-mode", "processed_logprobs"]
+    environment = os.environ | {"VLLM_SERVER_DEV_MODE": "1", "HF_HUB_OFFLINE": "1"}
+    environment = {k: v for k, v in environment.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "PYTHONPATH")}
+    process = subprocess.Popen([*command, *options], env=environment, start_new_session=True)
+    try:
+        for _ in range(180):
+            assert process.poll() is None, "the server did not start"
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(1)
+        yield url, process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, 9)
+        process.wait(30)
+
+
+class TestWithAServer:
+    def test_the_same_as_transformers(self, server: tuple[str, Any], peaked: str) -> None:
+        back_end = ServerBackEnd(server[0], model=peaked, vocabulary=tiny.SIZES["vocab_size"])
+        assert back_end.window == 96 and back_end.logprobs_mode == "processed_logprobs"
+        model = AutoModelForCausalLM.from_pretrained(peaked, dtype=torch.float32)
+        spec = PrefixEntropy(length=12, logprobs=5)
+        np.testing.assert_allclose(
+            prefix_entropy(ids(), back_end, spec).value, of_transformers(model, spec), atol=2e-3
+        )
+
+    def test_what_it_refuses_is_passed_on(self, server: tuple[str, Any]) -> None:
+        back_end = ServerBackEnd(server[0])
+        with pytest.raises(ValueError, match=r"refuses /v1/completions \(400\).*logprobs of 30.*20"):
+            back_end.entropies(ids(), PrefixEntropy(length=4, logprobs=30), 0)
+        with pytest.raises(ValueError, match=r"serves .*peaked.*, but 'another' is needed"):
+            ServerBackEnd(server[0], model="another")
+
+    @pytest.mark.parametrize("adapter", [False, True], ids=["full", "lora"])
+    def test_it_gets_new_weights_in_every_round(
+        self, server: tuple[str, Any], peaked: str, tmp_path: Path, adapter: bool
+    ) -> None:
+        from peft import LoraConfig
+
+        lora = {"peft_config": LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj", "v_proj", "down_proj"])}
+        run = sft_trainer(
+            tmp_path,
+            model=peaked,
+            **(lora | {"learning_rate": 5e-2} if adapter else {}),
+            **SETTING | {"probe_back_end": "server", "probe_vllm_kwargs": {"url": server[0]}},
+            max_steps=6,
+            use_cpu=on_cpu(),
+        )
+        told = []
+        observe = run.curriculum.observe_probe
+
+        def look(row: Any, value: Any, measured: Any) -> None:
+            spec = PrefixEntropy(**SETTING["probe_kwargs"], logprobs=20)
+            prompts = run._probe.tokenize(run._prompts(row))
+            told.append((value, prefix_entropy(prompts, TransformersBackEnd.of(run), spec).value))
+            observe(row, value, measured)
+
+        run.curriculum.observe_probe = look  # type: ignore[method-assign]
+        run.train()
+        assert len(told) == 3 and run.curriculum.round == 3
+        for of_server, plain in told:
+            np.testing.assert_allclose(of_server, plain, atol=5e-3)
+        assert np.abs(told[0][1] - told[2][1]).mean() > 0.05, "the weights did not change enough to tell"
+
+    def test_a_server_that_dies(self, server: tuple[str, Any], tmp_path: Path) -> None:
+        back_end = ServerBackEnd(server[0], retries=2, backoff=0.1)
+        batches: list[int] = []
+        entropies = back_end.entropies
+
+        def counted(prompts: Any, *rest: Any) -> Any:
+            batches.append(len(prompts))
+            if len(batches) == 3:
+                stop(server[1])
+            return entropies(prompts, *rest)
+
+        back_end.entropies = counted  # type: ignore[method-assign]
+        with pytest.raises(ConnectionError, match=r"did not answer /v1/completions in 3 tries"):
+            prefix_entropy(ids(), back_end, PrefixEntropy(length=4), batch_tokens=1, folder=tmp_path)
+        with np.load(tmp_path / "prefix_entropy-0.npz") as kept:
+            assert kept["done"] == 2 and np.isfinite(kept["value"][:2]).all()
+        with pytest.raises(ConnectionError, match="did not answer /v1/models in 1 tries"):
+            ServerBackEnd(server[0], retries=0)

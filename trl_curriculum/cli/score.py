@@ -1,0 +1,289 @@
+"""
+`trl-curriculum score`: prefix entropies of a dataset's prompts, without training, as a parquet file.
+
+Prompts are those that `trl-curriculum grpo` makes of the same arguments; conversations are cut before their last
+answer. `row` counts as the trainers count.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from trl import DatasetMixtureConfig, TrlParser
+
+from ..pool import Pool
+from ..probes.partial import fingerprint
+from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
+from ..probes.prompts import prompt_of, tokenize
+from ..registry import make_options
+from .arguments import CurriculumScriptArguments
+from .data import load_prompts
+from .launch import parse
+from .plan import prefixes
+from .train import model_path
+
+
+BACK_ENDS = ("transformers", "vllm", "server")
+VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
+SHOWN = 3  # rows with the largest scores, and with the smallest
+WIDTH = 50  # characters of a prompt that is shown
+
+
+@dataclass
+class ScoreArguments(CurriculumScriptArguments):
+    """
+    Arguments of `trl-curriculum score`, besides those of [`CurriculumScriptArguments`].
+
+    Args:
+        out (`str`, *optional*):
+            Parquet file to write: `row`, `score`, `tokens` and, with an `arm_column`, `arm`. Until it is there,
+            partial results are kept in a hidden folder beside it, and the same command goes on from them.
+        model_name_or_path (`str`, *optional*):
+            Model that answers; with a server, whose tokenizer is used.
+        model_revision (`str`, *optional*):
+            Its revision on the Hub.
+        dtype (`str`, *optional*, defaults to `"auto"`):
+            Its weights' type, with `"transformers"` and `"vllm"`.
+        trust_remote_code (`bool`, *optional*, defaults to `False`):
+            Whether code of the model's repository may run here.
+        use_cpu (`bool`, *optional*, defaults to `False`):
+            Whether `"transformers"` leaves a GPU alone.
+        back_end (`str`, *optional*, defaults to `"transformers"`):
+            What generates: `"transformers"`, `"vllm"` (an engine in this process) or `"server"` (a vLLM server).
+        url (`str`, *optional*):
+            Where the server listens.
+        probe_kwargs (`dict[str, Any]`, *optional*):
+            Options of [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`].
+        probe_vllm_kwargs (`dict[str, Any]`, *optional*):
+            With `"vllm"`: arguments of `vllm.LLM`; with `"server"`: options of
+            [`~trl_curriculum.probes.server.ServerBackEnd`].
+        probe_batch_tokens (`int`, *optional*, defaults to `16384`):
+            Tokens of one batch, padding and prefixes included.
+        arm_column (`list[str]`, *optional*):
+            Column by which the closing table is broken down; several columns make joint arms.
+        seed (`int`, *optional*, defaults to `42`):
+            Seed of a mixture's split, as the trainers have it.
+    """
+
+    out: str | None = field(default=None, metadata={"help": "Parquet file to write."})
+    model_name_or_path: str | None = field(default=None, metadata={"help": "Hub id or path of the model."})
+    model_revision: str = field(default="main", metadata={"help": "Revision of the model on the Hub."})
+    dtype: str = field(default="auto", metadata={"help": "Type of the weights, such as bfloat16."})
+    trust_remote_code: bool = field(default=False, metadata={"help": "Whether the model's own code may run here."})
+    use_cpu: bool = field(default=False, metadata={"help": "Leave a GPU alone (transformers)."})
+    back_end: str = field(
+        default="transformers", metadata={"help": "What generates: transformers, vllm (an engine) or server."}
+    )
+    url: str | None = field(default=None, metadata={"help": "URL of a vLLM server, for --back_end server."})
+    probe_kwargs: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "What a prefix entropy is, for example '{\"length\": 32}'."}
+    )
+    probe_vllm_kwargs: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Arguments of vllm.LLM, or options of the server's client."}
+    )
+    probe_batch_tokens: int = field(default=16384, metadata={"help": "Tokens of one batch, all included."})
+    arm_column: list[str] | None = field(default=None, metadata={"help": "Column that names each row's arm."})
+    seed: int = field(default=42, metadata={"help": "Seed of a mixture's split."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.back_end not in BACK_ENDS:
+            raise ValueError(f"back_end={self.back_end!r} is none of {', '.join(BACK_ENDS)}.")
+        for name in VOID:
+            if getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
+        if self.back_end != "server" and self.url is not None:
+            raise ValueError(f"url={self.url!r} is that of a server: add back_end server, or leave it out.")
+        if self.back_end == "transformers" and self.probe_vllm_kwargs is not None:
+            raise ValueError("probe_vllm_kwargs has no effect with back_end transformers: leave it out.")
+        if self.back_end == "server" and self.dtype != "auto":
+            raise ValueError(f"dtype={self.dtype!r} has no effect with back_end server: give it to the server.")
+        if self.probe_batch_tokens < 1:
+            raise ValueError(f"probe_batch_tokens={self.probe_batch_tokens} must be at least 1.")
+        if isinstance(self.arm_column, str):
+            self.arm_column = [self.arm_column]
+        self.probe_kwargs = _mapping(self.probe_kwargs, "probe_kwargs", {"length": 32})
+        self.probe_vllm_kwargs = _mapping(self.probe_vllm_kwargs, "probe_vllm_kwargs", {"max_model_len": 2048})
+        if self.url is not None:
+            self.probe_vllm_kwargs["url"] = self.url
+        if self.back_end == "server" and "url" not in self.probe_vllm_kwargs:
+            raise ValueError("back_end server needs the url of one, such as --url http://localhost:8000.")
+        self.spec: PrefixEntropy = make_options(PrefixEntropy, self.probe_kwargs, "probe_kwargs")
+
+    @property
+    def file(self) -> Path:
+        """Where the scores go; a place that is taken, or cannot be, is told before anything is scored."""
+        if self.out is None:
+            raise ValueError("Say where the scores go: --out scores.parquet.")
+        file = Path(self.out)
+        if file.suffix != ".parquet":
+            raise ValueError(f"out={self.out!r} must end in .parquet.")
+        if file.exists():
+            raise ValueError(f"{file} is there already: remove it, or give another name as --out.")
+        return file
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command on the arguments after its name."""
+    if not argv:
+        raise ValueError("Say what to score: `--config score.yaml`, or `--help` for all arguments.")
+    types: Any = (ScoreArguments, DatasetMixtureConfig)
+    args, dataset_args, launch_args = parse(TrlParser(types, prog="trl-curriculum score"), argv)
+    if launch_args.from_config:
+        raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
+    file, name = args.file, model_path(args.model_name_or_path)
+    rows, _ = load_prompts(args, dataset_args, args.seed, or_conversations=True)
+    pool = Pool.from_dataset(rows, args.arm_column, hash_rows=False)
+    prompts = [prompt_of(row) for row in rows]
+    print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(len(rows), args.spec)}")
+    if args.dry_run:
+        return 0
+    tokenizer = load_tokenizer(args, name)
+    ids = tokenize(prompts, tokenizer, args.spec)
+    folder = file.with_name(f".{file.name}-{_key(args, name)}")
+    try:
+        back_end, model = make_back_end(args, name, tokenizer)
+        scores = prefix_entropy(
+            ids, back_end, args.spec, batch_tokens=args.probe_batch_tokens, folder=folder, model=model
+        )
+    except KeyboardInterrupt:
+        print(f"Stopped. The same command goes on from what {folder} holds.")
+        return 130
+    except (FloatingPointError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
+    frame = pd.DataFrame({"row": np.arange(len(rows)), "score": scores.value, "tokens": scores.tokens})
+    if args.arm_column is not None:
+        frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
+    write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
+    shutil.rmtree(folder, ignore_errors=True)
+    for table in (_by_arm(frame, scores), _extremes(frame, rows)):
+        Console().print(table)
+    print(f"{len(frame)} rows written to {file}")
+    return 0
+
+
+def load_tokenizer(args: ScoreArguments, name: str) -> Any:
+    """The model's tokenizer, padded on the left as generation needs it."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            name, revision=args.model_revision, trust_remote_code=args.trust_remote_code, padding_side="left"
+        )
+    except OSError as error:
+        raise OSError(
+            f"Could not load the tokenizer of '{name}': it is neither in a folder here nor in the cache, and the Hub "
+            f"did not give it ({str(error).splitlines()[0]})."
+        ) from error
+
+
+def make_back_end(args: ScoreArguments, name: str, tokenizer: Any) -> tuple[BackEnd, Any]:
+    """What generates, and the model where its weights can be looked at."""
+    source = {"revision": args.model_revision, "trust_remote_code": args.trust_remote_code}
+    options: Any = args.probe_vllm_kwargs
+    if args.back_end == "server":
+        from transformers import AutoConfig
+
+        from ..probes.server import ServerBackEnd
+
+        vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
+        return ServerBackEnd(**({"model": name, "vocabulary": vocabulary} | options)), None
+    if args.back_end == "vllm":
+        try:
+            from vllm import LLM
+        except ImportError as error:
+            raise ImportError("back_end vllm needs vLLM: pip install 'trl_curriculum[vllm]'.") from error
+
+        from ..probes.back_ends import VLLMEngineBackEnd
+
+        top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
+        # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
+        engine = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top} | source | options
+        return VLLMEngineBackEnd(LLM(name, **engine)), None
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from ..probes.back_ends import TransformersBackEnd
+
+    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=args.dtype, **source)
+    model.to("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
+    return TransformersBackEnd(model, tokenizer), model
+
+
+def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:
+    """Writes a parquet file that is whole whenever it exists, with what made it in its metadata."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    told = {b"trl_curriculum": json.dumps(made_by).encode()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}-{os.getpid()}")
+    try:
+        parquet.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | told), part)
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _mapping(value: Any, name: str, example: dict[str, Any]) -> dict[str, Any]:
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        pass
+    if not isinstance(value, dict | None):
+        raise ValueError(f"{name}={value!r} is not a mapping of options such as {json.dumps(example)}.")
+    return dict(value or {})
+
+
+def _key(args: ScoreArguments, name: str) -> str:
+    """Partial results are those of one model, with its weights where they are files here, and one way to ask it."""
+    files = sorted(Path(name).glob("*")) if Path(name).is_dir() else []
+    weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return fingerprint((name, args.model_revision, args.back_end, args.dtype, args.probe_vllm_kwargs, weights))
+
+
+def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:
+    table = Table("arm", box=None, pad_edge=False, title="Prefix entropies", title_justify="left")
+    for name in ("rows", "mean score", "tokens", "unscored", "seconds"):
+        table.add_column(name, justify="right")
+
+    def add(arm: str, part: pd.DataFrame, why: str = "", seconds: str = "") -> None:
+        missing = f"{int(part['score'].isna().sum())}{why}"
+        mean = f"{part['score'].mean():.3f}" if part["score"].notna().any() else "-"
+        table.add_row(escape(arm), str(len(part)), mean, str(part["tokens"].sum()), missing, seconds)
+
+    for arm, part in frame.groupby("arm") if "arm" in frame else ():
+        add(str(arm), part)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in scores.missing.items())
+    add("all", frame, f" ({reasons})" if reasons else "", f"{scores.seconds:.1f}")
+    return table
+
+
+def _extremes(frame: pd.DataFrame, rows: Dataset) -> Table:
+    """The rows with the largest and the smallest scores: garbage gathers at either end."""
+    table = Table(box=None, pad_edge=False, title="Largest and smallest", title_justify="left")
+    for name in ("row", "score", "tokens"):
+        table.add_column(name, justify="right")
+    table.add_column("prompt")
+    order = frame.dropna(subset="score").sort_values("score", ascending=False, kind="stable")
+    ends = order if len(order) <= 2 * SHOWN else pd.concat([order[:SHOWN], order[-SHOWN:]])
+    for place, (row, score, tokens) in enumerate(zip(ends["row"], ends["score"], ends["tokens"], strict=True)):
+        if place == SHOWN and len(order) > 2 * SHOWN:
+            table.add_row("…", "", "", "")
+        prompt = prompt_of(rows[int(row)])
+        text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+        text = " ".join(text.split())
+        text = text if len(text) <= WIDTH else f"{text[:WIDTH]}…"
+        table.add_row(str(row), f"{score:.3f}", str(tokens), escape(text))
+    return table
