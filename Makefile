@@ -1,4 +1,4 @@
-# Everything below makes its own environment in .venv; only Python 3.11 or newer and a C compiler are needed.
+# Everything below makes its own environment in .venv, or .venv-vllm where vLLM runs; only Python 3.11 or newer and a C compiler are needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
