@@ -507,7 +507,11 @@ class TestSavedEDCO:
         assert new.score[:35].tolist() == pytest.approx(old.score[5:].tolist(), nan_ok=True) and np.isnan(
             new.score[35]
         )
-        assert len(new.select(3, 0.1)) == 3
+        asked = new.rows_to_probe(0.1)
+        assert asked is not None, "other rows begin a round of their own"
+        with pytest.raises(RuntimeError, match="before their scores were measured"):
+            new.select(3, 0.1)
+        assert len(set(round_of(new, np.arange(36.0), 4, 0.1))) == 4
         assert len(set(round_of(new, np.arange(36.0), 4, 0.5))) == 4
 
 

@@ -136,6 +136,9 @@ class EDCO(Curriculum):
         self.began_at = 0  # draws
         self.spent, self.last_cost, self.trained = 0, 0, 0  # tokens
         self.told: dict[str, float] = {}
+        if score_by != "prefix_entropy":
+            self.signal = "loss of a row's answer, the largest" if score_by == "loss" else "none: rows by lot"  # type: ignore[misc]
+            self.cost = "a forward over the pool in each round" if score_by == "loss" else "none"  # type: ignore[misc]
 
     @property
     def asks_for(self) -> str | None:  # type: ignore[override]
@@ -202,7 +205,7 @@ class EDCO(Curriculum):
             return True
         if self.drawn == self.began_at:
             return False
-        if self.budget is not None:
+        if self.budget is not None and self.began_at >= 0:
             return self.spent + self.last_cost <= self.budget * self.trained
         return self._part_of(progress) > self.part
 
@@ -296,3 +299,5 @@ class EDCO(Curriculum):
         for name in ("round", "part", "began_at", "spent", "last_cost", "trained", "asks"):
             setattr(self, name, state[name])
         self.told = dict(state["told"])
+        if carried is not None:
+            self.part, self.began_at = -1, -1  # other rows: a round begins with the next draw

@@ -55,6 +55,8 @@ class TransformersBackEnd:
 
     def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
         ends = _token_ids(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
+        if not ends and self.tokenizer.pad_token_id is None:
+            raise ValueError("Neither the model nor its tokenizer says which token ends or pads: set eos_token.")
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else ends[0]
         longest, device = max(map(len, prompts)), self.model.device
         ids = torch.full((len(prompts), longest), pad)
@@ -111,7 +113,7 @@ def _token_ids(*given: int | list[int] | None) -> list[int]:
 @contextmanager
 def _own_random(device: torch.device, seed: int) -> Iterator[None]:
     """Samples from a stream of its own: training goes on with the global generators as they were."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else [], enabled=True):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
@@ -152,6 +154,27 @@ class TrainerVLLMBackEnd:
         self.window: int | None = self.generation.max_model_length or getattr(config, "max_position_embeddings", None)
         if self.generation.mode == "colocate":
             self.window = self.generation.llm.model_config.max_model_len
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """
+        Keeps an engine that sleeps between rollouts awake for a whole probe: TRL would put it to sleep after each
+        batch, and give it all weights anew before the next.
+        """
+        generation = self.generation
+        if generation.mode != "colocate" or not generation.enable_sleep_mode:
+            yield
+            return
+        generation.sync_weights()  # which wakes it
+        self.trainer._last_loaded_step = self.trainer.state.global_step
+        generation.llm.wake_up(tags=["kv_cache"])
+        generation.enable_sleep_mode = False
+        try:
+            yield
+        finally:
+            generation.enable_sleep_mode = True
+            generation.llm.sleep(level=2)
+            generation._llm_weights_sleeping = True  # TRL loads them again before the next rollouts
 
     def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
         check_sampling(spec, "processed_logprobs")

@@ -101,7 +101,8 @@ def fingerprint(parts: Sequence[Any], model: Any = None) -> str:
     for part in parts:
         hasher.update(np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else repr(part).encode())
     for weight in model.parameters() if model is not None else ():
-        flat = weight.detach().flatten()
+        own = getattr(weight, "ds_tensor", weight).detach()  # of a sharded weight this process's part (ZeRO, FSDP)
+        flat = (own.to_local() if hasattr(own, "to_local") else own).flatten()
         hasher.update(flat[:: max(1, len(flat) // 64)][:64].float().cpu().numpy().tobytes())
     return hasher.hexdigest()
 

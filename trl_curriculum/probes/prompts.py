@@ -4,6 +4,7 @@ from typing import Any
 
 from trl.data_utils import maybe_convert_to_chatml
 
+from ..answers import text_of
 from .prefix_entropy import PrefixEntropy
 
 
@@ -41,6 +42,11 @@ def tokenize(
             As the trainer's own rollouts have them.
     """
     conversational = not isinstance(prompts[0], str)
+    other = next((k for k, prompt in enumerate(prompts) if isinstance(prompt, str) == conversational), None)
+    if other is not None:
+        raise ValueError(
+            f"Prompts are texts and messages: the first is one kind, prompt {other} the other; give all alike."
+        )
     through_template = conversational if spec.chat_template is None else spec.chat_template
     before = spec.text_before()
     if not through_template:
@@ -57,17 +63,19 @@ def tokenize(
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
-            **({"enable_thinking": False} | (template_kwargs or {})),
+            **((template_kwargs or {}) | {"enable_thinking": False}),
         )["input_ids"]
     ]
 
 
 def _plain(messages: list[dict[str, Any]]) -> str:
-    return "\n".join(str(message["content"]) for message in messages)
+    return "\n".join(text_of([message]) for message in messages)
 
 
 def _with(before: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not before or not messages:
         return messages
     *others, last = messages
-    return [*others, {**last, "content": before + str(last["content"])}]
+    content = last["content"]
+    added = before + (content or "") if not isinstance(content, list) else [{"type": "text", "text": before}, *content]
+    return [*others, {**last, "content": added}]

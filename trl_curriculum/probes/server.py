@@ -94,7 +94,7 @@ class ServerBackEnd:
                 f"The server at {self.url} returns no log-probabilities: start it with --logprobs-mode "
                 "processed_logprobs."
             )
-        return [from_log_probs(one, self.vocabulary or 2**30, spec, top) for one in log_p]
+        return [from_log_probs(one, self.vocabulary or 0, spec, top) for one in log_p]
 
     def load(self, weights: Path) -> None:
         """

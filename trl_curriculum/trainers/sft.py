@@ -301,8 +301,11 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     def _prompts(self, rows: Any) -> list[Any]:
         given = self._source.__getitems__(self._positions[np.asarray(rows)].tolist())
         prompts = [prompt_of(row) for row in given]
-        if prompts[0] is not None:
+        missing = [int(self._positions[k]) for k, prompt in zip(rows, prompts, strict=True) if prompt is None]
+        if not missing:
             return prompts
+        if len(missing) < len(prompts):
+            raise ValueError(f"Row {missing[0]} has neither a prompt nor messages, as others have; give it one.")
         if self._probe_text_before():
             raise ValueError(
                 "quick_answer asks for a short answer to a question, but the rows have neither a prompt nor messages; "
