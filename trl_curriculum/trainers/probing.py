@@ -176,8 +176,8 @@ class TrainerProbe:
         if not apart <= max(0.02, 3 * (self._rounding or 0.0)):
             raise RuntimeError(
                 "The server does not answer with the weights that it was given: the entropy of an answer's first "
-                f"token is {theirs[worst]:.3f} nats there and {ours[worst]:.3f} here. Look into its log, or use another "
-                "back end."
+                f"token is {theirs[worst]:.3f} nats there and {ours[worst]:.3f} here. Look into its log, or use "
+                "another back end."
             )
 
     # State
