@@ -16,6 +16,7 @@ from ..suggest import nearest
 COMMANDS = {
     "grpo": "Train with GRPO on the prompts that a curriculum picks",
     "sft": "Train with SFT on the rows that a curriculum picks",
+    "evolve": "Adapt a model in rounds of generate, select, train",
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
     "methods": "List the curricula, what they learn from and what they cost",
 }

@@ -1,0 +1,163 @@
+# /// script
+# dependencies = [
+#     "trl_curriculum[evals]",
+#     "peft",
+#     "trackio",
+#     "kernels",
+# ]
+# ///
+
+"""
+Adapt a model to a task in rounds of generate, select, train (EvoSelect), from a few trusted examples.
+
+```bash
+trl-curriculum evolve --config recipes/evolve/cpu/evoselect_sums.yaml
+```
+
+The examples are the rows to train on of the other scripts (`tasks`, or a dataset); held-out rows score the model
+before and after each round. Everything else that `trl-curriculum sft` takes says how a round trains. A run that was
+stopped goes on where it was.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trl_curriculum.cli.arguments import CurriculumScriptArguments
+
+
+if TYPE_CHECKING:
+    from trl import DatasetMixtureConfig, ModelConfig
+
+    from trl_curriculum import CurriculumSFTConfig
+
+
+@dataclass
+class EvolveScriptArguments(CurriculumScriptArguments):
+    """
+    Script arguments for the evolve script, besides those of [`CurriculumScriptArguments`].
+
+    Args:
+        completion_column (`str`, *optional*):
+            Column of the dataset with plain answers.
+        task_column (`str`, *optional*):
+            Column that names the subtask of an example: scores are told for each.
+        generators (`list[dict]`, *optional*):
+            Where candidates come from, see [`~trl_curriculum.generators.specs.check_spec`]; on the command line one
+            JSON object each.
+        rounds (`int`, *optional*, defaults to `2`):
+            Rounds.
+        candidates (`int`, *optional*, defaults to `1000`):
+            Candidates that are wanted in each.
+        validation_share (`float`, *optional*, defaults to `0.5`):
+            Share of the examples that is the selection's target; the others are shown to generators.
+        near_duplicates (`float`, *optional*, defaults to `0.7`):
+            Word overlap above which a candidate repeats another row.
+        selection (`dict`, *optional*):
+            Options of [`~trl_curriculum.selection.rows.SelectionSettings`].
+        proxy (`dict`, *optional*):
+            Options of [`~trl_curriculum.trainers.evolve.Proxy`].
+    """
+
+    completion_column: str | None = field(default=None, metadata={"help": "Column with plain answers."})
+    task_column: str | None = field(default=None, metadata={"help": "Column that names the subtask of an example."})
+    generators: list[str] | None = field(
+        default=None, metadata={"help": "Generators: mappings in YAML, JSON on the command line."}
+    )
+    rounds: int = field(default=2, metadata={"help": "Rounds of generate, select, train."})
+    candidates: int = field(default=1000, metadata={"help": "Candidates that are wanted in each round."})
+    validation_share: float = field(default=0.5, metadata={"help": "Share of the examples that selection aims at."})
+    near_duplicates: float = field(default=0.7, metadata={"help": "Word overlap above which a row repeats another."})
+    selection: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": 'Options of the selection, for example \'{"method": "evoselect"}\'.'}
+    )
+    proxy: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Options of the proxy, for example '{\"steps\": 8}'."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.generators = [json.loads(one) if isinstance(one, str) else one for one in self.generators or []]
+        for name in ("selection", "proxy"):
+            value = getattr(self, name)
+            setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
+
+
+def main(
+    script_args: EvolveScriptArguments,
+    training_args: "CurriculumSFTConfig",
+    model_args: "ModelConfig",
+    dataset_args: "DatasetMixtureConfig",
+    num_processes: int | None = None,
+) -> None:
+    from trl import get_peft_config
+
+    from trl_curriculum.cli.data import load_examples, locate
+    from trl_curriculum.cli.train import model_path, model_to_load
+    from trl_curriculum.generators.specs import check_spec, make_generator
+    from trl_curriculum.registry import make_options
+    from trl_curriculum.selection.rows import SelectionSettings
+    from trl_curriculum.trainers.evolve import Evolution, EvolveSettings, Proxy, dataset_to_candidates
+
+    specs: Any = [check_spec(spec) for spec in script_args.generators or []]
+    if not specs:
+        raise ValueError("No generators: say where candidates come from, for example {kind: file, path: rows.jsonl}.")
+    lora = get_peft_config(model_args)
+    if lora is None:
+        raise ValueError("The rounds train one adapter: set use_peft, lora_r and the like.")
+    options: Any = (script_args.selection, script_args.proxy)
+    settings = EvolveSettings(
+        rounds=script_args.rounds,
+        candidates=script_args.candidates,
+        validation_share=script_args.validation_share,
+        near_duplicates=script_args.near_duplicates,
+        selection=make_options(SelectionSettings, options[0], "selection"),
+        proxy=make_options(Proxy, options[1], "proxy"),
+    )
+    rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
+    examples = dataset_to_candidates(rows, script_args.task_column)
+    held_out = dataset_to_candidates(test, script_args.task_column) if test is not None else []
+    if training_args.process_index == 0:
+        kinds = ", ".join(f"{spec['kind']} {spec.get('share', 1):.0%}" for spec in specs)
+        print(
+            f"{model_args.model_name_or_path}: {settings.rounds} rounds of {settings.candidates} candidates "
+            f"({kinds}); "
+            f"{settings.selection.method} keeps {settings.selection.keep:g}; {len(examples)} trusted examples, "
+            f"{len(held_out)} held out"
+        )
+    if script_args.dry_run:
+        return
+    student = model_to_load(model_args, training_args)
+    kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
+    training_args.model_init_kwargs = None  # the rounds are given models
+
+    def find(name: str) -> str:
+        return locate(model_path(name))
+
+    def generators(folder: Any, load_student: Any, seeds: Any) -> Any:
+        return [
+            (spec.get("share", 1.0), make_generator(spec, seeds, run.tokenizer, load_student, find)) for spec in specs
+        ]
+
+    told = {"generators": specs}
+    run = Evolution(student, settings, training_args, lora, examples, held_out, generators, told, kwargs)
+    run.run()
+
+
+def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
+    from trl import DatasetMixtureConfig, ModelConfig, TrlParser
+
+    from trl_curriculum import CurriculumSFTConfig
+
+    dataclass_types: Any = (EvolveScriptArguments, CurriculumSFTConfig, ModelConfig, DatasetMixtureConfig)
+    if subparsers is not None:
+        return subparsers.add_parser("evolve", help="Run the evolve script", dataclass_types=dataclass_types)
+    return TrlParser(dataclass_types, prog=prog)
+
+
+if __name__ == "__main__":
+    from trl_curriculum.cli.launch import parse
+
+    script_args, training_args, model_args, dataset_args, launch_args = parse(make_parser())
+    main(script_args, training_args, model_args, dataset_args, launch_args.num_processes)

@@ -1,0 +1,92 @@
+"""The evolve script: its plan, a whole run of the tiny model, and mistakes in a recipe."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trl_curriculum.cli import main
+from trl_curriculum.generators.specs import check_spec
+
+
+TWIN = Path(__file__).parents[1] / "recipes/evolve/cpu/evoselect_sums.yaml"
+
+
+def recipe(tmp_path: Path, tiny_path: str, **changes: Any) -> str:
+    prompts = [f"{i}{i % 7}:{'abcdef'[i % 6]}{'fedcba'[i % 5]}#" for i in range(40)]
+    rows = [{"prompt": one, "completion": "gh" * (1 + i % 3), "source": "xy"[i % 2]} for i, one in enumerate(prompts)]
+    (tmp_path / "pool.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, n in (("train", 12), ("test", 6)):
+        lines = [
+            json.dumps({"prompt": f"{i}:{'abc'[i % 3] * 3}#", "completion": "gh" * (1 + i % 3), "kind": "ab"[i % 2]})
+            for i in range(n)
+        ]
+        (data / f"{split}.jsonl").write_text("\n".join(lines))
+    made = yaml.safe_load(TWIN.read_text())
+    for name in ("tasks", "test_tasks"):
+        del made[name]
+    made |= {
+        "model_name_or_path": tiny_path,
+        "dataset_name": str(data),
+        "task_column": "kind",
+        "candidates": 40,
+        "near_duplicates": 1.0,
+        "generators": [{"kind": "file", "path": str(tmp_path / "pool.jsonl")}],
+        "selection": {"keep": 0.3, "dimension": 128},
+        "proxy": {"steps": 2},
+        "max_steps": 2,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "output_dir": str(tmp_path / "run"),
+    } | changes
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(made))
+    return str(tmp_path / "recipe.yaml")
+
+
+def test_the_twin_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evolve", "--config", str(TWIN), "--dry_run"]) == 0
+    assert "2 rounds of 48 candidates (language_model 60%, procedural 20%, procedural 20%)" in capsys.readouterr().out
+
+
+def test_a_run(tmp_path: Path, tiny_path: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["evolve", "--config", recipe(tmp_path, tiny_path)]) == 0
+    assert (tmp_path / "run/round-1/adapter/adapter_model.safetensors").exists()
+    shown = capfd.readouterr().out
+    assert "Loss of the right answers" in shown and "round 1: 40 written, 40 accepted (100%)" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"generators": []}, "No generators"),
+        ({"generators": [{"kind": "fil", "path": "x"}]}, "kind='fil' (did you mean"),
+        ({"use_peft": False}, "set use_peft"),
+        ({"selection": {"method": "evoselekt"}}, "Unknown selection method 'evoselekt'"),
+        ({"proxy": {"step": 1}}, "proxy has no option 'step'"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path, tiny_path: str, changes: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evolve", "--config", recipe(tmp_path, tiny_path, **changes), "--dry_run"]) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"kind": "file", "pat": "x"}, "has no option 'pat'"),
+        ({"kind": "file", "path": "x", "share": 2}, "share=2"),
+        ({"kind": "language_model", "template": "quiz"}, "template='quiz'"),
+        ({"kind": "language_model", "back_end": "vllm"}, "needs a model"),
+        ({"kind": "language_model", "sampling": {"temperatur": 1}}, "sampling has no option 'temperatur'"),
+    ],
+)
+def test_specifications(spec: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError) as found:
+        check_spec(spec)
+    assert words in str(found.value)
