@@ -95,10 +95,11 @@ def main(
 
     from trl_curriculum.cli.data import load_examples, locate
     from trl_curriculum.cli.train import model_path, model_to_load
+    from trl_curriculum.generators import from_dataset
     from trl_curriculum.generators.specs import check_spec, make_generator
     from trl_curriculum.registry import make_options
     from trl_curriculum.selection.rows import SelectionSettings
-    from trl_curriculum.trainers.evolve import Evolution, EvolveSettings, Proxy, dataset_to_candidates
+    from trl_curriculum.trainers.evolve import Evolution, EvolveSettings, Proxy
 
     specs: Any = [check_spec(spec) for spec in script_args.generators or []]
     if not specs:
@@ -116,8 +117,8 @@ def main(
         proxy=make_options(Proxy, options[1], "proxy"),
     )
     rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
-    examples = dataset_to_candidates(rows, script_args.task_column)
-    held_out = dataset_to_candidates(test, script_args.task_column) if test is not None else []
+    examples = from_dataset(rows, script_args.task_column)
+    held_out = from_dataset(test, script_args.task_column) if test is not None else []
     if training_args.process_index == 0:
         kinds = ", ".join(f"{spec['kind']} {spec.get('share', 1):.0%}" for spec in specs)
         print(

@@ -14,6 +14,13 @@ class StateError(ValueError):
     """A saved state that cannot be used; the message says why and what to do."""
 
 
+def write_json(file: Path, value: Any) -> None:
+    """Writes plain values to a file that is whole whenever it exists."""
+    temporary = file.with_name(f".{file.name}-{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1))
+    os.replace(temporary, file)
+
+
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Writes a nested dict of arrays and plain values atomically: under a temporary name first, then renamed."""
     arrays: dict[str, np.ndarray] = {}

@@ -1,6 +1,5 @@
 """One test a hook: what this package relies on in TRL's vLLM code and in vLLM. A red one names what changed."""
 
-import inspect
 from collections.abc import Callable
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-import trl
+from contracts import changed, parameters, source
 from trl import GRPOTrainer
 from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
@@ -27,18 +26,6 @@ ASKED = {
     "min_p": ("min_p", 0.1),
     "repetition_penalty": ("repetition_penalty", 1.2),
 }
-
-
-def parameters(function: Any) -> list[str]:
-    return list(inspect.signature(function).parameters)
-
-
-def source(function: Any) -> str:
-    return inspect.getsource(inspect.unwrap(function))
-
-
-def changed(what: str) -> str:
-    return f"TRL {trl.__version__} changed under trl_curriculum: {what}"
 
 
 def vllm_changed(what: str) -> str:

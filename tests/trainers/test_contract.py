@@ -1,29 +1,16 @@
 """One test a hook: what this package relies on in TRL and transformers. A red one names what changed."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import trl
+from contracts import changed, parameters, source
 from harness import PACKED, sft_trainer, trainer
 from transformers import Trainer, get_cosine_schedule_with_warmup
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-
-
-def parameters(function: Any) -> list[str]:
-    return list(inspect.signature(function).parameters)
-
-
-def source(function: Any) -> str:
-    return inspect.getsource(inspect.unwrap(function))
-
-
-def changed(what: str) -> str:
-    return f"TRL {trl.__version__} changed under trl_curriculum: {what}"
 
 
 def test_constructor() -> None:

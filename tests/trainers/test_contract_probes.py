@@ -1,14 +1,12 @@
 """One test a hook of probes and of EDCO: what they rely on in TRL and transformers. A red one names what changed."""
 
-import inspect
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-import transformers
-import trl
+from contracts import changed, parameters, source
 from harness import sft_trainer, trainer
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, Trainer
 from trl import GRPOTrainer
@@ -16,18 +14,6 @@ from trl.generation.vllm_client import parse_logprobs
 from trl.generation.vllm_generation import VLLMGeneration, extract_logprobs
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import add_fused_lm_head, shuffle_sequence_dict, split_tensor_dict
-
-
-def parameters(function: Any) -> list[str]:
-    return list(inspect.signature(function).parameters)
-
-
-def source(function: Any) -> str:
-    return inspect.getsource(inspect.unwrap(function))
-
-
-def changed(what: str) -> str:
-    return f"TRL {trl.__version__} or transformers {transformers.__version__} changed under trl_curriculum: {what}"
 
 
 def test_unwrap_model_for_generation(tmp_path: Path) -> None:

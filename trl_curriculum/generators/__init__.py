@@ -1,7 +1,7 @@
 """Where the candidates of a generate, select, train loop come from. Wrong ones are rejected in counted stages."""
 
 from .agreement import Agreement
-from .candidates import Batch, Candidate, Generator, Rejected, save, to_dataset
+from .candidates import Batch, Candidate, Generator, Rejected, from_dataset, save, to_dataset
 from .duplicates import remove_duplicates
 from .file import FileGenerator, load
 from .language_model import LanguageModelGenerator, NothingUsableError
@@ -29,6 +29,7 @@ __all__ = [
     "VLLMWriter",
     "Writer",
     "Written",
+    "from_dataset",
     "load",
     "remove_duplicates",
     "save",

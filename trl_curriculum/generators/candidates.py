@@ -180,6 +180,19 @@ def to_dataset(candidates: Sequence[Candidate]) -> Dataset:
     return Dataset(_table(candidates))
 
 
+def from_dataset(rows: Dataset, source_column: str | None = None) -> list[Candidate]:
+    """Rows in TRL's prompt-completion format as candidates; `source_column` names the source of each."""
+    return [
+        Candidate(
+            row["prompt"],
+            row["completion"],
+            str(row["answer"]) if row.get("answer") else None,
+            str(row[source_column]) if source_column else str(row.get("source") or ""),
+        )
+        for row in rows
+    ]
+
+
 def save(rows: Sequence[Candidate] | Sequence[Rejected], path: str | Path) -> None:
     """
     Writes rows to a `.jsonl` file or, candidates only, a `.parquet` file, which is whole whenever it exists.

@@ -9,13 +9,12 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    GenerationConfig,
     StoppingCriteria,
     StoppingCriteriaList,
 )
 
 from ..answers import Completion
-from ..probes.back_ends import _generates_as, _own_random, _token_ids
+from ..generation import end_tokens, generates_as, own_random, pad_left, padding_token, sampling_config
 from ..probes.partial import fingerprint
 from ..sequences import measuring
 
@@ -102,24 +101,13 @@ class TransformersWriter:
     def write(
         self, prompts: list[list[int]], sampling: Sampling, stop: Sequence[str], seeds: Sequence[int]
     ) -> list[Written]:
-        ends = _token_ids(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else ends[0]
-        longest, device = max(map(len, prompts)), self.model.device
-        ids = torch.full((len(prompts), longest), pad)
-        mask = torch.zeros_like(ids)
-        for k, prompt in enumerate(prompts):
-            ids[k, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[k, longest - len(prompt) :] = 1
-        bend = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        config = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            do_sample=sampling.temperature > 0,
-            pad_token_id=pad,
-            eos_token_id=ends,
-            **(bend if sampling.temperature > 0 else {}),
-        )
+        ends = end_tokens(self.model, self.tokenizer)
+        pad = padding_token(self.tokenizer, ends)
+        ids, mask = pad_left(prompts, pad)
+        longest, device = ids.shape[1], self.model.device
+        config = sampling_config(sampling.temperature, sampling.top_p, sampling.max_new_tokens, ends, pad)
         stopping = StoppingCriteriaList([_Stops(self.tokenizer, stop, longest)] if stop else [])
-        with measuring(self.model), _own_random(device, seeds[0]), _generates_as(self.model, config):
+        with measuring(self.model), own_random(device, seeds[0]), generates_as(self.model, config):
             made = self.model.generate(
                 ids.to(device),
                 attention_mask=mask.to(device),

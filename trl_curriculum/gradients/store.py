@@ -1,7 +1,6 @@
 """Features on disk: half precision, memory-mapped, with a manifest that says what they are; resumable after a kill."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tqdm.auto import tqdm
 from ..examples import pad
 from ..feedback import IntArray
 from ..probes.partial import by_length
+from ..state import write_json
 from .capture import GradientFeatures
 
 
@@ -119,6 +119,4 @@ def _prepare(folder: Path, key: str, n: int, d: int) -> None:
         if start:
             made[:] = start
         made.flush()
-    temporary = manifest.with_suffix(".tmp")
-    temporary.write_text(json.dumps(wanted))
-    os.replace(temporary, manifest)
+    write_json(manifest, wanted)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList
 from trl.models import unwrap_model_for_generation
 
 from ..feedback import FloatArray
+from ..generation import end_tokens, generates_as, own_random, pad_left, padding_token, sampling_config
 from ..sequences import measuring
 from .prefix_entropy import VLLM_LOGPROBS, PrefixEntropy
 from .token_entropy import exact_entropy, truncated_entropy
@@ -54,26 +55,13 @@ class TransformersBackEnd:
         return cls(trainer.model, tokenizer, during)
 
     def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
-        ends = _token_ids(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
-        if not ends and self.tokenizer.pad_token_id is None:
-            raise ValueError("Neither the model nor its tokenizer says which token ends or pads: set eos_token.")
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else ends[0]
-        longest, device = max(map(len, prompts)), self.model.device
-        ids = torch.full((len(prompts), longest), pad)
-        mask = torch.zeros_like(ids)
-        for k, prompt in enumerate(prompts):
-            ids[k, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[k, longest - len(prompt) :] = 1
+        ends = end_tokens(self.model, self.tokenizer)
+        pad = padding_token(self.tokenizer, ends)
+        ids, mask = pad_left(prompts, pad)
+        longest, device = ids.shape[1], self.model.device
         seen = _Entropies(spec)
-        sampling = {"temperature": spec.temperature, "top_p": spec.top_p, "top_k": 0} if spec.temperature > 0 else {}
-        config = GenerationConfig(
-            max_new_tokens=spec.length,
-            do_sample=spec.temperature > 0,
-            pad_token_id=pad,
-            eos_token_id=ends,
-            **sampling,
-        )
-        with self.during() as model, measuring(model), _own_random(device, seed), _generates_as(model, config):
+        config = sampling_config(spec.temperature, spec.top_p, spec.length, ends, pad)
+        with self.during() as model, measuring(model), own_random(device, seed), generates_as(model, config):
             made = model.generate(
                 ids.to(device),
                 attention_mask=mask.to(device),
@@ -103,34 +91,6 @@ class _Entropies(LogitsProcessor):
             entropy = truncated_entropy(log_p, scores.shape[-1], self.spec.missing)
         self.steps.append(entropy)
         return scores
-
-
-def _token_ids(*given: int | list[int] | None) -> list[int]:
-    ids = [k for one in given if one is not None for k in (one if isinstance(one, list) else [one])]
-    return sorted(set(ids))
-
-
-@contextmanager
-def _own_random(device: torch.device, seed: int) -> Iterator[None]:
-    """Samples from a stream of its own: training goes on with the global generators as they were."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _generates_as(model: Any, config: GenerationConfig) -> Iterator[None]:
-    """Without what the model's own generation config would add, such as a repetition penalty."""
-    base = (
-        model.get_base_model() if hasattr(model, "get_base_model") else model
-    )  # PEFT writes it through and leaves it
-    own = [(one, one.generation_config) for one in (model, base)]
-    model.generation_config = config
-    try:
-        yield
-    finally:
-        for one, before in own:
-            one.generation_config = before
 
 
 class TrainerVLLMBackEnd:
@@ -202,7 +162,7 @@ class TrainerVLLMBackEnd:
             "structured_outputs_regex": None,
             "generation_kwargs": {"seed": seed},
         }
-        with _set(self.generation, setting), _own_random(trainer.accelerator.device, seed):
+        with _set(self.generation, setting), own_random(trainer.accelerator.device, seed):
             _, _, log_p, _ = self.generation.generate(padded, None, num_generations=1)
         return [from_log_probs(answer, self.vocabulary, spec, top) for answer in log_p[: len(prompts)]]
 

@@ -1,6 +1,5 @@
 """From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from ..feedback import IntArray
 from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, write_features
 from ..gradients.capture import Layers
 from ..probes.partial import fingerprint
+from ..state import write_json
 from ..suggest import nearest
 from . import SELECTORS, Features, distinct
 from .report import report
@@ -150,6 +150,4 @@ def select_rows(
 
 def write_report(file: Path, told: dict[str, Any], settings: SelectionSettings) -> None:
     """Writes a report and the settings that it came from, as JSON."""
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"settings": asdict(settings), **told}, indent=1))
-    temporary.replace(file)
+    write_json(file, {"settings": asdict(settings), **told})

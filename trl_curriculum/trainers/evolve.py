@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from datasets import Dataset
+from accelerate import Accelerator
 from peft import LoraConfig, PeftModel
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +21,7 @@ from trl import SFTConfig, SFTTrainer
 from ..checkpoint import newest_first, what_is_missing
 from ..examples import losses, tokenize_examples
 from ..generators import Batch, Candidate, Generator, load, remove_duplicates, save, to_dataset
+from ..gradients import read_features
 from ..selection.rows import SelectionSettings, gradient_features, select_rows, write_report
 from .config import CurriculumSFTConfig
 from .sft import CurriculumSFTTrainer
@@ -280,7 +281,7 @@ class Evolution:
                 model,
                 self.settings.selection,
                 moments if name == "candidates" else None,  # LESS: the target's gradient is that of SGD
-                _accelerator(),
+                Accelerator(),
                 bool(self.args.disable_tqdm),
             )
             told[name] = len(stored.usable)
@@ -295,8 +296,6 @@ class Evolution:
     def _select(self, written: Path, features: Path, folder: Path) -> dict[str, Any]:
         if not self.main:
             return {}
-        from ..gradients import read_features
-
         rows = load(written / "candidates.parquet")
         tasks, task = np.unique([one.source for one in self.validation], return_inverse=True)
         kept, told = select_rows(
@@ -383,22 +382,3 @@ class Evolution:
 
 def _shares(shares: dict[str, float]) -> str:
     return "(" + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()) + ")"
-
-
-def _accelerator() -> Any:
-    from accelerate import Accelerator
-
-    return Accelerator()
-
-
-def dataset_to_candidates(rows: Dataset, source_column: str | None = None) -> list[Candidate]:
-    """Rows in TRL's prompt-completion format as candidates; `source_column` names the subtask of each."""
-    return [
-        Candidate(
-            row["prompt"],
-            row["completion"],
-            str(row["answer"]) if row.get("answer") else None,
-            str(row[source_column]) if source_column else str(row.get("source") or ""),
-        )
-        for row in rows
-    ]

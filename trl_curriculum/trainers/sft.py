@@ -306,15 +306,12 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
             return prompts
         if len(missing) < len(prompts):
             raise ValueError(f"Row {missing[0]} has neither a prompt nor messages, as others have; give it one.")
-        if self._probe_text_before():
+        if prefix_entropy_of(self.args).text_before():
             raise ValueError(
                 "quick_answer asks for a short answer to a question, but the rows have neither a prompt nor messages; "
                 "set quick_answer: null in probe_kwargs to take the tokens before the first one that is trained on."
             )
         return [self._tokens_before(row) for row in self._rows.__getitems__(np.asarray(rows).tolist())]
-
-    def _probe_text_before(self) -> str:
-        return prefix_entropy_of(self.args).text_before()
 
     def _tokens_before(self, row: dict[str, Any]) -> list[int]:
         labels = row.get("labels")

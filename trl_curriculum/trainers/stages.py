@@ -1,13 +1,14 @@
 """A long job as folders: each stage leaves one that says when it is done, and a finished stage is never redone."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+
+from ..state import write_json
 
 
 DONE = "done.json"
@@ -66,10 +67,3 @@ class Stages:
         """What a stage has told; empty where it is not done."""
         file = self.folder / name / DONE
         return json.loads(file.read_text()) if file.exists() else {}
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Writes a file that is whole whenever it exists."""
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, file)

@@ -1,0 +1,72 @@
+"""What generating with transformers takes wherever it is done: batches, end tokens, settings, random numbers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Ids of the tokens that end an answer: the model's and the tokenizer's."""
+    given = (model.generation_config.eos_token_id, tokenizer.eos_token_id)
+    return sorted({k for one in given if one is not None for k in (one if isinstance(one, list) else [one])})
+
+
+def padding_token(tokenizer: Any, ends: list[int]) -> int:
+    """
+    Id of the token that pads.
+
+    Raises:
+        `ValueError`: where there is neither one that pads nor one that ends.
+    """
+    if tokenizer.pad_token_id is not None:
+        return tokenizer.pad_token_id
+    if not ends:
+        raise ValueError("Neither the model nor its tokenizer says which token ends or pads: set eos_token.")
+    return ends[0]
+
+
+def pad_left(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of prompts that end together, each of shape `(n, longest)`."""
+    longest = max(map(len, prompts))
+    ids = torch.full((len(prompts), longest), pad)
+    mask = torch.zeros_like(ids)
+    for k, prompt in enumerate(prompts):
+        ids[k, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[k, longest - len(prompt) :] = 1
+    return ids, mask
+
+
+def sampling_config(
+    temperature: float, top_p: float, max_new_tokens: int, ends: list[int], pad: int
+) -> GenerationConfig:
+    """Samples at a temperature above 0, and takes the most probable token at 0."""
+    sampling = {"temperature": temperature, "top_p": top_p, "top_k": 0} if temperature > 0 else {}
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens, do_sample=temperature > 0, pad_token_id=pad, eos_token_id=ends, **sampling
+    )
+
+
+@contextmanager
+def own_random(device: torch.device, seed: int) -> Iterator[None]:
+    """Samples from a stream of its own: training goes on with the global generators as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def generates_as(model: Any, config: GenerationConfig) -> Iterator[None]:
+    """Without what the model's own generation config would add, such as a repetition penalty."""
+    base = (
+        model.get_base_model() if hasattr(model, "get_base_model") else model
+    )  # PEFT writes it through and leaves it
+    own = [(one, one.generation_config) for one in (model, base)]
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        for one, before in own:
+            one.generation_config = before
