@@ -137,6 +137,15 @@ class TestScores:
         made.generation_config.eos_token_id = tokens.eos_token = None
         assert len(TransformersBackEnd(made, tokens).entropies(ids()[:1], SPECS["greedy"], 0)[0]) == 9
 
+    def test_generation_configs_are_set_back_through_an_adapter(self) -> None:
+        from peft import LoraConfig, get_peft_model
+
+        base = model()
+        adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear"))
+        before = (adapted.generation_config, base.generation_config)
+        TransformersBackEnd(adapted, tiny.tokenizer()).entropies(ids()[:1], SPECS["greedy"], 0)
+        assert adapted.generation_config is before[0] and base.generation_config is before[1]
+
     def test_its_generation_config_has_no_say(self) -> None:
         made = model()
         plain = probe(Counting(made), SPECS["greedy"]).value
