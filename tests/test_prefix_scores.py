@@ -141,7 +141,7 @@ class TestScores:
         from peft import LoraConfig, get_peft_model
 
         base = model()
-        adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear"))
+        adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
         before = (adapted.generation_config, base.generation_config)
         TransformersBackEnd(adapted, tiny.tokenizer()).entropies(ids()[:1], SPECS["greedy"], 0)
         assert adapted.generation_config is before[0] and base.generation_config is before[1]
