@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 
+from trl_curriculum.answers import normalized
 from trl_curriculum.generators import (
     Agreement,
     Batch,
@@ -33,7 +34,7 @@ from trl_curriculum.generators import (
     to_dataset,
 )
 from trl_curriculum.generators import agreement as agreement_module
-from trl_curriculum.generators.duplicates import KINDS, WORD, like_an_earlier, normalized
+from trl_curriculum.generators.duplicates import KINDS, WORD, like_an_earlier
 from trl_curriculum.generators.kept import Kept
 
 
@@ -67,14 +68,14 @@ def test_a_row_that_is_no_candidate_is_refused(row: dict[str, Any], said: str) -
 
 def test_report_counts_by_stage_and_reason() -> None:
     batch = Batch([SUM, TASK], [Rejected("format", "no answer", "x"), Rejected("format", "no answer", "y")], 7, 2.0)
-    after = batch.without("leakage", {1: ("copy of a validation row", "row 0")}, seconds=1.0)
+    after = batch.without("leakage", {1: ("copy of a held-out row", "row 0")}, seconds=1.0)
     assert after.accepted == [SUM]
     assert after.rejected[-1].text == "Name two colours.\n\nShort names only.\nred\n\nblue"
     assert after.report() == {
         "written": 4,
         "accepted": 1,
         "yield": 0.25,
-        "rejected": {"format: no answer": 2, "leakage: copy of a validation row": 1},
+        "rejected": {"format: no answer": 2, "leakage: copy of a held-out row": 1},
         "sources": {"": 1},
         "tokens": 7,
         "seconds": 3.0,
@@ -572,12 +573,12 @@ def test_duplicates_copies_and_leaks_are_counted_apart() -> None:
     after = remove_duplicates(batch, examples=rows("What is 1 + 1?"), validation=rows("NAME  a river.", "Why?"))
     assert [one.question for one in after.accepted] == ["What is 7 + 5?", "What is 7 - 5?", story]
     assert after.counts() == {
-        "leakage: copy of a validation row": 1,
+        "leakage: copy of a held-out row": 1,
         "duplicates: duplicate": 1,
         "duplicates: near-duplicate": 1,
         "duplicates: copy of an example": 1,
     }
-    assert after.rejected[0].detail == "validation row 0, Jaccard index 1.00"
+    assert after.rejected[0].detail == "held-out row 0, Jaccard index 1.00"
     assert "candidate 0" in after.rejected[1].detail and "candidate 3" in after.rejected[2].detail
     told = {one.text.split("\n")[0]: one.reason for one in after.rejected}
     assert told[near] == "near-duplicate" and told["What is 1 + 1?"] == "copy of an example"
@@ -588,7 +589,7 @@ def test_duplicates_copies_and_leaks_are_counted_apart() -> None:
 def test_a_leak_is_told_before_a_copy() -> None:
     story = "Tom has 3 red apples in a bag and he buys 4 more at the market. How many does he have?"
     after = remove_duplicates(Batch(rows(story), []), rows(story), rows(story.replace("red ", "")))
-    assert after.counts() == {"leakage: near a validation row": 1}
+    assert after.counts() == {"leakage: near a held-out row": 1}
     other = remove_duplicates(Batch(rows(story), []), rows(story), text=lambda one: one.response)
     assert other.counts() == {"duplicates: copy of an example": 1}
     with pytest.raises(ValueError, match="threshold=0"):

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import unicodedata
 from typing import Any
 
 
@@ -38,6 +39,23 @@ def boxed(text: str) -> str | None:
             if is_box and (last is None or start > last[0]):
                 last = start, brace.start()
     return None if last is None else text[slice(*last)]
+
+
+def normalized(text: str) -> str:
+    """A text without what does not tell it from another: case, width of letters, spaces and line breaks."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def same_answer(one: str, other: str) -> bool:
+    """Whether two short answers are the same text, but for case and spaces, or the same number."""
+    texts = [normalized(extract_answer(text)) for text in (one, other)]
+    if texts[0] == texts[1]:
+        return True
+    try:
+        first, second = (float(text.replace(",", "")) for text in texts)
+    except ValueError:
+        return False
+    return first == second
 
 
 def is_literal(text: str) -> bool:

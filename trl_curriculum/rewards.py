@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .answers import Completion, boxed, extract_answer, is_literal, text_of
+from .answers import Completion, boxed, extract_answer, is_literal, same_answer, text_of
 from .suggest import nearest
 from .tasks import load_family
 
@@ -119,6 +119,21 @@ def multiple_choice_accuracy(
     ]
 
 
+def exact_match(completions: list[Completion], answer: list[str | None] | None = None, **kwargs: Any) -> Rewards:
+    r"""
+    Reward 1.0 if the answer is the gold answer, as a text but for case and spaces or as a number, else 0.0.
+
+    The answer is read off as in [`reasoning_gym_accuracy`]. The gold answer is the column `answer`; a row without one
+    gets `None` (not applicable).
+    """
+    if answer is None:
+        raise ValueError("`exact_match` needs the gold answers in a dataset column 'answer'.")
+    return [
+        None if gold is None else float(same_answer(text_of(completion), str(gold)))
+        for completion, gold in zip(completions, answer, strict=True)
+    ]
+
+
 def _is_option(answer: str, letter: str, text: str | None) -> bool:
     def words(part: str) -> str:
         return " ".join(part.strip(" \t\n.:*()[]").casefold().split())
@@ -159,6 +174,7 @@ REWARDS: dict[str, RewardFunction] = {
     "math_accuracy": math_accuracy,
     "math_accuracy_boxed": BoxedBonus(math_accuracy),
     "multiple_choice_accuracy": multiple_choice_accuracy,
+    "exact_match": exact_match,
 }
 TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
 

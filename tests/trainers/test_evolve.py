@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from trl_curriculum import CurriculumSFTConfig, read_history
 from trl_curriculum.generators import Candidate, FileGenerator, load, save
 from trl_curriculum.selection.rows import SelectionSettings
-from trl_curriculum.trainers import evolve, stages
+from trl_curriculum.trainers import evolve, proxy, stages
 from trl_curriculum.trainers.evolve import STAGES, Evolution, EvolveSettings, Proxy
 
 
@@ -82,7 +82,7 @@ class TestRounds:
         for k in range(2):
             for stage in STAGES:
                 assert (folder / "run" / f"round-{k}" / stage / "done.json").exists()
-        loss = table[table["task"] == "all"].set_index("rounds")["loss"]
+        loss = table[(table["task"] == "all") & (table["score"] == "loss")].set_index("rounds")["value"]
         assert loss[0] > loss[1] > loss[2] and set(table["task"]) == {"a", "b", "all"}
         chosen, adapter = ended(folder)
         assert [len(one) for one in chosen] == [12, 12]
@@ -93,8 +93,9 @@ class TestRounds:
         self, whole: tuple[Path, Any], tiny_path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder, table = whole
-        for name in ("_generate", "_warm_up", "_features", "_select", "_train", "_score"):
+        for name in ("_generate", "_trusted", "_load_proxy", "_train", "_score"):
             monkeypatch.setattr(Evolution, name, lambda *args: pytest.fail("a finished stage was run again"))
+        monkeypatch.setattr(evolve, "select_candidates", lambda *args: pytest.fail("a finished stage was run again"))
         again = evolution(folder, tiny_path).run()
         assert again.equals(table)
 
@@ -115,14 +116,14 @@ class TestRounds:
         else:
             inside = {
                 "candidates": "save",
-                "features": "gradient_features",
-                "selection": "select_rows",
-                "scores": "losses",
+                "features": "proxy_features",
+                "selection": "select_candidates",
+                "scores": "score",
             }
             if stage in inside:
                 name, calls = inside[stage], []
                 plain = getattr(evolve, name)
-                survive = {"save": 3, "gradient_features": 3, "select_rows": 1, "losses": 2}[name]
+                survive = {"save": 3, "proxy_features": 1, "select_candidates": 1, "score": 2}[name]
 
                 def dies_inside(*args: Any, **kwargs: Any) -> Any:
                     calls.append(name)
@@ -132,7 +133,7 @@ class TestRounds:
 
                 monkeypatch.setattr(evolve, name, dies_inside)
             else:
-                cls = evolve.SFTTrainer if stage == "proxy" else evolve.CurriculumSFTTrainer
+                cls = proxy.SFTTrainer if stage == "proxy" else evolve.CurriculumSFTTrainer
                 step = cls.training_step
 
                 def dies_in_step(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -153,8 +154,8 @@ class TestRounds:
         assert all(torch.equal(found[1][name], value) for name, value in expected[1].items())
 
     def test_adam_and_a_proxy_of_its_own_and_a_curriculum(self, tiny_path: str, tmp_path: Path) -> None:
-        proxy = Proxy(model=tiny.saved_model(tmp_path / "proxy"), steps=2, adam=True)
-        run = evolution(tmp_path, tiny_path, rounds=1, proxy=proxy, curriculum="loss_top_k")
+        other = Proxy(model=tiny.saved_model(tmp_path / "proxy"), steps=2, adam=True)
+        run = evolution(tmp_path, tiny_path, rounds=1, proxy=other, curriculum="loss_top_k")
         run.run()
         features = np.load(run.folder(0, "features") / "candidates" / "features.npy")
         np.testing.assert_allclose(np.linalg.norm(features.astype(float), axis=1), 1, atol=5e-3)
@@ -163,7 +164,7 @@ class TestRounds:
 class TestRefused:
     def test_other_settings_in_the_same_folder(self, tiny_path: str, tmp_path: Path) -> None:
         evolution(tmp_path, tiny_path)
-        with pytest.raises(ValueError, match=r"holds a job with learning_rate=0.01, and now it is 0.1"):
+        with pytest.raises(ValueError, match=r"holds a job with training.learning_rate=0.01, and now it is 0.1"):
             evolution(tmp_path, tiny_path, learning_rate=0.1)
 
     def test_nothing_but_leakage(self, tiny_path: str, tmp_path: Path) -> None:

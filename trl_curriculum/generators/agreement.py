@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from ..answers import extract_answer
+from ..answers import same_answer
 from ..rewards import reward
-from .duplicates import normalized
 from .writers import Sampling
 
 
@@ -52,15 +51,3 @@ class Agreement:
             scores = reward(self.compare)(boxed, answer=[written] * len(read)) if read else []
             agreeing = sum(score is not None and score >= 1 for score in scores)
         return agreeing >= self.share * len(others)
-
-
-def same_answer(one: str, other: str) -> bool:
-    """Whether two short answers are the same text, but for case and spaces, or the same number."""
-    texts = [normalized(extract_answer(text)) for text in (one, other)]
-    if texts[0] == texts[1]:
-        return True
-    try:
-        first, second = (float(text.replace(",", "")) for text in texts)
-    except ValueError:
-        return False
-    return first == second

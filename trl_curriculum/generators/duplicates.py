@@ -1,24 +1,19 @@
-"""Duplicates among candidates, copies of examples, and leaks of validation rows: by their texts."""
+"""Duplicates among candidates, copies of examples, and leaks of held-out rows: by their texts."""
 
 import math
 import re
 import time
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..answers import normalized
 from .candidates import Batch, Candidate
 
 
 # Chinese and Japanese are written without spaces: there a letter stands for a word. Signs count: 7 + 5 is not 7 - 5.
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
-KINDS = ("validation row", "example", "candidate")
-
-
-def normalized(text: str) -> str:
-    """A text without what does not tell it from another: case, width of letters, spaces and line breaks."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+KINDS = ("held-out row", "example", "candidate")
 
 
 def remove_duplicates(
@@ -30,7 +25,7 @@ def remove_duplicates(
     text: Callable[[Candidate], str] = lambda candidate: candidate.question,
 ) -> Batch:
     """
-    A batch without candidates that repeat a validation row (stage `"leakage"`), an example or an earlier candidate
+    A batch without candidates that repeat a held-out row (stage `"leakage"`), an example or an earlier candidate
     that is kept (stage `"duplicates"`).
 
     Two texts are near-duplicates where the Jaccard index of their sets of word n-grams reaches the threshold; the
@@ -60,7 +55,7 @@ def remove_duplicates(
     for k, like in enumerate(likeness[len(validation) + len(examples) :]):
         if like is not None:
             kind, number = KINDS[rows[like.row][0]], rows[like.row][1]
-            into = leaked if kind == "validation row" else repeated
+            into = leaked if kind == "held-out row" else repeated
             into[k] = _reason(kind, like.exact), f"{kind} {number}, Jaccard index {like.jaccard:.2f}"
     after = batch.without("leakage", leaked, time.monotonic() - start)
     place = {k: new for new, k in enumerate(k for k in range(len(batch.accepted)) if k not in leaked)}
@@ -70,7 +65,7 @@ def remove_duplicates(
 def _reason(kind: str, exact: bool) -> str:
     if kind == "candidate":
         return "duplicate" if exact else "near-duplicate"
-    return f"{'copy of' if exact else 'near'} {'an example' if kind == 'example' else 'a validation row'}"
+    return f"{'copy of' if exact else 'near'} {'an example' if kind == 'example' else 'a held-out row'}"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..answers import Completion
+from ..answers import Completion, normalized
 from ..probes.partial import fingerprint
 from .agreement import Agreement
 from .candidates import Batch, Candidate, Rejected
-from .duplicates import normalized
 from .kept import Kept
 from .templates import Template
 from .writers import Sampling, Writer, Written

@@ -1,9 +1,16 @@
 """Features on disk: half precision, memory-mapped, with a manifest that says what they are; resumable after a kill."""
 
+import errno
 import json
+import logging
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -15,6 +22,9 @@ from ..feedback import IntArray
 from ..probes.partial import by_length
 from ..state import write_json
 from .capture import GradientFeatures
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Stored:
 
 
 NOT_YET = -1.0
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_features(
@@ -68,7 +79,8 @@ def write_features(
             Of the processes that share the work.
 
     Raises:
-        `OSError`: where the disk is full; what was written before stays.
+        `OSError`: where the disk is full: before the first batch, or, on a disk that cannot set space aside, later;
+        then what was written before stays.
     """
     world, rank = (accelerator.num_processes, accelerator.process_index) if accelerator is not None else (1, 0)
     n, d = len(rows), gradients.projection.dimension
@@ -76,47 +88,118 @@ def write_features(
         _prepare(folder, key, n, d)
     if accelerator is not None:
         accelerator.wait_for_everyone()
-    features = np.load(folder / "features.npy", mmap_mode="r+")
-    norm = np.load(folder / "norm.npy", mmap_mode="r+")
+    norm = np.load(folder / "norm.npy")
     batches = by_length(np.array([len(row["input_ids"]) for row in rows]), batch_tokens)[rank::world]
     device = next(gradients.model.parameters()).device
-    for batch in tqdm(batches, desc="Gradient features", disable=disable_tqdm or rank > 0, leave=False):
-        if (norm[batch] != NOT_YET).all():
-            continue
-        found = gradients(*(value.to(device) for value in pad([rows[k] for k in batch]))).double().cpu()
-        length = found.norm(dim=1)
-        scaled = torch.where((length > 0)[:, None] & length.isfinite()[:, None], found / length[:, None], 0.0)
-        features[batch] = scaled.numpy().astype(np.float16)
-        features.flush()  # before it is said that they are there
-        norm[batch] = length.numpy()
-        norm.flush()
+    with (
+        _told_if_full(folder, n, d),
+        open(folder / "features.npy", "r+b") as features_file,
+        open(folder / "norm.npy", "r+b") as norm_file,
+    ):
+        for batch in tqdm(batches, desc="Gradient features", disable=disable_tqdm or rank > 0, leave=False):
+            if (norm[batch] != NOT_YET).all():
+                continue
+            found = gradients(*(value.to(device) for value in pad([rows[k] for k in batch]))).double().cpu()
+            length = found.norm(dim=1)
+            scaled = torch.where((length > 0)[:, None] & length.isfinite()[:, None], found / length[:, None], 0.0)
+            _put(features_file, n, batch, scaled.numpy().astype(np.float16))
+            _put(norm_file, n, batch, length.numpy().astype(np.float32))  # this says that they are there
     if accelerator is not None:
         accelerator.wait_for_everyone()
     return read_features(folder)
 
 
 def read_features(folder: Path) -> Stored:
-    """Features that are complete; without their being read into memory."""
-    stored = Stored(np.load(folder / "features.npy", mmap_mode="r"), np.load(folder / "norm.npy", mmap_mode="r"))
+    """
+    Features that are complete; without their being read into memory.
+
+    Raises:
+        `ValueError`: where some were not computed, or the files are not there or damaged.
+    """
+    try:
+        stored = _load(folder)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"The features in {folder} cannot be read ({type(error).__name__}: {error}): compute them again."
+        ) from error
     missing = int((stored.norm == NOT_YET).sum())
     if missing:
         raise ValueError(f"{missing} of {len(stored.norm)} features in {folder} were not computed: run it again.")
     return stored
 
 
+def _load(folder: Path) -> Stored:
+    features, norm = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "norm"))
+    if features.ndim != 2 or features.dtype != np.float16 or norm.shape != features.shape[:1]:
+        raise ValueError(f"{features.dtype} features of shape {features.shape} and norms of shape {norm.shape}")
+    return Stored(features, norm)
+
+
 def _prepare(folder: Path, key: str, n: int, d: int) -> None:
+    """Files for n features of d numbers, or those that are there, if they are of this key and whole."""
     manifest = folder / "manifest.json"
     wanted = {"key": key, "rows": n, "dimension": d, "dtype": "float16"}
     try:
-        if json.loads(manifest.read_text()) == wanted:
+        if json.loads(manifest.read_text()) == wanted and _load(folder).features.shape == (n, d):
             return
-    except (OSError, ValueError):
-        pass  # nothing there, or a kill left half of it
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, EOFError) as error:
+        logger.warning("The features in %s cannot be read (%s) and are computed anew.", folder, error)
     folder.mkdir(parents=True, exist_ok=True)
-    manifest.unlink(missing_ok=True)
-    for name, shape, dtype, start in (("features", (n, d), np.float16, 0), ("norm", (n,), np.float32, NOT_YET)):
-        made = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=dtype, shape=shape)
+    files = [manifest, folder / "features.npy", folder / "norm.npy"]
+    for file in files:  # the manifest first: it never speaks of other files
+        file.unlink(missing_ok=True)
+    with _told_if_full(folder, n, d):
+        try:
+            _create(files[1], np.float16, (n, d))
+            _create(files[2], np.float32, (n,), NOT_YET)
+            write_json(manifest, wanted)
+        except OSError:
+            for file in files:
+                file.unlink(missing_ok=True)
+            raise
+
+
+def _create(file: Path, dtype: type, shape: tuple[int, ...], start: float = 0) -> None:
+    """An .npy file whose space on the disk is set aside, where the system can do that."""
+    with open(file, "wb") as made:
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(made, header)
         if start:
-            made[:] = start
-        made.flush()
-    write_json(manifest, wanted)
+            made.write(np.full(shape, start, dtype).tobytes())
+            return
+        size = made.tell() + math.prod(shape) * np.dtype(dtype).itemsize
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(made.fileno(), 0, size)
+        else:
+            made.truncate(size)
+
+
+def _put(file: BinaryIO, n: int, rows: IntArray, values: NDArray) -> None:
+    """
+    Writes values of some rows into an .npy file of n.
+
+    Not through a memory map, in which a full disk kills the process, and processes on several machines would write
+    back each other's rows, which lie on the same page.
+    """
+    begin = os.fstat(file.fileno()).st_size - n * values[0].nbytes
+    for row, value in zip(rows, values, strict=True):
+        file.seek(begin + int(row) * value.nbytes)
+        file.write(value.tobytes())
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def _told_if_full(folder: Path, n: int, d: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            error.errno,
+            f"{error.strerror}: the features of {n} rows take {n * (2 * d + 4):,} bytes in {folder}, where "
+            f"{shutil.disk_usage(folder).free:,} are free; make room and run it again.",
+        ) from error

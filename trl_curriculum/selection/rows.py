@@ -1,5 +1,6 @@
 """From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..feedback import IntArray
-from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, write_features
+from ..generators import Candidate, save
+from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
 from ..gradients.capture import Layers
 from ..probes.partial import fingerprint
 from ..state import write_json
@@ -148,6 +150,27 @@ def select_rows(
     }
 
 
-def write_report(file: Path, told: dict[str, Any], settings: SelectionSettings) -> None:
-    """Writes a report and the settings that it came from, as JSON."""
-    write_json(file, {"settings": asdict(settings), **told})
+def select_candidates(
+    candidates: Sequence[Candidate],
+    targets: Sequence[Candidate],
+    features: Path,
+    settings: SelectionSettings,
+    folder: Path,
+) -> dict[str, Any]:
+    """
+    Selects among rows by their features in `features/candidates` and `features/targets`; writes `selected.parquet`,
+    most wanted first, and `selection.json`, the report with the settings, and returns the report.
+
+    The subtask of a target is its `source`.
+    """
+    tasks, task = np.unique([one.source for one in targets], return_inverse=True)
+    kept, told = select_rows(
+        read_features(features / "candidates"),
+        read_features(features / "targets"),
+        settings,
+        np.array([one.source for one in candidates]),
+        task if len(tasks) > 1 else None,
+    )
+    save([candidates[k] for k in kept], folder / "selected.parquet")
+    write_json(folder / "selection.json", {"settings": asdict(settings), **told})
+    return told

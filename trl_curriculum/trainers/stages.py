@@ -36,34 +36,59 @@ class Stages:
             if not file.exists():
                 write_json(file, settings)
         self.state.wait_for_everyone()
-        before, now = json.loads(file.read_text()), json.loads(json.dumps(settings))
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        if changed:
-            name = changed[0]
-            raise ValueError(
-                f"{folder} holds a job with {name}={before.get(name)!r}, and now it is {now.get(name)!r}: use another "
-                "output_dir, or the same settings to go on."
-            )
+        before, now = _flat(json.loads(file.read_text())), _flat(json.loads(json.dumps(settings)))
+        for name in {**before, **now}:
+            if before.get(name) != now.get(name):
+                raise ValueError(
+                    f"{folder} holds a job with {name}={before.get(name)!r}, and now it is {now.get(name)!r}: use "
+                    "another output_dir, or the same settings to go on."
+                )
 
-    def run(self, name: str, make: Callable[[Path], dict[str, Any] | None]) -> tuple[Path, dict[str, Any]]:
+    def run(self, folder: Path, make: Callable[[Path], dict[str, Any] | None], alone: bool = False) -> dict[str, Any]:
         """
-        Runs a stage unless it is done: `make` fills its folder, on every process, and returns what is to be told.
+        Runs a stage unless it is done: `make` fills its folder and returns what is to be told.
+
+        Args:
+            folder (`Path`):
+                The stage's.
+            make (`Callable`):
+                Takes the folder.
+            alone (`bool`, *optional*, defaults to `False`):
+                Whether the main process does it alone. The others then look for its end once a second: it may take
+                longer than a collective waits.
 
         Returns:
-            The folder, and what was told, with `seconds`: those of the run that finished it.
+            What was told, with `seconds`: those of the run that finished it.
         """
-        folder = self.folder / name
-        if not (folder / DONE).exists():
-            start = time.monotonic()
-            folder.mkdir(parents=True, exist_ok=True)
-            told = make(folder) or {}
+        done = folder / DONE
+        self.state.wait_for_everyone()  # so that all find it done, or none
+        if not done.exists():
             self.state.wait_for_everyone()
-            if self.state.is_main_process:
-                write_json(folder / DONE, {**told, "seconds": time.monotonic() - start})
+            start = time.monotonic()
+            if alone and not self.state.is_main_process:
+                while not done.exists():
+                    time.sleep(1)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                told = make(folder) or {}
+                if not alone:
+                    self.state.wait_for_everyone()
+                if self.state.is_main_process:
+                    write_json(done, {**told, "seconds": time.monotonic() - start})
         self.state.wait_for_everyone()
-        return folder, self.told(name)
+        return self.told(folder)
 
-    def told(self, name: str) -> dict[str, Any]:
+    @staticmethod
+    def told(folder: Path) -> dict[str, Any]:
         """What a stage has told; empty where it is not done."""
-        file = self.folder / name / DONE
+        file = folder / DONE
         return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    flat = {}
+    for name, value in settings.items():
+        inner = isinstance(value, dict) and value
+        flat |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
+    return flat

@@ -1,0 +1,2 @@
+def write_report(out, results, methods, set_ups):
+    return ""
