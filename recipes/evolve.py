@@ -43,6 +43,12 @@ class EvolveScriptArguments(CurriculumScriptArguments):
             Column of the dataset with plain answers.
         task_column (`str`, *optional*):
             Column that names the subtask of an example: scores are told for each.
+        short_answer_column (`str`, *optional*, defaults to `"answer"`):
+            Column with the short answers that the model's own are compared with, where there is one.
+        accuracy (`str`, *optional*, defaults to `"exact_match"`):
+            Reward function that judges the model's own answers to held-out rows, `none` for losses only.
+        max_answer_tokens (`int`, *optional*, defaults to `256`):
+            Tokens of such an answer at most.
         generators (`list[dict]`, *optional*):
             Where candidates come from, see [`~trl_curriculum.generators.specs.check_spec`]; on the command line one
             JSON object each.
@@ -57,11 +63,19 @@ class EvolveScriptArguments(CurriculumScriptArguments):
         selection (`dict`, *optional*):
             Options of [`~trl_curriculum.selection.rows.SelectionSettings`].
         proxy (`dict`, *optional*):
-            Options of [`~trl_curriculum.trainers.evolve.Proxy`].
+            Options of [`~trl_curriculum.trainers.proxy.Proxy`].
+        grpo (`dict`, *optional*):
+            Options of [`CurriculumGRPOConfig`]: then the rounds train by GRPO. What the recipe sets for all of TRL's
+            trainers holds there too.
+        reward_funcs (`list[str]`, *optional*):
+            Rewards of GRPO, by the column `answer`; see [`~trl_curriculum.rewards.reward`].
     """
 
     completion_column: str | None = field(default=None, metadata={"help": "Column with plain answers."})
     task_column: str | None = field(default=None, metadata={"help": "Column that names the subtask of an example."})
+    short_answer_column: str = field(default="answer", metadata={"help": "Column with short answers."})
+    accuracy: str = field(default="exact_match", metadata={"help": "Reward that judges the model's own answers."})
+    max_answer_tokens: int = field(default=256, metadata={"help": "Tokens of such an answer at most."})
     generators: list[str] | None = field(
         default=None, metadata={"help": "Generators: mappings in YAML, JSON on the command line."}
     )
@@ -75,11 +89,15 @@ class EvolveScriptArguments(CurriculumScriptArguments):
     proxy: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Options of the proxy, for example '{\"steps\": 8}'."}
     )
+    grpo: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Options of GRPO, by which the rounds then train instead of SFT."}
+    )
+    reward_funcs: list[str] | None = field(default=None, metadata={"help": "Names of GRPO's reward functions."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.generators = [json.loads(one) if isinstance(one, str) else one for one in self.generators or []]
-        for name in ("selection", "proxy"):
+        for name in ("selection", "proxy", "grpo"):
             value = getattr(self, name)
             setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
 
@@ -98,8 +116,10 @@ def main(
     from trl_curriculum.generators import from_dataset
     from trl_curriculum.generators.specs import check_spec, make_generator
     from trl_curriculum.registry import make_options
+    from trl_curriculum.rewards import reward
     from trl_curriculum.selection.rows import SelectionSettings
-    from trl_curriculum.trainers.evolve import Evolution, EvolveSettings, Proxy
+    from trl_curriculum.trainers.evolve import Evolution, EvolveSettings, grpo_args
+    from trl_curriculum.trainers.proxy import Proxy
 
     specs: Any = [check_spec(spec) for spec in script_args.generators or []]
     if not specs:
@@ -115,10 +135,16 @@ def main(
         near_duplicates=script_args.near_duplicates,
         selection=make_options(SelectionSettings, options[0], "selection"),
         proxy=make_options(Proxy, options[1], "proxy"),
+        accuracy=None if script_args.accuracy == "none" else script_args.accuracy,
+        max_answer_tokens=script_args.max_answer_tokens,
     )
+    reward_funcs = [reward(name) for name in script_args.reward_funcs or []]
+    by_grpo: Any = script_args.grpo
+    args = grpo_args(training_args, by_grpo) if by_grpo or reward_funcs else training_args
     rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
-    examples = from_dataset(rows, script_args.task_column)
-    held_out = from_dataset(test, script_args.task_column) if test is not None else []
+    columns = (script_args.task_column, script_args.short_answer_column)
+    examples = from_dataset(rows, *columns)
+    held_out = from_dataset(test, *columns) if test is not None else []
     if training_args.process_index == 0:
         kinds = ", ".join(f"{spec['kind']} {spec.get('share', 1):.0%}" for spec in specs)
         print(
@@ -131,7 +157,7 @@ def main(
         return
     student = model_to_load(model_args, training_args)
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
-    training_args.model_init_kwargs = None  # the rounds are given models
+    args.model_init_kwargs = None  # the rounds are given models
 
     def find(name: str) -> str:
         return locate(model_path(name))
@@ -142,7 +168,7 @@ def main(
         ]
 
     told = {"generators": specs}
-    run = Evolution(student, settings, training_args, lora, examples, held_out, generators, told, kwargs)
+    run = Evolution(student, settings, args, lora, examples, held_out, generators, told, kwargs, reward_funcs)
     run.run()
 
 

@@ -20,7 +20,8 @@ from features_two import Counted, rows, write
 from harness import ENVIRONMENT, command
 from test_evolve_recipe import recipe
 
-from trl_curriculum.cli import main
+from trl_curriculum.cli.launch import parse
+from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.gradients import Stored, read_features
 from trl_curriculum.gradients.store import NOT_YET
 from trl_curriculum.selection import SELECTORS
@@ -112,12 +113,13 @@ def test_a_small_disk_that_fills_up(tmp_path: Path, whole: dict[str, bytes]) -> 
     assert told["same"] == [whole["features.npy"].hex()] * 2
 
 
+def full(*args: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_disk_without_room_is_told_before_the_first_batch(
     tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*args: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     write(tmp_path, Counted(), rows(3))  # of another key, whose space is given back first
     gradients = Counted()
     with monkeypatch.context() as patch:
@@ -164,21 +166,22 @@ def test_a_row_is_claimed_only_when_it_is_on_the_disk(
     assert contents(tmp_path) == whole
 
 
-def test_a_round_goes_on_after_a_full_disk(
-    tmp_path: Path, tiny_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(*args: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def evolve(path: str) -> None:
+    """What `trl-curriculum evolve` has another process do."""
+    script = load_recipe("evolve")
+    *arguments, launch_args = parse(script.make_parser(), ["--config", path])
+    script.main(*arguments, launch_args.num_processes)
 
+
+def test_a_round_goes_on_after_a_full_disk(tmp_path: Path, tiny_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = recipe(tmp_path, tiny_path, rounds=1)
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)
-        assert main(["evolve", "--config", path]) == 1
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "trl-curriculum evolve:" in said and "No space left on device: the features of 40 rows take" in said
+        with pytest.raises(OSError, match="No space left on device: the features of 40 rows take"):
+            evolve(path)
     done = sorted(file.parent.name for file in (tmp_path / "run/round-0").glob("*/done.json"))
     assert done == ["candidates", "proxy"]
-    assert main(["evolve", "--config", path]) == 0
+    evolve(path)
     assert (tmp_path / "run/round-0/adapter/adapter_model.safetensors").exists()
 
 
@@ -221,7 +224,7 @@ def test_damaged_files_are_written_anew(
         (tmp_path / file).write_bytes(content)
     damaged(tmp_path / name, how)
     if name != "manifest.json":
-        with pytest.raises(ValueError, match=rf"The features in .* cannot be read .*: compute them again"):
+        with pytest.raises(ValueError, match=r"The features in .* cannot be read .*: compute them again"):
             read_features(tmp_path)
     anew = Counted()
     with caplog.at_level(logging.WARNING):
@@ -332,11 +335,10 @@ def test_few_and_equal_rows(pools: dict[str, Stored], method: str) -> None:
 # A generator that writes nothing of use
 
 
-def test_nothing_usable_is_one_sentence(tmp_path: Path, tiny_path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_usable_is_one_sentence(tmp_path: Path, tiny_path: str) -> None:
     """The tiny model writes nothing that a template accepts."""
     writes = {"kind": "language_model", "sampling": {"max_new_tokens": 8}, "shots": 1, "attempts": 4, "batch_size": 4}
     path = recipe(tmp_path, tiny_path, generators=[writes], candidates=2)
-    assert main(["evolve", "--config", path]) == 1
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "trl-curriculum evolve: None of 4 texts of 'language model' is a candidate (4 format:" in said
+    with pytest.raises(ValueError, match=r"^None of 4 texts of 'language model' is a candidate \(\d format: [^\n]*$"):
+        evolve(path)
     assert not (tmp_path / "run/round-0/candidates/done.json").exists()

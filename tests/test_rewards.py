@@ -8,6 +8,7 @@ from trl.rewards import think_format_reward
 from trl_curriculum.answers import extract_answer
 from trl_curriculum.rewards import (
     REWARDS,
+    exact_match,
     math_accuracy,
     reasoning_gym_accuracy,
     reasoning_gym_score,
@@ -95,6 +96,15 @@ def test_math_accuracy() -> None:
     assert math_accuracy([r"\boxed{2}", r"\boxed{2}"], answer=[None, ""]) == [None, None]
 
 
+def test_exact_match() -> None:
+    completions = ["It is\nthe answer: 1,000.", r"\boxed{Right  Angle}", "4 or 5", "?"]
+    assert REWARDS["exact_match"](completions, answer=["1000", "right angle", "5", None]) == [1.0, 1.0, 0.0, None]
+
+
+def test_letters_may_stand_in_the_answer_column() -> None:
+    assert REWARDS["multiple_choice_accuracy"](["B", "B. so"], answer=["B", "C"]) == [1.0, 0.0]
+
+
 def test_boxed_bonus() -> None:
     bonus = REWARDS["math_accuracy_boxed"]
     assert bonus([r"\boxed{1}", r"\boxed{2}", "2"], answer=["1"] * 3) == [1.0, 0.1, 0.0]
@@ -123,7 +133,7 @@ def test_unknown_names(name: str, message: str) -> None:
         reward(name)
 
 
-@pytest.mark.parametrize("function", [reasoning_gym_accuracy, math_accuracy])
+@pytest.mark.parametrize("function", [reasoning_gym_accuracy, math_accuracy, exact_match])
 def test_missing_columns(function: object) -> None:
     with pytest.raises(ValueError, match="column"):
         function(["1"])  # type: ignore[operator]

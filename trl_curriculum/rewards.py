@@ -90,6 +90,7 @@ def multiple_choice_accuracy(
     completions: list[Completion],
     right_letter: list[str | None] | None = None,
     right_text: list[str | None] | None = None,
+    answer: list[str | None] | None = None,
     **kwargs: Any,
 ) -> Rewards:
     r"""
@@ -104,9 +105,12 @@ def multiple_choice_accuracy(
         right_letter, right_text (`list[str]`):
             Dataset columns, as the recipes' `options_column` and `right_option_column` make them. A row without a
             letter gives `None` (not applicable).
+        answer (`list[str]`):
+            Dataset column that stands for `right_letter` where that is missing.
         **kwargs:
             Other dataset columns.
     """
+    right_letter = right_letter if right_letter is not None else answer
     if right_letter is None:
         raise ValueError(
             "`multiple_choice_accuracy` needs the right letters in a dataset column 'right_letter': set "

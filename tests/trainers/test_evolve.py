@@ -1,5 +1,6 @@
 """The loop of generate, select, train: every stage killed and resumed, and what is refused."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import load_file
 
-from trl_curriculum import CurriculumSFTConfig, read_history
+from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, read_history
 from trl_curriculum.generators import Candidate, FileGenerator, load, save
 from trl_curriculum.selection.rows import SelectionSettings
 from trl_curriculum.trainers import evolve, proxy, stages
-from trl_curriculum.trainers.evolve import STAGES, Evolution, EvolveSettings, Proxy
+from trl_curriculum.trainers.evolve import STAGES, Evolution, EvolveSettings, grpo_args
+from trl_curriculum.trainers.proxy import Proxy
 
 
 EXAMPLES = [Candidate(f"{i}:{'abcdef'[i % 6] * 3}#", "gh" * (1 + i % 3), source="ab"[i % 2]) for i in range(12)]
+TEST = [Candidate(f"{i}:{'abcdef'[i % 6] * 4}#", "gh" * (1 + i % 3), source="ab"[i % 2]) for i in range(6)]
 POOL = [
     Candidate(
         f"{i}{i % 7}:{'abcdef'[i % 6]}{'fedcba'[i % 5]}{'bcd'[i % 3]}#",
@@ -35,8 +38,9 @@ def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **chan
         "near_duplicates": 1.0,
         "selection": SelectionSettings(dimension=128, keep=0.3),
         "proxy": Proxy(steps=2),
+        "max_answer_tokens": 4,
     } | {k: v for k, v in changes.items() if k in ("rounds", "selection", "proxy", "validation_share")}
-    args = CurriculumSFTConfig(
+    args = (CurriculumGRPOConfig if "reward_funcs" in changes else CurriculumSFTConfig)(
         str(folder / "run"),
         use_cpu=True,
         bf16=False,
@@ -49,13 +53,18 @@ def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **chan
         save_strategy="steps",
         save_steps=2,
         curriculum=changes.get("curriculum", "uniform"),
+        **changes.get("args", {}),
     )
     lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
 
     def generators(where: Path, student: Any, seeds: list[Candidate]) -> list[tuple[float, FileGenerator]]:
         return [(1.0, FileGenerator(folder / "pool.jsonl"))]
 
-    return Evolution(tiny_path, EvolveSettings(**settings), args, lora, EXAMPLES, EXAMPLES[:6], generators)
+    rewards = changes.get("reward_funcs")
+    test = changes.get("test", TEST)
+    return Evolution(
+        tiny_path, EvolveSettings(**settings), args, lora, EXAMPLES, test, generators, reward_funcs=rewards
+    )
 
 
 def ended(folder: Path) -> tuple[list[list[str]], dict[str, torch.Tensor]]:
@@ -159,6 +168,79 @@ class TestRounds:
         run.run()
         features = np.load(run.folder(0, "features") / "candidates" / "features.npy")
         np.testing.assert_allclose(np.linalg.norm(features.astype(float), axis=1), 1, atol=5e-3)
+
+
+@pytest.fixture(scope="module")
+def whole_of_it(tmp_path_factory: pytest.TempPathFactory, tiny_path: str) -> tuple[Path, Any]:
+    """The same by GRPO."""
+    folder = tmp_path_factory.mktemp("grpo")
+    return folder, by_grpo(folder, tiny_path).run()
+
+
+class TestGRPO:
+    def test_rounds_train_by_it_and_answers_are_judged(self, whole_of_it: tuple[Path, Any]) -> None:
+        folder, table = whole_of_it
+        assert set(table["score"]) == {"loss", "accuracy"} and table["rounds"].max() == 2
+        assert table[table["score"] == "accuracy"]["value"].between(0, 1).all()
+        history = read_history(folder / "run" / "round-1" / "adapter")
+        assert history["advantage"].gt(0).any()
+        _, adapter = ended(folder)
+        assert any(name.endswith("lora_B.weight") and value.any() for name, value in adapter.items())
+
+    def test_killed_in_its_training_it_ends_the_same(
+        self, whole_of_it: tuple[Path, Any], tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        step = evolve.CurriculumGRPOTrainer.training_step
+
+        def dies(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if "round-1" in self.args.output_dir and self.state.global_step == 3:
+                raise Killed
+            return step(self, *args, **kwargs)
+
+        monkeypatch.setattr(evolve.CurriculumGRPOTrainer, "training_step", dies)
+        with pytest.raises(Killed):
+            by_grpo(tmp_path, tiny_path).run()
+        monkeypatch.undo()
+        assert by_grpo(tmp_path, tiny_path).run().equals(whole_of_it[1])
+        expected, found = ended(whole_of_it[0]), ended(tmp_path)
+        assert found[0] == expected[0]
+        assert all(torch.equal(found[1][name], value) for name, value in expected[1].items())
+
+    def test_no_row_can_be_judged(self, tiny_path: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="none of the 12 selected rows has one"):
+            by_grpo(tmp_path, tiny_path, pool=POOL).run()
+
+    def test_rewards_without_it(self, tiny_path: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="args is a CurriculumGRPOConfig, and reward_funcs are missing"):
+            evolution(tmp_path, tiny_path, reward_funcs=[], args={"num_generations": 2})
+
+    def test_arguments_that_were_set_hold_for_it(self, tmp_path: Path) -> None:
+        args = CurriculumSFTConfig(
+            str(tmp_path), use_cpu=True, bf16=False, max_steps=7, curriculum="sec", arm_column=["x"], seed=5
+        )
+        made = grpo_args(args, {"num_generations": 4, "per_device_train_batch_size": 8})
+        assert (made.max_steps, made.curriculum, made.arm_column, made.seed) == (7, "sec", ["x"], 5)
+        assert made.learning_rate == CurriculumGRPOConfig(str(tmp_path), use_cpu=True, bf16=False).learning_rate
+        assert made.num_generations == 4 and made.output_dir == str(tmp_path)
+        with pytest.raises(ValueError, match=r"grpo has no option 'num_generation' \(did you mean 'num_generations'"):
+            grpo_args(args, {"num_generation": 4})
+
+
+def by_grpo(folder: Path, tiny_path: str, pool: list[Candidate] | None = None) -> Evolution:
+    """Two rounds of GRPO, rewarded for letters of the first half of the alphabet."""
+    options = {"num_generations": 2, "max_completion_length": 6, "temperature": 1.0}
+    return evolution(
+        folder,
+        tiny_path,
+        pool=pool or [dataclasses.replace(one, answer="g") for one in POOL],
+        test=[dataclasses.replace(one, answer="g") for one in TEST],
+        reward_funcs=[early_letters],
+        args=options,
+    )
+
+
+def early_letters(completions: list[str], answer: list[str], **kwargs: Any) -> list[float]:
+    return [sum(letter < own for letter in text) / 6 for text, own in zip(completions, answer, strict=True)]
 
 
 class TestRefused:

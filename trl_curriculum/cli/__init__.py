@@ -17,6 +17,7 @@ COMMANDS = {
     "grpo": "Train with GRPO on the prompts that a curriculum picks",
     "sft": "Train with SFT on the rows that a curriculum picks",
     "evolve": "Adapt a model in rounds of generate, select, train",
+    "select": "Keep the rows of a pool that move a model towards a target task",
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
     "methods": "List the curricula, what they learn from and what they cost",
 }

@@ -12,11 +12,11 @@ from trl.cli.commands.training import _subtract_subsequence
 from .launch import launch, parse
 
 
-def run_recipe(name: str, argv: Sequence[str]) -> int:
-    """Run a training command on the arguments after its name."""
+def run_recipe(name: str, argv: Sequence[str], script_name: str | None = None) -> int:
+    """Run a command, whose recipe script has its name unless told, on the arguments after the name."""
     if not argv:
-        raise ValueError("Say what to train: `--config RECIPE.yaml`, or `--help` for all arguments.")
-    script = load_recipe(name)
+        raise ValueError("Say what to do: `--config RECIPE.yaml`, or `--help` for all arguments.")
+    script = load_recipe(script_name or name)
     *arguments, launch_args = parse(script.make_parser(prog=f"trl-curriculum {name}"), argv, launching=True)
     if arguments[0].dry_run:  # one process can plan for many
         script.main(*arguments, num_processes=launch_args.num_processes)

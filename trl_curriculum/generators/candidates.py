@@ -180,13 +180,13 @@ def to_dataset(candidates: Sequence[Candidate]) -> Dataset:
     return Dataset(_table(candidates))
 
 
-def from_dataset(rows: Dataset, source_column: str | None = None) -> list[Candidate]:
+def from_dataset(rows: Dataset, source_column: str | None = None, answer_column: str = "answer") -> list[Candidate]:
     """Rows in TRL's prompt-completion format as candidates; `source_column` names the source of each."""
     return [
         Candidate(
             row["prompt"],
             row["completion"],
-            str(row["answer"]) if row.get("answer") else None,
+            str(row[answer_column]) if row.get(answer_column) else None,
             str(row[source_column]) if source_column else str(row.get("source") or ""),
         )
         for row in rows

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 10  # texts per candidate that is wanted
 
 
-class NothingUsableError(RuntimeError):
+class NothingUsableError(ValueError):
     """Not one of the texts that were written is a candidate."""
 
 

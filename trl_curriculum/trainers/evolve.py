@@ -1,5 +1,6 @@
 """Generate, select, train, in rounds: a model is adapted to a task of which only a few examples are trusted."""
 
+import copy
 import dataclasses
 import gc
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from ..checkpoint import newest_first, what_is_missing
 from ..generators import Batch, Candidate, Generator, load, remove_duplicates, save, to_dataset
 from ..rewards import RewardFunction, reward
 from ..selection.rows import SelectionSettings, select_candidates
+from ..suggest import nearest
 from .config import CurriculumGRPOConfig, CurriculumSFTConfig
 from .grpo import CurriculumGRPOTrainer
-from .proxy import Proxy, changed, proxy_features, warm_up
+from .proxy import Proxy, load_proxy, proxy_features, warm_up
 from .rounds import print_rounds, scores_table
 from .scores import score
 from .sft import CurriculumSFTTrainer
@@ -211,8 +213,8 @@ class Evolution:
     ) -> Path:
         folder = self.folder(number, stage)
         self.stages.run(folder, make, alone)
-        gc.collect()  # the models of this stage go before those of the next come
-        if torch.cuda.is_available():
+        if torch.cuda.is_available():  # the models of this stage go before those of the next come
+            gc.collect()
             torch.cuda.empty_cache()
         return folder
 
@@ -235,10 +237,7 @@ class Evolution:
         name = self.settings.proxy.model
         if name is None:
             return self.load_student(number), self.tokenizer
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        model: Any = AutoModelForCausalLM.from_pretrained(name, **self.model_kwargs)
-        return model.to(self.stages.state.device), tokenizer
+        return load_proxy(name, self.model_kwargs, self.stages.state.device)
 
     # Stages
 
@@ -264,9 +263,17 @@ class Evolution:
 
     def _train(self, number: int, folder: Path) -> dict[str, Any]:
         model = self.load_student(number, adapter=True)
-        rows = to_dataset(load(self.folder(number, "selection") / "selected.parquet"))
+        selected = load(self.folder(number, "selection") / "selected.parquet")
+        if self.reward_funcs and all(row.answer is None for row in selected):
+            raise ValueError(
+                f"GRPO's rewards judge by the column `answer`, and none of the {len(selected)} selected rows has one: "
+                "take generators that write short answers."
+            )
+        rows = to_dataset(selected)
+        args = copy.copy(self.args)
+        args.output_dir = str(folder)
         common: dict[str, Any] = {
-            "args": changed(self.args, type(self.args), output_dir=str(folder)),
+            "args": args,
             "train_dataset": rows,
             "processing_class": self.tokenizer,
             "peft_config": self.lora if number == 0 else None,
@@ -305,6 +312,24 @@ class Evolution:
 
     def _told(self, number: int, stage: str) -> dict[str, Any]:
         return self.stages.told(self.folder(number, stage))
+
+
+def grpo_args(args: CurriculumSFTConfig, options: dict[str, Any]) -> CurriculumGRPOConfig:
+    """
+    Arguments of GRPO: what was set for all of TRL's trainers in the arguments of SFT, and options of its own.
+
+    Raises:
+        `ValueError`: for an option that GRPO does not have.
+    """
+    known = {f.name for f in dataclasses.fields(CurriculumGRPOConfig) if f.init}
+    for name in options:
+        if name not in known:
+            raise ValueError(f"grpo has no option {name!r}{nearest(name, known)}: see CurriculumGRPOConfig.")
+    plain = CurriculumSFTConfig(str(args.output_dir), use_cpu=args.use_cpu, bf16=args.bf16, fp16=args.fp16)
+    common = {f.name for f in dataclasses.fields(CurriculumSFTConfig) if f.init} & known - {"_n_gpu"}
+    told = {name: getattr(args, name) for name in common if getattr(args, name) != getattr(plain, name)}
+    fixed = {name: getattr(args, name) for name in ("output_dir", "use_cpu", "bf16", "fp16")}
+    return CurriculumGRPOConfig(**(told | fixed | options))
 
 
 def _plain(value: Any) -> Any:

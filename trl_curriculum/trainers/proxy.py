@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from ..examples import tokenize_examples
@@ -29,7 +30,7 @@ class Proxy:
         model (`str`, *optional*):
             Name or path. Default: the student of the round, its adapter merged.
         steps (`int`, *optional*, defaults to `8`), batch_size (`int`, *optional*, defaults to `8`):
-            Of the warm-up (ours).
+            Of the warm-up, the latter over all processes (ours).
         learning_rate (`float`, *optional*, defaults to `1e-3`):
             Of the warm-up (ours).
         rank (`int`, *optional*, defaults to `8`):
@@ -53,6 +54,14 @@ class Proxy:
             )
 
 
+def load_proxy(model: str, kwargs: dict[str, Any], device: Any) -> tuple[Any, Any]:
+    """A model by name or path, and its tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    loaded: Any = AutoModelForCausalLM.from_pretrained(model, **kwargs)
+    return loaded.to(device), tokenizer
+
+
 def warm_up(proxy: Proxy, load: LoadModel, rows: Sequence[Candidate], args: Any, folder: Path) -> dict[str, Any]:
     """
     Trains a fresh adapter on rows and saves it in a folder, with Adam's moments where they are wanted.
@@ -65,25 +74,27 @@ def warm_up(proxy: Proxy, load: LoadModel, rows: Sequence[Candidate], args: Any,
         rows (`Sequence[Candidate]`):
             To train on.
         args ([`~trl.SFTConfig`] or another of TRL's configs):
-            Devices, precision and seed are taken from it.
+            What all trainers have, such as precision and seed, is taken from it.
         folder (`Path`):
             Where to save.
     """
     model, tokenizer = load()
+    names = {f.name for f in dataclasses.fields(TrainingArguments) if f.init} - {"deepspeed_plugin"}
+    common = {name: getattr(args, name) for name in names}
+    own = {
+        "output_dir": str(folder),
+        "max_steps": proxy.steps,
+        "per_device_train_batch_size": max(1, min(proxy.batch_size, len(rows)) // PartialState().num_processes),
+        "learning_rate": proxy.learning_rate,
+        "max_length": getattr(args, "max_length", None),
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "push_to_hub": False,
+        "report_to": "none",
+    }
     trainer = SFTTrainer(
         model,
-        changed(
-            args,
-            SFTConfig,
-            output_dir=str(folder),
-            max_steps=proxy.steps,
-            per_device_train_batch_size=min(proxy.batch_size, len(rows)),
-            learning_rate=proxy.learning_rate,
-            save_strategy="no",
-            eval_strategy="no",
-            push_to_hub=False,
-            report_to="none",
-        ),
+        SFTConfig(**(common | own)),
         train_dataset=to_dataset(rows),
         processing_class=tokenizer,
         peft_config=LoraConfig(r=proxy.rank, target_modules="all-linear", task_type="CAUSAL_LM"),
@@ -150,11 +161,3 @@ def load_moments(adapter: Path, device: Any) -> Moments:
     found = load_file(adapter / "moments.safetensors", device=str(device))
     names = {name.rsplit("/", 1)[0] for name in found}
     return {name: (found[f"{name}/exp_avg"], found[f"{name}/exp_avg_sq"]) for name in names}
-
-
-def changed(args: Any, config: type, **changes: Any) -> Any:
-    """Arguments of one of TRL's configs as another one, as far as that has them, with some of them changed."""
-    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(config) if f.init and hasattr(args, f.name)}
-    for derived in ("_n_gpu", "deepspeed_plugin"):
-        given.pop(derived, None)
-    return config(**(given | changes))

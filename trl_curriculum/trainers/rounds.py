@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 
+Told = dict[str, dict[str, Any]]  # what each stage of a round has told
+
 TITLES = {"loss": "Loss of the right answers, nats per token", "accuracy": "Accuracy of the model's own answers"}
 
 
@@ -21,58 +23,54 @@ def scores_table(told: list[dict[str, dict[str, float]]]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["rounds", "score", "task", "value"])
 
 
-def print_rounds(scores: pd.DataFrame, rounds: list[dict[str, dict[str, Any]]]) -> None:
+def print_rounds(scores: pd.DataFrame, rounds: list[Told]) -> None:
     """Prints the scores, and for each round what its stages have told."""
-    console = Console(width=None)
     for name, part in scores.groupby("score", sort=False):
         wide = part.pivot(index="task", columns="rounds", values="value")
         columns = ["before" if k == 0 else f"round {int(k) - 1}" for k in wide.columns]
         rows = [[str(task), *(f"{value:.3f}" for value in row)] for task, row in wide.iterrows()]
-        console.print(_table(TITLES[str(name)], ["task", *columns], rows))
-    console.print(_table("Candidates", ["round", "written", "accepted", "yield", "tokens", "rejected"], _made(rounds)))
-    console.print(_table("Selection", ["round", "kept", "from", "transport", "Vendi", "ESS"], _kept(rounds)))
+        _print(TITLES[str(name)], ["task", *columns], rows)
+    print_made(rounds)
+    print_selection(rounds)
+    print_seconds(rounds)
+
+
+def print_made(rounds: list[Told]) -> None:
+    """Prints how many candidates were written and accepted, and why the others were not."""
+    rows = []
+    for k, made in enumerate(one["candidates"] for one in rounds):
+        rejected = ", ".join(f"{count} {reason}" for reason, count in made["rejected"].items())
+        numbers = (made["written"], made["accepted"], f"{made['yield']:.0%}", made["tokens"])
+        rows.append([str(k), *map(str, numbers), rejected])
+    _print("Candidates", ["round", "written", "accepted", "yield", "tokens", "rejected"], rows)
+
+
+def print_selection(rounds: list[Told]) -> None:
+    """Prints what was kept, from where, how close to the target and how diverse."""
+    rows = []
+    for k, kept in enumerate(one["selection"] for one in rounds):
+        size = f"{kept['effective_size']:.0f}" if "effective_size" in kept else ""
+        numbers = (f"{kept['kept']} of {kept['candidates']}", f"{kept['transport']:.3f}", f"{kept['vendi']:.1f}", size)
+        shares = ", ".join(f"{share:.0%} {name}" for name, share in kept["shares"].items())
+        rows.append([str(k), *numbers, shares])
+    _print("Selection", ["round", "kept", "transport", "Vendi", "ESS", "shares"], rows)
+
+
+def print_seconds(rounds: list[Told]) -> None:
+    """Prints what each stage has cost."""
     stages = list(dict.fromkeys(stage for one in rounds for stage in one))
-    cost = [
-        [str(k), *(f"{one.get(stage, {}).get('seconds', 0):.0f}" for stage in stages)] for k, one in enumerate(rounds)
+    rows = [
+        [str(k), *(f"{one[stage]['seconds']:.0f}" if one.get(stage) else "" for stage in stages)]
+        for k, one in enumerate(rounds)
     ]
-    console.print(_table("Seconds", ["round", *stages], cost))
+    _print("Seconds", ["round", *stages], rows)
 
 
-def _made(rounds: list[dict[str, dict[str, Any]]]) -> list[list[str]]:
-    made = [one["candidates"] for one in rounds]
-    return [
-        [
-            str(k),
-            str(one["written"]),
-            str(one["accepted"]),
-            f"{one['yield']:.0%}",
-            str(one["tokens"]),
-            ", ".join(f"{count} {reason}" for reason, count in one["rejected"].items()),
-        ]
-        for k, one in enumerate(made)
-    ]
-
-
-def _kept(rounds: list[dict[str, dict[str, Any]]]) -> list[list[str]]:
-    kept = [one["selection"] for one in rounds]
-    return [
-        [
-            str(k),
-            f"{one['kept']} of {one['candidates']}",
-            ", ".join(f"{share:.0%} {name}" for name, share in one["shares"].items()),
-            f"{one['transport']:.3f}",
-            f"{one['vendi']:.1f}",
-            f"{one['effective_size']:.0f}" if "effective_size" in one else "",
-        ]
-        for k, one in enumerate(kept)
-    ]
-
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+def _print(title: str, columns: list[str], rows: list[list[str]]) -> None:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in columns:
-        wordy = name in ("task", "from", "rejected")
+        wordy = name in ("task", "shares", "rejected")
         table.add_column(name, justify="left" if wordy else "right", overflow="fold", no_wrap=not wordy)
     for row in rows:
         table.add_row(*row)
-    return table
+    Console().print(table)

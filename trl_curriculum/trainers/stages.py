@@ -87,7 +87,7 @@ class Stages:
 
 def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
     """Nested settings by their dotted names."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         inner = isinstance(value, dict) and value
         flat |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}

@@ -1,0 +1,138 @@
+# /// script
+# dependencies = [
+#     "trl_curriculum",
+#     "peft",
+# ]
+# ///
+
+"""
+Keep the rows of a pool that move a model towards a target task: selection by gradients, on files.
+
+```bash
+trl-curriculum select \
+    --candidates pool.jsonl \
+    --targets trusted.jsonl \
+    --method evoselect \
+    --keep 0.2 \
+    --model_name_or_path Qwen/Qwen2.5-0.5B-Instruct \
+    --output_dir selected
+```
+
+Rows are JSONL or parquet with `prompt` and `completion`, and, if there are several subtasks or origins, `source`. The
+model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a twentieth of the pool, and its
+gradient of each row is what methods compare. `output_dir` gets `selection/selected.parquet`, the most wanted first,
+`selection/selection.json` and what the stages before left: stopped, the same command goes on. On several GPUs the
+gradients are shared out.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from trl import ModelConfig, SFTConfig
+
+
+@dataclass
+class SelectScriptArguments:
+    """
+    Script arguments for the select script.
+
+    Args:
+        candidates (`list[str]`, *optional*):
+            Files with the pool.
+        targets (`str`, *optional*):
+            File with trusted rows of the target task; candidates that repeat one are removed and counted.
+        examples (`str`, *optional*):
+            File with rows that the proxy is warmed up on. Default: a twentieth of the pool, 32 rows at least.
+        method (`str`, *optional*, defaults to `"evoselect"`):
+            One of `evoselect`, `attribution`, `diversity`, `attr_div`, `tsds`, `random` and `all`.
+        keep (`float`, *optional*, defaults to `0.2`):
+            Share of the candidates that is kept; 1 and more is their number.
+        selection (`dict`, *optional*):
+            More options of [`~trl_curriculum.selection.rows.SelectionSettings`].
+        proxy (`dict`, *optional*):
+            Options of [`~trl_curriculum.trainers.proxy.Proxy`].
+        near_duplicates (`float`, *optional*, defaults to `0.7`):
+            Word overlap above which a candidate repeats another row.
+        dry_run (`bool`, *optional*, defaults to `False`):
+            Whether to read the files, print the plan, and end before a model is loaded.
+    """
+
+    candidates: list[str] | None = field(default=None, metadata={"help": "Files with the pool: .jsonl or .parquet."})
+    targets: str | None = field(default=None, metadata={"help": "File with trusted rows of the target task."})
+    examples: str | None = field(default=None, metadata={"help": "File with rows that the proxy is warmed up on."})
+    method: str = field(default="evoselect", metadata={"help": "How to select; evoselect and its baselines."})
+    keep: float = field(default=0.2, metadata={"help": "Share of the candidates that is kept, or their number."})
+    selection: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "More options of the selection, for example '{\"dimension\": 1024}'."}
+    )
+    proxy: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Options of the proxy, for example '{\"steps\": 8}'."}
+    )
+    near_duplicates: float = field(default=0.7, metadata={"help": "Word overlap above which a row repeats another."})
+    dry_run: bool = field(default=False, metadata={"help": "Print the plan and end before a model is loaded."})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.candidates, str):
+            self.candidates = [self.candidates]
+        for name in ("selection", "proxy"):
+            value = getattr(self, name)
+            setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
+
+
+def main(
+    script_args: SelectScriptArguments,
+    training_args: "SFTConfig",
+    model_args: "ModelConfig",
+    num_processes: int | None = None,
+) -> None:
+    from trl_curriculum.cli.train import model_to_load
+    from trl_curriculum.generators import load
+    from trl_curriculum.registry import make_options
+    from trl_curriculum.selection.rows import SelectionSettings
+    from trl_curriculum.trainers.proxy import Proxy
+    from trl_curriculum.trainers.select import FileSelection
+
+    if not script_args.candidates or script_args.targets is None:
+        raise ValueError("Give the pool as --candidates and the target task's trusted rows as --targets.")
+    options: Any = script_args.selection
+    settings: SelectionSettings = make_options(
+        SelectionSettings, {"method": script_args.method, "keep": script_args.keep} | options, "selection"
+    )
+    given: Any = script_args.proxy
+    candidates = [row for file in script_args.candidates for row in load(file)]
+    targets = load(script_args.targets)
+    examples = load(script_args.examples) if script_args.examples is not None else None
+    if training_args.process_index == 0:
+        k = settings.kept_of(len(candidates))
+        print(f"{settings.method} keeps {k} of {len(candidates)} candidates at most, for {len(targets)} targets")
+    if script_args.dry_run:
+        return
+    proxy: Proxy = make_options(Proxy, {"model": model_to_load(model_args, training_args)} | given, "proxy")
+    kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
+    training_args.model_init_kwargs = None  # the proxy is given a model
+    job = FileSelection(
+        candidates, targets, examples, settings, proxy, training_args, script_args.near_duplicates, kwargs
+    )
+    kept = job.run()
+    if training_args.process_index == 0:
+        print(f"{len(kept)} rows written to {training_args.output_dir}/selection/selected.parquet")
+
+
+def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
+    from trl import ModelConfig, SFTConfig, TrlParser
+
+    dataclass_types: Any = (SelectScriptArguments, SFTConfig, ModelConfig)
+    if subparsers is not None:
+        return subparsers.add_parser("select", help="Run the select script", dataclass_types=dataclass_types)
+    return TrlParser(dataclass_types, prog=prog)
+
+
+if __name__ == "__main__":
+    from trl_curriculum.cli.launch import parse
+
+    script_args, training_args, model_args, launch_args = parse(make_parser())
+    main(script_args, training_args, model_args, launch_args.num_processes)

@@ -1,0 +1,82 @@
+"""The select script: rows in, rows out, in one process and in two, and mistakes in what it is given."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trl_curriculum.cli import main
+from trl_curriculum.generators import load
+
+
+def write(file: Path, rows: list[dict[str, Any]]) -> str:
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return str(file)
+
+
+@pytest.fixture
+def command(tmp_path: Path, tiny_path: str) -> list[str]:
+    pool = [
+        {
+            "prompt": f"{i}{i % 7}:{'abcdef'[i % 6]}{'fedcba'[i % 5]}#",
+            "completion": "gh" * (1 + i % 3),
+            "source": "xy"[i % 2],
+        }
+        for i in range(40)
+    ]
+    targets = [{"prompt": f"{i}:{'abc'[i % 3] * 3}#", "completion": "gh" * (1 + i % 3)} for i in range(6)]
+    pool.append(targets[0] | {"source": "leak"})
+    pool.append({"prompt": "1:abc#", "completion": "g" * 60, "source": "nothing left to train on"})
+    return [
+        *("select", "--candidates", write(tmp_path / "pool.jsonl", pool)),
+        *("--targets", write(tmp_path / "targets.jsonl", targets)),
+        *("--keep", "0.25", "--near_duplicates", "1.0", "--selection", '{"dimension": 128}', "--proxy", '{"steps": 2}'),
+        *("--model_name_or_path", tiny_path, "--dtype", "float32", "--output_dir", str(tmp_path / "out")),
+        *("--use_cpu", "--bf16", "false", "--gradient_checkpointing", "false", "--disable_tqdm", "true"),
+        *("--num_processes", "1"),
+    ]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_rows_in_and_out(command: list[str], out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 0
+    kept = load(out / "selection/selected.parquet")
+    told = json.loads((out / "selection/selection.json").read_text())
+    assert len(kept) == told["kept"] == 10 and told["candidates"] == 41
+    assert told["effective_size"] >= 10 and {"transport", "vendi", "shares", "near_duplicates_dropped"} <= told.keys()
+    shown = capfd.readouterr().out
+    assert "leakage: copy of a held-out row" in shown and "10 rows written to" in shown
+
+
+def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Path) -> None:
+    examples = [{"prompt": f"{i}:ab#", "completion": "h" * (1 + i)} for i in range(2)]
+    command += ["--examples", write(tmp_path / "examples.jsonl", examples), "--method", "attribution"]
+    assert main(command) == 0
+    one = load(out / "selection/selected.parquet")
+    for name, value in (("--output_dir", str(tmp_path / "two")), ("--num_processes", "2")):
+        command[command.index(name) + 1] = value
+    assert main(command) == 0
+    two = load(tmp_path / "two/selection/selected.parquet")
+    features = [np.load(folder / "features/candidates/features.npy") for folder in (out, tmp_path / "two")]
+    np.testing.assert_allclose(*features, atol=2e-3)
+    assert [row.question for row in one] == [row.question for row in two]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--method", "evoselekt"], "Unknown selection method 'evoselekt' (did you mean 'evoselect'?)"),
+        (["--keep", "100"], "keep=100 is more than the 42 candidates that can be used"),
+        (["--selection", '{"dimensions": 1}'], "selection has no option 'dimensions' (did you mean 'dimension'?)"),
+        (["--targets", "nowhere.jsonl"], "There is no file nowhere.jsonl"),
+    ],
+)
+def test_mistakes(command: list[str], more: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, *more, "--dry_run"]) == 1
+    assert words in capsys.readouterr().err
