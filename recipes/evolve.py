@@ -43,8 +43,9 @@ class EvolveScriptArguments(CurriculumScriptArguments):
             Column of the dataset with plain answers.
         task_column (`str`, *optional*):
             Column that names the subtask of an example: scores are told for each.
-        short_answer_column (`str`, *optional*, defaults to `"answer"`):
-            Column with the short answers that the model's own are compared with, where there is one.
+        short_answer_column (`str`, *optional*):
+            Column with the short answers that the model's own are compared with; that of the completions is one.
+            Default: `answer`, where it is there.
         accuracy (`str`, *optional*, defaults to `"exact_match"`):
             Reward function that judges the model's own answers to held-out rows, `none` for losses only.
         max_answer_tokens (`int`, *optional*, defaults to `256`):
@@ -52,6 +53,8 @@ class EvolveScriptArguments(CurriculumScriptArguments):
         generators (`list[dict]`, *optional*):
             Where candidates come from, see [`~trl_curriculum.generators.specs.check_spec`]; on the command line one
             JSON object each.
+        trusted (`int`, *optional*):
+            How many of the rows are trusted examples, drawn by the seed. Default: all.
         rounds (`int`, *optional*, defaults to `2`):
             Rounds.
         candidates (`int`, *optional*, defaults to `1000`):
@@ -73,12 +76,13 @@ class EvolveScriptArguments(CurriculumScriptArguments):
 
     completion_column: str | None = field(default=None, metadata={"help": "Column with plain answers."})
     task_column: str | None = field(default=None, metadata={"help": "Column that names the subtask of an example."})
-    short_answer_column: str = field(default="answer", metadata={"help": "Column with short answers."})
+    short_answer_column: str | None = field(default=None, metadata={"help": "Column with short answers."})
     accuracy: str = field(default="exact_match", metadata={"help": "Reward that judges the model's own answers."})
     max_answer_tokens: int = field(default=256, metadata={"help": "Tokens of such an answer at most."})
     generators: list[str] | None = field(
         default=None, metadata={"help": "Generators: mappings in YAML, JSON on the command line."}
     )
+    trusted: int | None = field(default=None, metadata={"help": "How many of the rows are trusted examples."})
     rounds: int = field(default=2, metadata={"help": "Rounds of generate, select, train."})
     candidates: int = field(default=1000, metadata={"help": "Candidates that are wanted in each round."})
     validation_share: float = field(default=0.5, metadata={"help": "Share of the examples that selection aims at."})
@@ -109,6 +113,7 @@ def main(
     dataset_args: "DatasetMixtureConfig",
     num_processes: int | None = None,
 ) -> None:
+    import numpy as np
     from trl import get_peft_config
 
     from trl_curriculum.cli.data import load_examples, locate
@@ -142,8 +147,14 @@ def main(
     by_grpo: Any = script_args.grpo
     args = grpo_args(training_args, by_grpo) if by_grpo or reward_funcs else training_args
     rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
-    columns = (script_args.task_column, script_args.short_answer_column)
-    examples = from_dataset(rows, *columns)
+    short = script_args.short_answer_column
+    is_whole = short is not None and short == script_args.completion_column
+    columns = (script_args.task_column, "completion" if is_whole else short)
+    n = len(rows) if script_args.trusted is None else script_args.trusted
+    if not 2 <= n <= len(rows):
+        raise ValueError(f"trusted={n} of {len(rows)} rows: take 2 to as many as there are.")
+    drawn = np.random.default_rng(training_args.seed).permutation(len(rows))[:n]
+    examples = from_dataset(rows if n == len(rows) else rows.select(drawn), *columns)
     held_out = from_dataset(test, *columns) if test is not None else []
     if training_args.process_index == 0:
         kinds = ", ".join(f"{spec['kind']} {spec.get('share', 1):.0%}" for spec in specs)

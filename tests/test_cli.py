@@ -164,6 +164,8 @@ def rows(folder: Path, *lines: dict[str, object]) -> str:
         ({"A": "one", "B": "two"}, "B", "A. one\nB. two", "B", "two"),  # MedQA
         (["one", "two", "three"], 2, "A. one\nB. two\nC. three", "C", "three"),  # CaseHOLD
         (["one", "two"], "one", "A. one\nB. two", "A", "one"),
+        ({"text": ["one", "two"], "label": ["A", "B"]}, "B", "A. one\nB. two", "B", "two"),  # OpenBookQA
+        ({"text": ["one", "two"], "label": ["1", "2"]}, "1", "A. one\nB. two", "A", "one"),  # some rows of ARC
     ],
 )
 def test_options_are_appended(
@@ -178,6 +180,16 @@ def test_options_are_appended(
     example = load_examples(args, DatasetMixtureConfig(), 0, "right_text")[0][0]
     assert example["prompt"] == row["prompt"]
     assert example["completion"] == [{"role": "assistant", "content": text}]
+
+
+def test_a_context_stands_before_its_question(tmp_path: Path) -> None:
+    name = rows(tmp_path, {"query": "Which?", "context": "All are.", "options": ["one", "two"], "correct_option": 1})
+    columns = {"prompt_column": "query", "context_column": "context", "options_column": "options"}
+    args = CurriculumScriptArguments(
+        dataset_name=name, instruction="", right_option_column="correct_option", **columns
+    )
+    row = load_prompts(args, DatasetMixtureConfig(), 0)[0][0]
+    assert row["prompt"][0]["content"] == "All are.\n\nWhich?\n\nA. one\nB. two" and row["right_letter"] == "B"
 
 
 def test_options_that_some_rows_lack_are_not_shown(tmp_path: Path) -> None:

@@ -8,6 +8,10 @@ import pytest
 import yaml
 
 from trl_curriculum.cli import main
+from trl_curriculum.cli.data import load_examples
+from trl_curriculum.cli.launch import parse
+from trl_curriculum.cli.recipe import load_recipe
+from trl_curriculum.generators import MultipleChoice, from_dataset
 from trl_curriculum.generators.specs import check_spec
 
 
@@ -52,11 +56,48 @@ def test_the_twin_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 rounds of 48 candidates (language_model 60%, procedural 20%, procedural 20%)" in capsys.readouterr().out
 
 
+CHOICES = {"text": list("wxyz"), "label": list("ABCD")}
+ROWS = {  # with the columns that the datasets have on the Hub
+    "allenai/ai2_arc": {"id": "1", "question": "Which?", "choices": CHOICES, "answerKey": "B"},
+    "allenai/openbookqa": {"id": "1", "question_stem": "Which?", "choices": CHOICES, "answerKey": "B"},
+    "lucasmccabe/logiqa": {"context": "All are.", "query": "Which?", "options": list("wxyz"), "correct_option": 1},
+    "GBaker/MedQA-USMLE-4-options": {
+        **{"question": "Which?", "answer": "x", "options": dict(zip("ABCD", "wxyz", strict=True)), "answer_idx": "B"},
+        **{"meta_info": "step1", "metamap_phrases": ["which"]},
+    },
+}
+
+
+@pytest.mark.parametrize("path", sorted(TWIN.parents[1].glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_are_planned_on_rows_as_on_the_hub(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = yaml.safe_load(path.read_text())
+    name = told["dataset_name"]
+    assert main(["evolve", "--config", str(path), "--dry_run"]) == 1 and name in capsys.readouterr().err
+    for split in ("train", "test"):
+        rows = [{**ROWS[name], "id": str(k)} for k in range(8)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    argv = ["--config", str(path), "--dry_run", "--dataset_name", str(tmp_path), "--trusted", "8"]
+    config = [] if "dataset_config" not in told else ["--dataset_config", "default"]
+    assert main(["evolve", *argv, *config]) == 0
+    shown = capsys.readouterr().out
+    assert "2 rounds of 5000 candidates (language_model 100%)" in shown and "8 trusted examples, 8 held out" in shown
+    # What the generator is shown is in its format
+    script = load_recipe("evolve")
+    arguments = parse(script.make_parser(), [*argv, *config])
+    rows, _ = load_examples(arguments[0], arguments[3], 42, told["completion_column"])
+    template = MultipleChoice(**told["generators"][0]["template_kwargs"])
+    example = from_dataset(rows, None, "completion")[0]
+    assert template.render(example).endswith("A. w\nB. x\nC. y\nD. z\nAnswer: B") and example.answer == "B"
+
+
 def test_a_run(tmp_path: Path, tiny_path: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["evolve", "--config", recipe(tmp_path, tiny_path)]) == 0
     assert (tmp_path / "run/round-1/adapter/adapter_model.safetensors").exists()
     shown = capfd.readouterr().out
-    assert "Loss of the right answers" in shown and "round 1: 40 written, 40 accepted (100%)" in shown
+    for words in ("Loss of the right answers", "before  round 0  round 1", "100%", "12 of 40", "Seconds"):
+        assert words in shown
 
 
 @pytest.mark.parametrize(

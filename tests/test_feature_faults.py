@@ -238,10 +238,12 @@ def test_files_of_other_rows_are_not_taken(tmp_path: Path, whole: dict[str, byte
     (tmp_path / "manifest.json").write_bytes(whole["manifest.json"])
     write(tmp_path, Counted())
     assert contents(tmp_path) == whole
+    features = tmp_path / "features.npy"
     old = write(tmp_path, Counted())
-    before = np.array(old.features)
+    before = np.array(old.features), features.stat().st_ino
     write(tmp_path, Counted(), rows(3))
-    assert np.array_equal(old.features, before), "features that are in use were written over"
+    assert features.stat().st_ino != before[1], "features that are in use were written over"
+    assert np.array_equal(old.features, before[0])
 
 
 # Useless rows

@@ -596,6 +596,29 @@ def test_a_leak_is_told_before_a_copy() -> None:
         remove_duplicates(Batch([], []), threshold=0)
 
 
+@pytest.mark.parametrize(
+    ("held_out", "candidate"),
+    [
+        ("Name a river.", "name a  river"),  # short: with the mark it would be half of the n-grams
+        ("2 + 2", "2 + 2?"),
+        ("法国的河流叫什么名字？", "法国的河流叫什么名字"),
+        ("Name a river.", "Ｎａｍｅ a\nriver ."),
+    ],
+)
+def test_a_leak_in_another_form(held_out: str, candidate: str) -> None:
+    """A held-out row as messages with a system message, and twice among the candidates."""
+    validation = [
+        Candidate(
+            [{"role": "system", "content": "Be brief."}, {"role": "user", "content": held_out}], MESSAGES.completion
+        )
+    ]
+    batch = Batch(rows("What is 5!?", candidate, "Name a lake.", candidate, "What is 5?"), [])
+    after = remove_duplicates(batch, validation=[*rows("Why?"), *validation], threshold=1.0)
+    assert [one.question for one in after.accepted] == ["What is 5!?", "Name a lake.", "What is 5?"]
+    assert after.counts() == {"leakage: copy of a held-out row": 2}
+    assert {one.detail for one in after.rejected} == {"held-out row 1, Jaccard index 1.00"}
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 1.0])
 def test_likeness_is_that_of_comparing_all_pairs(threshold: float) -> None:
     rng = np.random.default_rng(0)

@@ -32,7 +32,16 @@ def command(tmp_path: Path, tiny_path: str) -> list[str]:
     return [
         *("select", "--candidates", write(tmp_path / "pool.jsonl", pool)),
         *("--targets", write(tmp_path / "targets.jsonl", targets)),
-        *("--keep", "0.25", "--near_duplicates", "1.0", "--selection", '{"dimension": 128}', "--proxy", '{"steps": 2}'),
+        *(
+            "--keep",
+            "0.25",
+            "--near_duplicates",
+            "1.0",
+            "--selection",
+            '{"dimension": 128}',
+            "--proxy",
+            '{"steps": 2}',
+        ),
         *("--model_name_or_path", tiny_path, "--dtype", "float32", "--output_dir", str(tmp_path / "out")),
         *("--use_cpu", "--bf16", "false", "--gradient_checkpointing", "false", "--disable_tqdm", "true"),
         *("--num_processes", "1"),

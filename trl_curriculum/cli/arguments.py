@@ -32,11 +32,16 @@ class CurriculumScriptArguments(ScriptArguments):
             System message of prompts that are built here (tasks, or another prompt column).
         instruction (`str`, *optional*):
             What to append to questions that are built here. GRPO's default asks for the answer in a box, SFT has none.
+        dataset_revision (`str`, *optional*):
+            Revision of the dataset on the Hub; `refs/convert/parquet` where a dataset comes with a loading script.
+        context_column (`str`, *optional*):
+            Column of the dataset with a text that stands before the question.
         options_column (`str`, *optional*):
-            Column of the dataset with the options of multiple-choice questions, a list of texts or a mapping from
-            letters to texts: they are appended to the questions, with letters.
+            Column of the dataset with the options of multiple-choice questions, a list of texts, a mapping from
+            letters to texts, or a mapping with the lists `label` and `text`: they are appended to the questions, with
+            letters.
         right_option_column (`str`, *optional*):
-            Column that tells the right option by its letter, its position from 0 on or its text. It becomes two
+            Column that tells the right option by its label, its position from 0 on or its text. It becomes two
             columns, `right_letter` and `right_text`, which rewards, `answer_column` and `completion_column` can use.
         difficulty_from (`str`, *optional*):
             A static difficulty computed from the rows, as the run's `difficulty_column`: `"length"`, the words of the
@@ -58,11 +63,13 @@ class CurriculumScriptArguments(ScriptArguments):
     )
     system_prompt: str | None = field(default=None, metadata={"help": "System message of prompts built here."})
     instruction: str | None = field(default=None, metadata={"help": "Appended to questions of prompts built here."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "Revision of the dataset on the Hub."})
+    context_column: str | None = field(default=None, metadata={"help": "Column with a text before the question."})
     options_column: str | None = field(
         default=None, metadata={"help": "Column with the options of multiple-choice questions: a list or a mapping."}
     )
     right_option_column: str | None = field(
-        default=None, metadata={"help": "Column that tells the right option: its letter, position from 0 on, or text."}
+        default=None, metadata={"help": "Column that tells the right option: its label, position from 0 on, or text."}
     )
     difficulty_from: str | None = field(
         default=None,

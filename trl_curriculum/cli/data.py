@@ -111,8 +111,9 @@ def _load_rows(
             "A curriculum picks rows by their position, which a stream has not: drop `dataset_streaming`."
         )
     if script_args.tasks:
-        if script_args.options_column is not None:
-            raise ValueError("`options_column` names a column of a dataset, but the rows come from `tasks`: drop it.")
+        for name in ("options_column", "context_column"):
+            if getattr(script_args, name) is not None:
+                raise ValueError(f"`{name}` names a column of a dataset, but the rows come from `tasks`: drop it.")
         options = (script_args.system_prompt, instruction, script_args.task_num_proc)
         specs: Any = (script_args.tasks, script_args.test_tasks)
         train = reasoning_gym_dataset(specs[0], *options)
@@ -129,7 +130,9 @@ def _load_rows(
         assert script_args.dataset_name is not None
         train_split, test_split = script_args.dataset_train_split, script_args.dataset_test_split
         try:
-            splits = load_dataset(locate(script_args.dataset_name), script_args.dataset_config)
+            splits = load_dataset(
+                locate(script_args.dataset_name), script_args.dataset_config, revision=script_args.dataset_revision
+            )
         except (ConnectionError, FileNotFoundError) as error:
             raise ConnectionError(
                 f"Could not load '{script_args.dataset_name}': no such local path, not in the cache, and the Hub "
@@ -138,10 +141,20 @@ def _load_rows(
     if train_split not in splits:
         raise ValueError(f"The dataset has no split '{train_split}', only {list(splits)}: set `dataset_train_split`.")
     train, test = splits[train_split], splits[test_split] if test_split in splits else None
+    if script_args.context_column is not None:
+        both = (script_args.prompt_column, script_args.context_column)
+        train, test = _with_context(train, *both), None if test is None else _with_context(test, *both)
     if script_args.options_column is None:
         return train, test
     columns = (script_args.prompt_column, script_args.options_column, script_args.right_option_column)
     return _with_options(train, *columns), None if test is None else _with_options(test, *columns)
+
+
+def _with_context(dataset: Dataset, question: str, context: str) -> Dataset:
+    """Put the text that a question is about before it."""
+    _check_column(dataset, question, "prompt_column")
+    _check_column(dataset, context, "context_column")
+    return dataset.map(lambda row: {question: f"{row[context]}\n\n{row[question]}"})
 
 
 def _with_options(dataset: Dataset, question: str, options: str, right: str | None) -> Dataset:
@@ -163,10 +176,10 @@ def _with_options(dataset: Dataset, question: str, options: str, right: str | No
             )
         made = {question: "\n".join([f"{row[question]}\n", *(f"{k}. {text}" for k, text in choices.items())])}
         if right is not None:
-            letter = _letter_of(row[right], choices)
+            letter = _letter_of(row[right], choices, _labels(row[options]))
             if letter is None:
                 raise ValueError(
-                    f"Row {index}: '{right}' holds {row[right]!r}, which is neither the letter nor the position nor "
+                    f"Row {index}: '{right}' holds {row[right]!r}, which is neither the label nor the position nor "
                     f"the text of one of {choices}: set `right_option_column`."
                 )
             made |= {"right_letter": letter, "right_text": choices[letter]}
@@ -177,13 +190,23 @@ def _with_options(dataset: Dataset, question: str, options: str, right: str | No
 
 def _choices(options: Any) -> dict[str, str]:
     """Options by their letters; of a mapping, those that are there (columns hold the letters of all rows)."""
+    options = options["text"] if _labels(options) else options
     if isinstance(options, list):
         options = dict(zip(LETTERS, options, strict=False)) if len(options) <= len(LETTERS) else {}
     choices = {k: v for k, v in options.items() if v is not None} if isinstance(options, dict) else {}
     return choices if all(isinstance(text, str) for text in choices.values()) else {}
 
 
-def _letter_of(right: Any, choices: dict[str, str]) -> str | None:
+def _labels(options: Any) -> list[str]:
+    """The labels of options that are given as two lists, `label` and `text`; else none."""
+    if not isinstance(options, dict) or options.keys() != {"label", "text"}:
+        return []
+    return options["label"] if isinstance(options["label"], list) else []
+
+
+def _letter_of(right: Any, choices: dict[str, str], labels: list[str]) -> str | None:
+    if right in labels:  # which need not be letters
+        right = labels.index(right)
     if isinstance(right, int):
         return list(choices)[right] if 0 <= right < len(choices) else None
     return right if right in choices else next((k for k, text in choices.items() if text == right), None)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from ..answers import Completion, text_of
+from ..pool import check_column
 
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -180,15 +181,29 @@ def to_dataset(candidates: Sequence[Candidate]) -> Dataset:
     return Dataset(_table(candidates))
 
 
-def from_dataset(rows: Dataset, source_column: str | None = None, answer_column: str = "answer") -> list[Candidate]:
-    """Rows in TRL's prompt-completion format as candidates; `source_column` names the source of each."""
+def from_dataset(rows: Dataset, source_column: str | None = None, answer_column: str | None = None) -> list[Candidate]:
+    """
+    Rows in TRL's prompt-completion format as candidates.
+
+    Args:
+        rows (`Dataset`):
+            With `prompt` and `completion`.
+        source_column (`str`, *optional*):
+            Names the source of each row. Default: `source`, where it is there.
+        answer_column (`str`, *optional*):
+            Holds its short answer; `"completion"`: the whole completion is that. Default: `answer`, where it is there.
+    """
+    for role, name in (("source_column", source_column), ("answer_column", answer_column)):
+        if name is not None:
+            check_column(name, rows.column_names, role)
+
+    def answer(row: dict[str, Any]) -> str | None:
+        value = row[answer_column] if answer_column is not None else row.get("answer")
+        value = text_of(value) if isinstance(value, list) else value
+        return str(value) if value not in (None, "") else None
+
     return [
-        Candidate(
-            row["prompt"],
-            row["completion"],
-            str(row[answer_column]) if row.get(answer_column) else None,
-            str(row[source_column]) if source_column else str(row.get("source") or ""),
-        )
+        Candidate(row["prompt"], row["completion"], answer(row), str(row.get(source_column or "source") or ""))
         for row in rows
     ]
 

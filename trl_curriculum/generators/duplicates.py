@@ -13,6 +13,7 @@ from .candidates import Batch, Candidate
 
 # Chinese and Japanese are written without spaces: there a letter stands for a word. Signs count: 7 + 5 is not 7 - 5.
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
+ENDS = " .?。:"  # a question without its mark is the same question; but 5! is not 5
 KINDS = ("held-out row", "example", "candidate")
 
 
@@ -28,8 +29,9 @@ def remove_duplicates(
     A batch without candidates that repeat a held-out row (stage `"leakage"`), an example or an earlier candidate
     that is kept (stage `"duplicates"`).
 
-    Two texts are near-duplicates where the Jaccard index of their sets of word n-grams reaches the threshold; the
-    index is exact. Takes seconds for 100,000 short questions.
+    Two texts are equal if they differ in case, spaces and a mark at the end only, and near-duplicates where the
+    Jaccard index of their sets of word n-grams reaches the threshold; the index is exact. Takes seconds for 100,000
+    short questions.
 
     Args:
         batch ([`Batch`]):
@@ -88,7 +90,7 @@ def like_an_earlier(texts: Sequence[str], group: Sequence[int], threshold: float
     Sets of Jaccard index t or more share one of the rarest |A| - ⌈t |A|⌉ + 1 n-grams of each, so only texts that share
     such a one are compared (prefix filtering; Chaudhuri et al. 2006, Bayardo et al. 2007).
     """
-    cleaned = [normalized(text) for text in texts]
+    cleaned = [normalized(text).rstrip(ENDS) for text in texts]
     sets = [_ngrams(text, ngram) for text in cleaned]
     count = Counter(gram for one in sets for gram in one)
     by_gram: dict[tuple[str, ...], list[int]] = defaultdict(list)

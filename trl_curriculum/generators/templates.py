@@ -182,17 +182,17 @@ class MultipleChoice(Template):
 
     Args:
         options (`int`, *optional*, defaults to `4`):
-            How many.
+            How many; `None`: as many as there are, two at least.
         rationale (`bool`, *optional*, defaults to `True`):
             Whether there is a rationale; else completions are the answer alone.
     """
 
-    options: int = field(default=4, kw_only=True)
+    options: int | None = field(default=4, kw_only=True)
     rationale: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.options <= 26:
+        if self.options is not None and not 2 <= self.options <= 26:
             raise ValueError(f"options={self.options}: a multiple choice has 2 to 26.")
 
     @property
@@ -203,10 +203,10 @@ class MultipleChoice(Template):
         return f"{self.labels[1]}: {response}"
 
     def _row(self, fields: dict[str, str]) -> Candidate | str:
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: self.options]
         lines = fields["Question"].splitlines()
         options = [re.fullmatch(r"([A-Z])[.)] +(\S.*)", line.strip()) for line in lines]
         found = [(match[1], match[2].strip()) for match in options if match]
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: self.options or max(len(found), 2)]
         if "".join(letter for letter, _ in found) != letters or None in options[-len(letters) :]:
             return f"options are not {letters[0]}-{letters[-1]}"
         if len(lines) == len(letters) or not "".join(lines[: -len(letters)]).strip():

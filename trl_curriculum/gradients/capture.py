@@ -1,5 +1,6 @@
 """Per-sample gradients of a batch in one forward and backward, and their projection."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -20,8 +21,9 @@ class GradientFeatures:
 
     In a linear layer the gradient of sequence s is $\sum_t \delta_{st} x_{st}^\top$, with inputs x and gradients δ of
     the outputs at its tokens t. Both pass by in an ordinary forward and backward; there the outer products are summed
-    per sequence, projected, and forgotten. Weights get no gradient of their own, so this costs about as much as a
-    backward of the batch.
+    per sequence, projected, and forgotten. Weights get no gradient of their own, the backward ends at the first of the
+    layers, and logits are computed only at positions where some sequence of the batch is trained on (if the model takes
+    `logits_to_keep`): this costs about as much as a forward and backward of the batch, or less.
 
     Args:
         model ([`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
@@ -50,6 +52,8 @@ class GradientFeatures:
         self.linears = dict(chosen_linears(model, layers, n_last))
         if not self.linears:
             raise ValueError(f"layers={layers!r} finds no linear layer in {type(model).__name__}.")
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.keeps_logits = "logits_to_keep" in inspect.signature(base.forward).parameters
 
     def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """
@@ -61,12 +65,16 @@ class GradientFeatures:
         """
         into = torch.zeros(len(input_ids), self.projection.dimension, device=input_ids.device)
         with self._watching(into), torch.enable_grad():
-            logits = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
-            target = labels[:, 1:]
+            trained = labels[:, 1:] != -100
+            kept = trained.any(dim=0).nonzero().squeeze(1)
+            options = {"logits_to_keep": kept} if self.keeps_logits else {}
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **options).logits
+            if not self.keeps_logits:
+                logits = logits[:, kept]
             loss = nn.functional.cross_entropy(
-                logits[:, :-1].float().transpose(1, 2), target, ignore_index=-100, reduction="none"
+                logits.float().transpose(1, 2), labels[:, 1:][:, kept], ignore_index=-100, reduction="none"
             )
-            count = (target != -100).sum(dim=1).clamp(min=1)
+            count = trained.sum(dim=1).clamp(min=1)
             (loss.sum(dim=1) / count).sum().backward()
         return into
 
@@ -78,9 +86,6 @@ class GradientFeatures:
             linear.register_forward_hook(self._hook(name, into), with_kwargs=False)
             for name, linear in self.linears.items()
         ]
-        # Without a weight that wants a gradient the backward would have nothing to do: it starts from the embeddings.
-        embeddings = self.model.get_input_embeddings()
-        handles.append(embeddings.register_forward_hook(lambda module, args, output: output.requires_grad_(True)))
         training = self.model.training
         try:
             for p, _ in wanted:
@@ -104,6 +109,8 @@ class GradientFeatures:
                     gradient = _adam(gradient, *self.moments[name])
                 self.projection.add(into, gradient, name)
 
+            if not output.requires_grad:  # no weight wants a gradient: the graph begins at the first of these layers
+                output.requires_grad_(True)
             output.register_hook(backward)
 
         return forward

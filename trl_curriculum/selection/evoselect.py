@@ -6,10 +6,6 @@ from .features import Features, Selection, check_k, effective_size, keep_top
 from .sinkhorn import Sinkhorn, SinkhornError
 
 
-class ConcentratedError(ValueError):
-    """The weights rest on fewer candidates than are to be kept."""
-
-
 def evoselect(
     features: Features,
     k: int,
@@ -31,7 +27,7 @@ def evoselect(
     (the bars), so that η and λ have no unit. The k candidates of the largest weights are kept.
 
     It stops before the effective sample size of w falls below k: further on, the order of the last of the k would be
-    arbitrary.
+    arbitrary. Where already the first step would do that, η is halved until it does not (ours).
 
     Args:
         features ([`Features`]):
@@ -65,23 +61,31 @@ def evoselect(
     eta = eta if eta is not None else steps**-0.5
     transport = Sinkhorn(features.candidates, features.targets, epsilon)
     weight = torch.full_like(transport.least, 1 / n)
+    least = min(k, n - 1)  # of the effective sample size: n itself would allow no step
     passes, made = 0, 0
     for step in range(steps):
+        potentials = None
         try:
             potentials = transport.solve(weight, tolerance)
         except SinkhornError:
             if transport.epsilon != epsilon:
                 raise
+        if potentials is None:
+            del transport  # two kernels at once may be too large
             transport = Sinkhorn(features.candidates, features.targets, 2 * epsilon)
             potentials = transport.solve(weight, tolerance)
         passes += potentials.passes
         toward = _standardized(potentials.f, weight)
         apart = _standardized(2 * _similar(features.candidates, weight), weight)
         if mode == "joint":
-            moved = _step(weight, eta * (toward + diversity * apart))
+            gradient = toward + diversity * apart
         else:
-            moved = _step(weight, eta * (toward if step % 2 == 0 else diversity * apart))
-        if effective_size(moved) < k:
+            gradient = toward if step % 2 == 0 else diversity * apart
+        moved = _step(weight, eta * gradient)
+        while step == 0 and effective_size(moved) < least:
+            eta /= 2
+            moved = _step(weight, eta * gradient)
+        if effective_size(moved) < least:
             break
         weight, made = moved, step + 1
     score = weight.double().cpu().numpy()
@@ -89,16 +93,17 @@ def evoselect(
         "steps": float(made),
         "passes": float(passes),
         "epsilon": transport.epsilon,
+        "eta": eta,
         "effective_size": effective_size(weight),
     }
     return Selection(keep_top(score, k), score, told)
 
 
-def _similar(features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _similar(features: torch.Tensor, weight: torch.Tensor, chunk: int = 1 << 12) -> torch.Tensor:
     """G (Gᵀ w) in chunks: how much of the weight lies near each candidate."""
-    parts = torch.arange(len(features)).split(1 << 16)
-    centre = sum(features[p].to(weight).T @ weight[p] for p in parts)
-    return torch.cat([features[p].to(weight) @ centre for p in parts])
+    parts = features.split(chunk)
+    centre = sum(w @ part.to(w) for part, w in zip(parts, weight.split(chunk), strict=True))
+    return torch.cat([part.to(weight) @ centre for part in parts])
 
 
 def _standardized(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -79,8 +79,9 @@ def check_k(k: int, n: int) -> None:
 
 
 def effective_size(weight: torch.Tensor | FloatArray) -> float:
-    """1 / Σ w², the number of equal weights that are as unequal as these."""
-    return 1 / float((weight**2).sum())
+    """(Σ w)² / Σ w², the number of equal weights that are as unequal as these."""
+    w = torch.as_tensor(weight).double()
+    return float(w.sum() ** 2 / (w @ w))
 
 
 def vendi(features: torch.Tensor, largest: int = 4000) -> float:

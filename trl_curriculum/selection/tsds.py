@@ -7,6 +7,9 @@ from ..feedback import FloatArray, IntArray
 from .features import Features, Selection, check_k
 
 
+CHUNK = 1 << 24  # inner products that are computed at once
+
+
 def tsds(
     features: Features,
     k: int,
@@ -99,9 +102,8 @@ def spread(
 
 def _nearest(points: torch.Tensor, among: torch.Tensor, q: int) -> tuple[FloatArray, IntArray]:
     """Euclidean distances and positions of the q nearest, each of shape `(len(points), q)`, ascending."""
-    best = [
-        torch.topk(part.float() @ among.float().T, q, dim=1) for part in points.split(max(1, (1 << 26) // len(among)))
-    ]
+    every = among.float()
+    best = [torch.topk(part.float() @ every.T, q, dim=1) for part in points.split(max(1, CHUNK // len(among)))]
     inner = torch.cat([one.values for one in best]).double().cpu().numpy()
     return np.sqrt(np.clip(2 - 2 * inner, 0, None)), torch.cat([one.indices for one in best]).cpu().numpy()
 
@@ -109,11 +111,14 @@ def _nearest(points: torch.Tensor, among: torch.Tensor, q: int) -> tuple[FloatAr
 def _density(candidates: torch.Tensor, sigma: float, q: int) -> FloatArray:
     """How many candidates each stands for: near copies of it, and itself, shape `(n,)`."""
     density = np.empty(len(candidates))
-    rows = max(1, (1 << 26) // len(candidates))
+    rows = max(1, CHUNK // len(candidates))
     every = candidates.float()
     for begin in range(0, len(candidates), rows):
-        inner = every[begin : begin + rows] @ every.T
-        inner = torch.topk(inner, q, dim=1).values
-        squared = (2 - 2 * inner.double()).clamp(min=0)
-        density[begin : begin + rows] = (1 - squared / sigma**2).clamp(min=0).sum(dim=1).cpu().numpy()
+        near = every[begin : begin + rows] @ every.T
+        near.mul_(-2).add_(2).clamp_(min=0).mul_(-1 / sigma**2).add_(1).clamp_(min=0)
+        total = near.sum(dim=1, dtype=torch.float64)
+        crowded = (near > 0).sum(dim=1) > q  # elsewhere the q nearest are all that count
+        if crowded.any():
+            total[crowded] = torch.topk(near[crowded], q, dim=1).values.sum(dim=1, dtype=torch.float64)
+        density[begin : begin + rows] = total.cpu().numpy()
     return np.maximum(density, 1)
