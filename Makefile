@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-vllm lint ladder mixture prefix overhead scale kills clean
+.PHONY: demo test test-vllm lint ladder mixture prefix pool overhead scale selection kills clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -34,12 +34,18 @@ mixture: $(VENV)/.dev
 prefix: $(VENV)/.dev
 	$(BIN)/python evals/speed/prefix_entropy.py
 
+pool: $(VENV)/.dev
+	$(BIN)/python evals/learning/selection.py --jobs 2
+
 overhead: $(VENV)/.dev
 	$(BIN)/python evals/speed/overhead.py
 	$(BIN)/python evals/speed/sft_overhead.py
 
 scale: $(VENV)/.dev
 	$(BIN)/python evals/speed/scale.py
+
+selection: $(VENV)/.dev
+	$(BIN)/python evals/speed/selection.py
 
 kills: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/trainers/test_kill.py

@@ -1,16 +1,20 @@
 """The README's and the docs' code runs, and what they list exists."""
 
+import inspect
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cases import pool
 from datasets import Dataset
 from simulate import run
 
 from trl_curriculum import available_curricula, make_curriculum
 from trl_curriculum.registry import BUILT_IN
+from trl_curriculum.selection import SELECTORS, evoselect
+from trl_curriculum.selection.rows import SelectionSettings
 
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +52,28 @@ def test_every_method_is_documented() -> None:
         if name in BUILT_IN:
             assert f"| `{name}` |" in README and f"\n## {name}\n" in methods
             assert cls.paper == "-" or cls.paper.removeprefix("arXiv ") in README
+
+
+def test_every_selector_is_documented() -> None:
+    page = (ROOT / "docs" / "selection.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    for name in SELECTORS:
+        assert any(f"`{name}`" in line.split("|")[1] for line in rows), name
+    settings = SelectionSettings()
+    assert settings.projection in page and f"{settings.dimension:,}" in page
+    defaults = {name: one.default for name, one in inspect.signature(evoselect).parameters.items()}
+    for words in ("`diversity` | .3 |", "`epsilon` | .05 |", "| 50, 1/√steps |", "`tolerance` | .03 |"):
+        assert words in page
+    assert [defaults[name] for name in ("diversity", "epsilon", "steps", "tolerance")] == [0.3, 0.05, 50, 3e-2]
+
+
+def test_the_selection_in_the_docs_works() -> None:
+    rng = np.random.default_rng(0)
+    scope = {name: torch.from_numpy(rng.normal(size=(n, 8))) for name, n in (("candidates", 300), ("targets", 9))}
+    scope = {name: value / value.norm(dim=1, keepdim=True) for name, value in scope.items()}
+    code = next(block for block in blocks((ROOT / "docs" / "selection.md").read_text()) if "evoselect(" in block)
+    exec(code, scope)
+    assert len(scope["chosen"].row) == 200
 
 
 def test_links_and_files_exist() -> None:

@@ -103,6 +103,25 @@ class TestGradients:
         found = GradientFeatures(model("lora"), CountSketch(64))(*pad([*rows(2), masked]))
         assert (found[2] == 0).all() and (found[:2].norm(dim=1) > 0).all()
 
+    def test_nothing_to_train_on_in_the_whole_batch(self) -> None:
+        masked = {"input_ids": [4, 5, 6], "labels": [-100] * 3}
+        for layers in ("lora", "all"):
+            assert not GradientFeatures(model(layers), CountSketch(64), layers)(*pad([masked, masked])).any()  # type: ignore[arg-type]
+
+    def test_a_model_that_always_computes_all_logits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        of = model("lora")
+        few = GradientFeatures(of, CountSketch(64))(*pad(rows()))
+        whole = GradientFeatures(of, CountSketch(64))
+        monkeypatch.setattr(whole, "keeps_logits", False)
+        assert torch.allclose(whole(*pad(rows())), few, atol=1e-5)
+
+    def test_the_backward_ends_at_the_first_layer(self) -> None:
+        of, ended = model("last"), []
+        first = of.model.layers[0].self_attn.q_proj
+        first.register_forward_hook(lambda module, args, output: ended.append(output.requires_grad))
+        GradientFeatures(of, CountSketch(64), "last", n_last=1)(*pad(rows()))
+        assert ended == [False]
+
     def test_finds_no_layer(self) -> None:
         with pytest.raises(ValueError, match="layers='lora' finds no linear layer in LlamaForCausalLM"):
             GradientFeatures(tiny.model(), CountSketch(8))

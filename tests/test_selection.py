@@ -1,5 +1,9 @@
 """Selection methods on planted pools and small cases worked out by hand."""
 
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import ot
 import pytest
@@ -8,6 +12,7 @@ import torch
 from trl_curriculum.selection import (
     SELECTORS,
     Features,
+    Potentials,
     Sinkhorn,
     SinkhornError,
     attr_div,
@@ -20,15 +25,11 @@ from trl_curriculum.selection import (
     vendi,
 )
 from trl_curriculum.selection.diversity import visit
-from trl_curriculum.selection.tsds import spread
+from trl_curriculum.selection.tsds import _density, spread
 
 
-def unit(x: torch.Tensor) -> torch.Tensor:
-    return x / x.norm(dim=1, keepdim=True)
-
-
-def random_unit(n: int, d: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return unit(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "evals"))
+from planted import Planted, random_unit, unit
 
 
 def weights(n: int, seed: int = 0) -> torch.Tensor:
@@ -36,21 +37,9 @@ def weights(n: int, seed: int = 0) -> torch.Tensor:
     return w / w.sum()
 
 
-def planted(seed: int, n: int = 1000, d: int = 64, m: int = 60) -> tuple[Features, np.ndarray]:
-    """40 % near-duplicates of a few rows of cluster A, 22 % of clusters A, B and C, 38 % off-task noise."""
-    centres = random_unit(4, d, seed, torch.float32)
-
-    def around(c: int, k: int, salt: int) -> torch.Tensor:
-        return unit(centres[c] + 0.9 * random_unit(k, d, 1000 * seed + salt, torch.float32))
-
-    few = around(0, 20, 1)
-    copies = few[torch.arange(int(0.4 * n)) % 20] + 0.05 * random_unit(int(0.4 * n), d, seed + 77, torch.float32)
-    parts = [unit(copies), around(0, int(0.12 * n), 2), around(1, int(0.05 * n), 3), around(2, int(0.05 * n), 4)]
-    label = np.repeat(["copy", "A", "B", "C"], [len(part) for part in parts])
-    rest = n - len(label)
-    parts.append(random_unit(rest, d, seed + 99, torch.float32))
-    targets = torch.cat([around(0, m // 2, 5), around(1, int(0.3 * m), 6), around(2, m - m // 2 - int(0.3 * m), 7)])
-    return Features(torch.cat(parts), targets), np.r_[label, ["noise"] * rest]
+def planted(seed: int, n: int = 1000) -> tuple[Features, np.ndarray]:
+    pool = Planted(seed, n)
+    return pool.features(), pool.label
 
 
 class TestSinkhorn:
@@ -110,6 +99,22 @@ class TestSinkhorn:
 
 
 class TestEvoSelect:
+    def test_a_constant_in_the_potentials_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        features = Features(random_unit(80, 8), random_unit(10, 8, 1))
+        plain = evoselect(features, 20)
+        solve = Sinkhorn.solve
+
+        def shifted(self: Sinkhorn, weight: torch.Tensor, tolerance: float) -> Potentials:
+            found = solve(self, weight, tolerance)
+            self.g = found.g - 0.7  # the next solution starts from there
+            return replace(found, f=found.f + 0.7, g=self.g)
+
+        monkeypatch.setattr(Sinkhorn, "solve", shifted)
+        moved = evoselect(features, 20)
+        assert moved.score is not None and plain.score is not None
+        np.testing.assert_allclose(moved.score, plain.score, rtol=1e-9)
+        assert moved.row.tolist() == plain.row.tolist()
+
     def test_one_step_with_a_large_epsilon_ranks_like_attribution(self) -> None:
         features = Features(random_unit(200, 16), random_unit(30, 16, 1))
         chosen = evoselect(features, 40, steps=1, eta=1e-3, diversity=0, epsilon=50.0, tolerance=1e-9)
@@ -147,6 +152,17 @@ class TestEvoSelect:
         features, _ = planted(0)
         for k in (100, 300):
             assert evoselect(features, k, steps=200).told["effective_size"] >= k
+
+    @pytest.mark.parametrize("k", [290, 299, 300])
+    @pytest.mark.parametrize("mode", ["joint", "alternate"])
+    def test_a_first_step_that_is_too_large_is_halved(self, mode: str, k: int) -> None:
+        features = planted(0, 300)[0]
+        chosen = evoselect(features, k, mode=mode)  # type: ignore[arg-type]
+        assert chosen.told["steps"] >= 1 and chosen.told["eta"] < 50**-0.5
+        assert chosen.told["effective_size"] >= min(k, 299)
+        # The direction is that of a step that fits: the least wanted go, not the last in the file.
+        small = evoselect(features, 290, steps=1, eta=1e-3, mode=mode)  # type: ignore[arg-type]
+        assert len(set(chosen.row[:290]) & set(small.row)) > 280
 
     def test_doubles_epsilon_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         solve = Sinkhorn.solve
@@ -224,6 +240,13 @@ class TestOtherMethods:
         features, label = planted(0)
         kept = shares(tsds(features, 400, scale=1.0).row, label)
         assert kept.get("copy", 0) < 0.25 and kept.get("noise", 0) < 0.1
+
+    @pytest.mark.parametrize("q", [1, 3, 25, 200])
+    def test_density_counts_the_nearest_copies(self, q: int) -> None:
+        x = planted(0, 200)[0].candidates
+        squared = (2 - 2 * x.double() @ x.double().T).clamp(min=0)
+        expected = (1 - squared / 0.75**2).clamp(min=0).sort(dim=1, descending=True).values[:, :q].sum(dim=1)
+        np.testing.assert_allclose(_density(x, 0.75, q), expected.clamp(min=1), rtol=1e-4)
 
     def test_distinct(self) -> None:
         x = random_unit(40, 32, dtype=torch.float32)

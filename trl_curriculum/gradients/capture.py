@@ -22,8 +22,8 @@ class GradientFeatures:
     In a linear layer the gradient of sequence s is $\sum_t \delta_{st} x_{st}^\top$, with inputs x and gradients δ of
     the outputs at its tokens t. Both pass by in an ordinary forward and backward; there the outer products are summed
     per sequence, projected, and forgotten. Weights get no gradient of their own, the backward ends at the first of the
-    layers, and logits are computed only at positions where some sequence of the batch is trained on (if the model takes
-    `logits_to_keep`): this costs about as much as a forward and backward of the batch, or less.
+    layers, and logits are only computed at positions where some sequence is trained on (if the model's forward takes
+    `logits_to_keep`), so this costs about as much as a forward and backward of the batch.
 
     Args:
         model ([`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):

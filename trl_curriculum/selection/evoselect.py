@@ -61,7 +61,7 @@ def evoselect(
     eta = eta if eta is not None else steps**-0.5
     transport = Sinkhorn(features.candidates, features.targets, epsilon)
     weight = torch.full_like(transport.least, 1 / n)
-    least = min(k, n - 1)  # of the effective sample size: n itself would allow no step
+    enough = min(k, n - 1)  # of the effective sample size: n itself would allow no step
     passes, made = 0, 0
     for step in range(steps):
         potentials = None
@@ -82,10 +82,10 @@ def evoselect(
         else:
             gradient = toward if step % 2 == 0 else diversity * apart
         moved = _step(weight, eta * gradient)
-        while step == 0 and effective_size(moved) < least:
+        while step == 0 and effective_size(moved) < enough:
             eta /= 2
             moved = _step(weight, eta * gradient)
-        if effective_size(moved) < least:
+        if effective_size(moved) < enough:
             break
         weight, made = moved, step + 1
     score = weight.double().cpu().numpy()
