@@ -32,7 +32,7 @@ OTHERS = {
     "sentence_reordering": {"min_words_in_sentence": 3, "max_words_in_sentence": 6},
 }
 KINDS = ("clean", "duplicate", "wrong", "off")
-CLEAN, OFF, SEEDS, VALIDATION, TEST = 30, 50, 12, 12, 30  # of each family
+CLEAN, OFF, SEEDS, VALIDATION, TEST = 30, 50, 12, 12, 24  # of each family
 WRONG, REPEATED = (33, 33, 32, 32), (3, 3, 2, 2)
 WORDINGS = (
     "{}", "Q: {}", "{} A:", "Question: {}", "{} Answer:", "Task: {}", "{} Reply:", "Please: {}", "{} Result:",
@@ -65,7 +65,7 @@ class Pool:
 
 
 def make_test() -> dict[str, list[Candidate]]:
-    """30 distinct rows of each target family, the same for all pools."""
+    """24 distinct rows of each target family, the same for all pools."""
     return {family: [row for row, _ in _problems(family, TEST, 0, set())] for family in TASKS}
 
 
