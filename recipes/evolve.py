@@ -160,8 +160,8 @@ def main(
         kinds = ", ".join(f"{spec['kind']} {spec.get('share', 1):.0%}" for spec in specs)
         print(
             f"{model_args.model_name_or_path}: {settings.rounds} rounds of {settings.candidates} candidates "
-            f"({kinds}); "
-            f"{settings.selection.method} keeps {settings.selection.keep:g}; {len(examples)} trusted examples, "
+            f"({kinds}); {settings.selection.method} keeps {settings.selection.keep:g} for "
+            f"{'GRPO' if reward_funcs else 'SFT'}; {len(examples)} trusted examples, "
             f"{len(held_out)} held out"
         )
     if script_args.dry_run:
@@ -174,13 +174,14 @@ def main(
         return locate(model_path(name))
 
     def generators(folder: Any, load_student: Any, seeds: Any) -> Any:
-        return [
-            (spec.get("share", 1.0), make_generator(spec, seeds, run.tokenizer, load_student, find)) for spec in specs
-        ]
+        for spec in specs:  # one model at a time
+            yield spec.get("share", 1.0), make_generator(spec, seeds, run.tokenizer, load_student, find)
 
     told = {"generators": specs}
     run = Evolution(student, settings, args, lora, examples, held_out, generators, told, kwargs, reward_funcs)
     run.run()
+    if training_args.process_index == 0:
+        print(f"💾 Adapter saved to {run.folder(settings.rounds - 1, 'adapter')}.")
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
@@ -195,7 +196,6 @@ def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str 
 
 
 if __name__ == "__main__":
-    from trl_curriculum.cli.launch import parse
+    from trl_curriculum.cli.launch import run_script
 
-    script_args, training_args, model_args, dataset_args, launch_args = parse(make_parser())
-    main(script_args, training_args, model_args, dataset_args, launch_args.num_processes)
+    run_script(main, make_parser())

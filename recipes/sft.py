@@ -121,7 +121,6 @@ def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str 
 
 
 if __name__ == "__main__":
-    from trl_curriculum.cli.launch import parse
+    from trl_curriculum.cli.launch import run_script
 
-    script_args, training_args, model_args, dataset_args, launch_args = parse(make_parser())
-    main(script_args, training_args, model_args, dataset_args, launch_args.num_processes)
+    run_script(main, make_parser())

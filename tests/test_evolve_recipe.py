@@ -100,6 +100,16 @@ def test_a_run(tmp_path: Path, tiny_path: str, capfd: pytest.CaptureFixture[str]
         assert words in shown
 
 
+def test_a_mistake_that_only_the_run_finds_is_one_line(
+    tmp_path: Path, tiny_path: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evolve", "--config", recipe(tmp_path, tiny_path, candidates=50)]
+    with pytest.raises(SystemExit, match="1"):
+        main(command)
+    shown = capfd.readouterr().err
+    assert "evolve.py: 50 rows of" in shown and "Traceback" not in shown
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

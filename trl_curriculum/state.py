@@ -17,8 +17,11 @@ class StateError(ValueError):
 def write_json(file: Path, value: Any) -> None:
     """Writes plain values to a file that is whole whenever it exists."""
     temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, file)
+    try:
+        temporary.write_text(json.dumps(value, indent=1))
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:

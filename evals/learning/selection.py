@@ -1,6 +1,6 @@
 """Which rows of a generated pool to train on? EvoSelect and its rivals on SmolLM2-135M, a pool whose rows are known.
 
-    python evals/learning/selection.py --jobs 2                           # everything that is reported: about an hour
+    python evals/learning/selection.py --jobs 2                           # everything that is reported: 40 minutes
     python evals/learning/selection.py --methods random tsds --pools 900 --seeds 1   # a look, with another pool
 
 Each run is one JSON in `runs/selection_pool/`, written when it is finished; a run that is there is not made again, so
@@ -105,8 +105,7 @@ def fine_tune(model: Any, rows: list[Row], steps: int, batch: int, seed: int, de
     passed through it, prompts included.
 
     What TRL's SFTTrainer does with its defaults (mean loss of a batch's answer tokens, AdamW, gradients clipped at 1),
-    in a plain loop: without padding, the logits of prompts and the entropies a step on a CPU takes less than half as
-    long.
+    in a plain loop: without padding, the logits of prompts and the entropies a step on a CPU takes half as long.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import set_seed
@@ -132,6 +131,7 @@ def fine_tune(model: Any, rows: list[Row], steps: int, batch: int, seed: int, de
 
 @torch.no_grad()
 def test_loss(model: Any, test: dict[str, list[Row]]) -> dict[str, float]:
+    """Loss of each task in nats per answer token."""
     return {task: float(answer_loss(model, rows)) for task, rows in test.items()}
 
 
@@ -149,15 +149,8 @@ def prepare(pool: int, folder: str) -> str:
     made = make_pool(pool)
     kind, family, right = np.array(made.kind), np.array(made.family), np.array(made.right)
     model, tokenizer = load_model()
-    tokens = {
-        name: tokenize_examples(to_dataset(rows), tokenizer)
-        for name, rows in {
-            "candidates": made.rows,
-            "targets": made.validation,
-            "seeds": made.seeds,
-            **make_test(),
-        }.items()
-    }
+    texts = {"candidates": made.rows, "targets": made.validation, "seeds": made.seeds} | make_test()
+    tokens = {name: tokenize_examples(to_dataset(rows), tokenizer) for name, rows in texts.items()}
     test = {name: tokens[name] for name in TASKS}
     before = test_loss(model, test)
     proxy, _ = fine_tune(model, tokens["seeds"], WARM_UP_STEPS, WARM_UP_BATCH, pool, decay=True)
@@ -247,6 +240,7 @@ def run(pool: int, set_up: str, name: str, seed: int, folder: str, file: str) ->
 
 
 def quiet() -> None:
+    """One thread, and no bars and warnings of many processes."""
     from datasets import disable_progress_bars
 
     torch.set_num_threads(1)

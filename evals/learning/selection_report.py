@@ -144,7 +144,7 @@ def conclusions(results: dict[str, Any], methods: dict, set_ups: dict) -> str:
         oracle = mean.get(("pool", "oracle"))
         if oracle is not None:
             gain = loss[BASELINE] - oracle.mean()
-            part = f"; EvoSelect gets {(loss[BASELINE] - loss[OURS]) / gain:.0%} of that" if gain > 0 else ""
+            part = f"; EvoSelect has {(loss[BASELINE] - loss[OURS]) / gain:.0%} of that gain" if gain > 0 else ""
             lines += [f"- the oracle (clean rows of the pool as it is) over random: {-gain:+.3f}{part}"]
         rank = ranked(results, set_up, names)
         lines += [
@@ -155,6 +155,8 @@ def conclusions(results: dict[str, Any], methods: dict, set_ups: dict) -> str:
         lines += [
             f"- wrong answers: {wrong:.2f} of EvoSelect's rows, {all_wrong:.2f} of what it chose from; "
             f"{', '.join(str(one['left']) for one in chosen[set_up, OURS])} rows were there to choose from",
+            f"- EvoSelect made {', '.join(f'{n:.0f}' for n in told(chosen[set_up, OURS], 'steps'))} of its 50 steps: "
+            "it stops before the effective sample size of its weights falls below the number of rows that are kept",
             "",
         ]
     same = [
@@ -250,10 +252,11 @@ matter: a fifth of the 600 rows is what one wants (`selection_task.py` says what
 train a fresh LoRA of rank 8 for equally many steps of 6 rows at a constant 1e-3; methods that repeat rows
 (TSDS) train on each once, so on fewer different ones.
 
-The set-ups are stages before the selection, the same for all methods. Near-duplicates: gradients with a cosine above
-.6. Wrong answers: refused by the family's own scorer, which finds all of them here; a real scorer may not. With both
-stages few more rows are left than are kept: the methods have less to choose there. All methods have the library's
-defaults, but TSDS, whose sigma and scale are those that features of unit norm ask for. OT: entropic transport cost to
-the 48 validation rows. ESS: effective sample size of EvoSelect's weights; the others have none. Seconds include
-measuring OT and Vendi. The pool and the speed were tried with pool 900, which is not reported.
+The set-ups are stages before the selection, the same for all methods; nothing was trained where only near-duplicates
+were removed. Near-duplicates: gradients with a cosine above .6. Wrong answers: refused by the family's own scorer,
+which finds all of them here; a real scorer may not. With both stages few more rows are left than are kept: the methods
+have less to choose there. All methods have the library's defaults, but TSDS, whose sigma and scale are those that
+features of unit norm ask for. OT: entropic transport cost to the 48 validation rows. ESS: effective sample size of
+EvoSelect's weights; the others have none. Seconds include measuring OT and Vendi. The pool and the speed were tried
+with pool 900, which is not reported.
 """

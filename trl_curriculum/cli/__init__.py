@@ -23,6 +23,9 @@ COMMANDS = {
 }
 
 
+MISTAKES = (ImportError, OSError, TypeError, ValueError, yaml.YAMLError)  # what is told in one line
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """
     Run the command line interface.
@@ -56,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `trl-curriculum methods | head`
         sys.stderr.close()
         return 0
-    except (ImportError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+    except MISTAKES as error:
         if os.environ.get("TRL_CURRICULUM_DEBUG"):
             raise
         print(f"trl-curriculum {command}: {error}", file=sys.stderr)

@@ -1,14 +1,19 @@
 """What the recipe scripts and their commands share: parsing, and starting the script on several processes."""
 
 import argparse
+import os
+import subprocess
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trl import TrlParser
 
 from ..suggest import nearest
+from . import MISTAKES
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,44 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     return (*arguments, LaunchArguments(from_config, from_command_line))
 
 
+def run_script(main: Callable[..., None], parser: TrlParser) -> None:
+    """
+    Run a recipe script's `main` on the process's arguments. A mistake that this package has found is told in one line,
+    anything else with its traceback.
+    """
+    try:
+        *arguments, launch_args = parse(parser)
+        main(*arguments, num_processes=launch_args.num_processes)
+    except MISTAKES as error:
+        if os.environ.get("TRL_CURRICULUM_DEBUG") or not _found_here(error):
+            raise
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _found_here(error: BaseException) -> bool:
+    """Whether an error was raised by this package or the script, not by what they call."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file = Path(frames[-1].filename).resolve() if frames else Path()
+    return file == Path(sys.argv[0]).resolve() or file.is_relative_to(Path(__file__).resolve().parents[1])
+
+
 def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) -> None:
-    """Run a script by `accelerate launch`, with TRL's own named configurations for `--accelerate_config`."""
+    """
+    Run a script by `accelerate launch`, with TRL's own named configurations for `--accelerate_config`. A script that
+    fails has said why: this process ends with its code.
+    """
     from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from trl.cli.accelerate_config import resolve_accelerate_config_argument
 
     options = resolve_accelerate_config_argument([*launch_args.from_config, *launch_args.from_command_line])
-    launch_command(launch_command_parser().parse_args([*options, script, *script_args]))
+    try:
+        launch_command(launch_command_parser().parse_args([*options, script, *script_args]))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    except ChildFailedError:
+        sys.exit(1)
 
 
 def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[str]) -> None:

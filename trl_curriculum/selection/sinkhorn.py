@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 
-class SinkhornError(RuntimeError):
+class SinkhornError(ValueError):
     """The iterations did not converge; the message says how far they came and what to do."""
 
 

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ TOLD = (  # what the weights depend on, of the arguments of a round's training
     "seed",
     "data_seed",
 )
-MakeGenerators = Callable[[Path, Any, list[Candidate]], list[tuple[float, Generator]]]
+MakeGenerators = Callable[[Path, Any, list[Candidate]], Iterable[tuple[float, Generator]]]
 
 
 @dataclass(frozen=True)
@@ -248,6 +248,7 @@ class Evolution:
             made = made + generator.generate(
                 n, self.args.seed + number, folder / f"generator-{k}", bool(self.args.disable_tqdm)
             )
+            del generator  # with its model, before the next comes
         held_out = [*self.validation, *self.test]
         made = remove_duplicates(made, self.seeds, held_out, self.settings.near_duplicates)
         if not made.accepted:
@@ -272,6 +273,7 @@ class Evolution:
         rows = to_dataset(selected)
         args = copy.copy(self.args)
         args.output_dir = str(folder)
+        args.hub_model_id = args.hub_model_id or self.stages.folder.name  # not that of the stage's folder
         common: dict[str, Any] = {
             "args": args,
             "train_dataset": rows,
