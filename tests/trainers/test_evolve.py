@@ -1,6 +1,7 @@
 """The loop of generate, select, train: every stage killed and resumed, and what is refused."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,14 @@ def ended(folder: Path) -> tuple[list[list[str]], dict[str, torch.Tensor]]:
     run = folder / "run"
     chosen = [[one.question for one in load(run / f"round-{k}" / "selection" / "selected.parquet")] for k in range(2)]
     return chosen, load_file(run / "round-1" / "adapter" / "adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage_collection() -> Iterator[None]:
+    """Tiny models may wait; among all that a test process holds, each collection takes the better part of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evolve.gc, "collect", lambda: 0)
+        yield
 
 
 class Killed(BaseException):

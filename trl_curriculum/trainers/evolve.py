@@ -213,8 +213,8 @@ class Evolution:
     ) -> Path:
         folder = self.folder(number, stage)
         self.stages.run(folder, make, alone)
-        if torch.cuda.is_available():  # the models of this stage go before those of the next come
-            gc.collect()
+        gc.collect()  # the models of this stage, which trainers hold in cycles, go before those of the next come
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return folder
 
