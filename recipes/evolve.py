@@ -15,16 +15,18 @@ trl-curriculum evolve --config recipes/evolve/cpu/evoselect_sums.yaml
 ```
 
 The examples are the rows to train on of the other scripts (`tasks`, or a dataset); held-out rows score the model
-before and after each round. Everything else that `trl-curriculum sft` takes says how a round trains. A run that was
-stopped goes on where it was.
+before and after each round. The other arguments are those of `trl-curriculum sft` and say how a round trains. A run
+that was stopped goes on where it was.
 """
 
 import argparse
+import hashlib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_curriculum.cli.arguments import CurriculumScriptArguments
+from trl_curriculum.cli.arguments import CurriculumScriptArguments, mapping
 
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class EvolveScriptArguments(CurriculumScriptArguments):
         task_column (`str`, *optional*):
             Column that names the subtask of an example: scores are told for each.
         short_answer_column (`str`, *optional*):
-            Column with the short answers that the model's own are compared with; that of the completions is one.
-            Default: `answer`, where it is there.
+            Column with the short answers that the model's own are compared with; that of the completions may be one,
+            and is one of `tasks`. Default: `answer`, where it is there.
         accuracy (`str`, *optional*, defaults to `"exact_match"`):
             Reward function that judges the model's own answers to held-out rows, `none` for losses only.
         max_answer_tokens (`int`, *optional*, defaults to `256`):
@@ -68,8 +70,8 @@ class EvolveScriptArguments(CurriculumScriptArguments):
         proxy (`dict`, *optional*):
             Options of [`~trl_curriculum.trainers.proxy.Proxy`].
         grpo (`dict`, *optional*):
-            Options of [`CurriculumGRPOConfig`]: then the rounds train by GRPO. What the recipe sets for all of TRL's
-            trainers holds there too.
+            Options of [`CurriculumGRPOConfig`]: then the rounds train by GRPO. What the recipe sets for all trainers
+            and curricula holds there too, but for the learning rate.
         reward_funcs (`list[str]`, *optional*):
             Rewards of GRPO, by the column `answer`; see [`~trl_curriculum.rewards.reward`].
     """
@@ -101,9 +103,14 @@ class EvolveScriptArguments(CurriculumScriptArguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.generators = [json.loads(one) if isinstance(one, str) else one for one in self.generators or []]
-        for name in ("selection", "proxy", "grpo"):
-            value = getattr(self, name)
-            setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
+        self.selection = mapping(self.selection, "selection", {"method": "evoselect"})
+        self.proxy = mapping(self.proxy, "proxy", {"steps": 8})
+        self.grpo = mapping(self.grpo, "grpo", {"num_generations": 8})
+        if bool(self.grpo) != bool(self.reward_funcs):
+            raise ValueError("GRPO as the rounds' trainer takes both, its options `grpo` and its `reward_funcs`.")
+        for name in ("difficulty_from", "eval_per_arm"):
+            if getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)!r} has no effect on rounds: leave it out.")
 
 
 def main(
@@ -132,7 +139,17 @@ def main(
     lora = get_peft_config(model_args)
     if lora is None:
         raise ValueError("The rounds train one adapter: set use_peft, lora_r and the like.")
+    if model_args.load_in_4bit or model_args.load_in_8bit:
+        raise ValueError("Rounds merge their adapter into the model's weights: leave out load_in_4bit, load_in_8bit.")
+    if training_args.eval_strategy != "no":
+        raise ValueError("Rounds are scored at their end: leave out eval_strategy.")
+
+    def find(name: str) -> str:
+        return locate(model_path(name))
+
     options: Any = (script_args.selection, script_args.proxy)
+    if options[1].get("model") is not None:
+        options[1]["model"] = find(options[1]["model"])
     settings = EvolveSettings(
         rounds=script_args.rounds,
         candidates=script_args.candidates,
@@ -148,8 +165,9 @@ def main(
     args = grpo_args(training_args, by_grpo) if by_grpo or reward_funcs else training_args
     rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
     short = script_args.short_answer_column
-    is_whole = short is not None and short == script_args.completion_column
-    columns = (script_args.task_column, "completion" if is_whole else short)
+    if script_args.tasks or (short is not None and short == script_args.completion_column):
+        short = "completion"  # into which that column was made
+    columns = (script_args.task_column, short)
     n = len(rows) if script_args.trusted is None else script_args.trusted
     if not 2 <= n <= len(rows):
         raise ValueError(f"trusted={n} of {len(rows)} rows: take 2 to as many as there are.")
@@ -170,14 +188,12 @@ def main(
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
     args.model_init_kwargs = None  # the rounds are given models
 
-    def find(name: str) -> str:
-        return locate(model_path(name))
-
     def generators(folder: Any, load_student: Any, seeds: Any) -> Any:
         for spec in specs:  # one model at a time
             yield spec.get("share", 1.0), make_generator(spec, seeds, run.tokenizer, load_student, find)
 
-    told = {"generators": specs}
+    files = {spec["path"]: Path(find(spec["path"])).read_bytes() for spec in specs if spec["kind"] == "file"}
+    told = {"specs": specs, "files": {path: hashlib.sha256(read).hexdigest() for path, read in files.items()}}
     run = Evolution(student, settings, args, lora, examples, held_out, generators, told, kwargs, reward_funcs)
     run.run()
     if training_args.process_index == 0:

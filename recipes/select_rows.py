@@ -20,15 +20,17 @@ trl-curriculum select \
 
 Rows are JSONL or parquet with `prompt` and `completion`, and, if there are several subtasks or origins, `source`. The
 model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a twentieth of the pool, and its
-gradient of each row is what methods compare. `output_dir` gets `selection/selected.parquet`, the most wanted first,
-`selection/selection.json` and what the stages before left: stopped, the same command goes on. On several GPUs the
-gradients are shared out.
+gradient of each row is what methods compare. `output_dir` gets `evoselect/selected.parquet`, the most wanted first,
+`evoselect/selection.json` and what the stages before left: stopped, the same command goes on, and another method takes
+the same gradients. On several GPUs they are shared out. Of the training arguments only those of precision, `seed` and
+`max_length` have an effect.
 """
 
 import argparse
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from trl_curriculum.cli.arguments import mapping
 
 
 if TYPE_CHECKING:
@@ -44,19 +46,19 @@ class SelectScriptArguments:
         candidates (`list[str]`, *optional*):
             Files with the pool.
         targets (`str`, *optional*):
-            File with trusted rows of the target task; candidates that repeat one are removed and counted.
+            File with trusted rows of the target task; candidates with a target's question are removed and counted.
         examples (`str`, *optional*):
             File with rows that the proxy is warmed up on. Default: a twentieth of the pool, 32 rows at least.
         method (`str`, *optional*, defaults to `"evoselect"`):
             One of `evoselect`, `attribution`, `diversity`, `attr_div`, `tsds`, `random` and `all`.
         keep (`float`, *optional*, defaults to `0.2`):
-            Share of the candidates that is kept; 1 and more is their number.
+            Share of the candidates that is kept; above 1 their number.
         selection (`dict`, *optional*):
             More options of [`~trl_curriculum.selection.rows.SelectionSettings`].
         proxy (`dict`, *optional*):
             Options of [`~trl_curriculum.trainers.proxy.Proxy`].
-        near_duplicates (`float`, *optional*, defaults to `0.7`):
-            Word overlap above which a candidate repeats another row.
+        near_duplicates (`float`, *optional*):
+            Word overlap above which a question repeats another or a target's, and goes. Default: off.
         dry_run (`bool`, *optional*, defaults to `False`):
             Whether to read the files, print the plan, and end before a model is loaded.
     """
@@ -72,15 +74,16 @@ class SelectScriptArguments:
     proxy: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Options of the proxy, for example '{\"steps\": 8}'."}
     )
-    near_duplicates: float = field(default=0.7, metadata={"help": "Word overlap above which a row repeats another."})
+    near_duplicates: float | None = field(
+        default=None, metadata={"help": "Word overlap above which a question repeats another, and goes."}
+    )
     dry_run: bool = field(default=False, metadata={"help": "Print the plan and end before a model is loaded."})
 
     def __post_init__(self) -> None:
         if isinstance(self.candidates, str):
             self.candidates = [self.candidates]
-        for name in ("selection", "proxy"):
-            value = getattr(self, name)
-            setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
+        self.selection = mapping(self.selection, "selection", {"dimension": 1024})
+        self.proxy = mapping(self.proxy, "proxy", {"steps": 8})
 
 
 def main(
@@ -106,20 +109,21 @@ def main(
     candidates = [row for file in script_args.candidates for row in load(file)]
     targets = load(script_args.targets)
     examples = load(script_args.examples) if script_args.examples is not None else None
+    model = model_to_load(model_args, training_args)
+    proxy: Proxy = make_options(Proxy, {"model": model} | given, "proxy")
+    kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
+    training_args.model_init_kwargs = None  # the proxy is given a model
+    k = len(candidates) if settings.method == "all" else settings.kept_of(len(candidates))
     if training_args.process_index == 0:
-        k = settings.kept_of(len(candidates))
         print(f"{settings.method} keeps {k} of {len(candidates)} candidates at most, for {len(targets)} targets")
     if script_args.dry_run:
         return
-    proxy: Proxy = make_options(Proxy, {"model": model_to_load(model_args, training_args)} | given, "proxy")
-    kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
-    training_args.model_init_kwargs = None  # the proxy is given a model
     job = FileSelection(
         candidates, targets, examples, settings, proxy, training_args, script_args.near_duplicates, kwargs
     )
-    kept = job.run()
+    folder = job.run()
     if training_args.process_index == 0:
-        print(f"{len(kept)} rows written to {training_args.output_dir}/selection/selected.parquet")
+        print(f"The rows that are kept: {folder / 'selected.parquet'}")
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:

@@ -26,7 +26,13 @@ def recipe(tmp_path: Path, tiny_path: str, **changes: Any) -> str:
     data.mkdir()
     for split, n in (("train", 12), ("test", 6)):
         lines = [
-            json.dumps({"prompt": f"{i}:{'abc'[i % 3] * 3}#", "completion": "gh" * (1 + i % 3), "kind": "ab"[i % 2]})
+            json.dumps(
+                {
+                    "prompt": f"{i}:{'abc'[i % 3] * (3 + (n < 12))}#",
+                    "completion": "gh" * (1 + i % 3),
+                    "kind": "ab"[i % 2],
+                }
+            )
             for i in range(n)
         ]
         (data / f"{split}.jsonl").write_text("\n".join(lines))
@@ -53,7 +59,7 @@ def recipe(tmp_path: Path, tiny_path: str, **changes: Any) -> str:
 
 def test_the_twin_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evolve", "--config", str(TWIN), "--dry_run"]) == 0
-    assert "2 rounds of 48 candidates (language_model 60%, procedural 20%, procedural 20%)" in capsys.readouterr().out
+    assert "2 rounds of 48 candidates (language_model 50%, procedural 25%, procedural 25%)" in capsys.readouterr().out
 
 
 CHOICES = {"text": list("wxyz"), "label": list("ABCD")}
@@ -118,6 +124,10 @@ def test_a_mistake_that_only_the_run_finds_is_one_line(
         ({"use_peft": False}, "set use_peft"),
         ({"selection": {"method": "evoselekt"}}, "Unknown selection method 'evoselekt'"),
         ({"proxy": {"step": 1}}, "proxy has no option 'step'"),
+        ({"grpo": {"num_generations": 2}}, "takes both, its options `grpo` and its `reward_funcs`"),
+        ({"load_in_4bit": True}, "leave out load_in_4bit"),
+        ({"eval_strategy": "steps"}, "leave out eval_strategy"),
+        ({"difficulty_from": "length"}, "difficulty_from='length' has no effect on rounds"),
     ],
 )
 def test_mistakes(

@@ -35,8 +35,6 @@ def command(tmp_path: Path, tiny_path: str) -> list[str]:
         *(
             "--keep",
             "0.25",
-            "--near_duplicates",
-            "1.0",
             "--selection",
             '{"dimension": 128}',
             "--proxy",
@@ -55,23 +53,23 @@ def out(tmp_path: Path) -> Path:
 
 def test_rows_in_and_out(command: list[str], out: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 0
-    kept = load(out / "selection/selected.parquet")
-    told = json.loads((out / "selection/selection.json").read_text())
+    kept = load(out / "evoselect/selected.parquet")
+    told = json.loads((out / "evoselect/selection.json").read_text())
     assert len(kept) == told["kept"] == 10 and told["candidates"] == 41
     assert told["effective_size"] >= 10 and {"transport", "vendi", "shares", "near_duplicates_dropped"} <= told.keys()
     shown = capfd.readouterr().out
-    assert "leakage: copy of a held-out row" in shown and "10 rows written to" in shown
+    assert "leakage: question of a target" in shown and "evoselect/selected.parquet" in shown
 
 
 def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Path) -> None:
     examples = [{"prompt": f"{i}:ab#", "completion": "h" * (1 + i)} for i in range(2)]
     command += ["--examples", write(tmp_path / "examples.jsonl", examples), "--method", "attribution"]
     assert main(command) == 0
-    one = load(out / "selection/selected.parquet")
+    one = load(out / "attribution/selected.parquet")
     for name, value in (("--output_dir", str(tmp_path / "two")), ("--num_processes", "2")):
         command[command.index(name) + 1] = value
     assert main(command) == 0
-    two = load(tmp_path / "two/selection/selected.parquet")
+    two = load(tmp_path / "two/attribution/selected.parquet")
     features = [np.load(folder / "features/candidates/features.npy") for folder in (out, tmp_path / "two")]
     np.testing.assert_allclose(*features, atol=2e-3)
     assert [row.question for row in one] == [row.question for row in two]
@@ -83,6 +81,8 @@ def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Pa
         (["--method", "evoselekt"], "Unknown selection method 'evoselekt' (did you mean 'evoselect'?)"),
         (["--keep", "100"], "keep=100 is more than the 42 candidates that can be used"),
         (["--selection", '{"dimensions": 1}'], "selection has no option 'dimensions' (did you mean 'dimension'?)"),
+        (["--proxy", '{"stps": 8}'], "proxy has no option 'stps' (did you mean 'steps'?)"),
+        (["--proxy", "{steps"], "proxy='{steps' is not a mapping of options such as"),
         (["--targets", "nowhere.jsonl"], "There is no file nowhere.jsonl"),
     ],
 )

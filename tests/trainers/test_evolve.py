@@ -1,6 +1,7 @@
 """The loop of generate, select, train: every stage killed and resumed, and what is refused."""
 
 import dataclasses
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def ended(folder: Path) -> tuple[list[list[str]], dict[str, torch.Tensor]]:
 def no_garbage_collection() -> Iterator[None]:
     """Tiny models may wait; among all that a test process holds, each collection takes the better part of a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evolve.gc, "collect", lambda: 0)
+        patch.setattr(stages.gc, "collect", lambda: 0)
         yield
 
 
@@ -253,16 +254,100 @@ def early_letters(completions: list[str], answer: list[str], **kwargs: Any) -> l
 
 
 class TestRefused:
-    def test_other_settings_in_the_same_folder(self, tiny_path: str, tmp_path: Path) -> None:
-        evolution(tmp_path, tiny_path)
-        with pytest.raises(ValueError, match=r"holds a job with training.learning_rate=0.01, and now it is 0.1"):
-            evolution(tmp_path, tiny_path, learning_rate=0.1)
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"learning_rate": 0.1}, r"adapter was made with training.learning_rate=0.01, and now it is 0.1"),
+            ({"args": {"weight_decay": 0.5}}, r"training.weight_decay=0.0, and now it is 0.5"),
+            ({"pool": POOL[:-1]}, r"candidates was made with candidates=40, and now it is 39"),
+            ({"test": TEST[:-1]}, "before/scores was made with fingerprint of the test rows="),
+            ({"proxy": Proxy(steps=3)}, r"proxy was made with proxy.steps=2, and now it is 3"),
+            (
+                {"selection": SelectionSettings(dimension=64, keep=0.3)},
+                "features was made with selection.dim",
+            ),
+            ({"selection": SelectionSettings(dimension=128, keep=0.4)}, "selection was made with selection.keep=0.3"),
+        ],
+        ids=[
+            "a training argument",
+            "another",
+            "the pool",
+            "the test rows",
+            "the proxy",
+            "the features",
+            "the selection",
+        ],
+    )
+    def test_other_settings_in_the_same_folder(
+        self, whole: tuple[Path, Any], tiny_path: str, changes: dict[str, Any], words: str
+    ) -> None:
+        with pytest.raises(ValueError, match=words):
+            evolution(whole[0], tiny_path, **changes).run()
+        evolution(whole[0], tiny_path).run()  # as it was
+
+    def test_a_stage_that_failed_is_begun_anew_with_another_setting(self, tiny_path: str, tmp_path: Path) -> None:
+        wrong = SelectionSettings(method="tsds", method_kwargs={"alpha": 2.0}, dimension=128, keep=0.3)
+        with pytest.raises(ValueError, match="alpha=2"):
+            evolution(tmp_path, tiny_path, rounds=1, selection=wrong).run()
+        features = tmp_path / "run/round-0/features/done.json"
+        before = features.stat().st_mtime_ns
+        evolution(tmp_path, tiny_path, rounds=1).run()
+        assert features.stat().st_mtime_ns == before
+
+    def test_another_round_goes_on_from_the_last(
+        self, whole: tuple[Path, Any], tiny_path: str, tmp_path: Path
+    ) -> None:
+        evolution(tmp_path, tiny_path, rounds=1).run()
+        assert evolution(tmp_path, tiny_path).run().equals(whole[1])
+
+    def test_trusted_examples_that_are_test_rows(self, tiny_path: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="2 of 12 trusted examples are test rows too"):
+            evolution(tmp_path, tiny_path, test=EXAMPLES[:2])
+
+    def test_what_cannot_work_is_told_first(self) -> None:
+        with pytest.raises(ValueError, match="take layers='lora', not 'last'"):
+            EvolveSettings(selection=SelectionSettings(layers="last"), proxy=Proxy(adam=True))
+        with pytest.raises(ValueError, match="evoselect has no option 'lamda': it has steps"):
+            SelectionSettings(method_kwargs={"lamda": 1})
+        with pytest.raises(ValueError, match="keep=50 of the selection is more than the candidates"):
+            EvolveSettings(candidates=40, selection=SelectionSettings(keep=50))
+        with pytest.raises(ValueError, match="'all' keeps all"):
+            SelectionSettings(keep=1.0)
+
+    def test_texts_among_messages(self, tiny_path: str, tmp_path: Path) -> None:
+        def talk(one: Candidate) -> Candidate:
+            prompt, completion = (
+                [{"role": role, "content": text}]
+                for role, text in (("user", one.question), ("assistant", one.response))
+            )
+            return dataclasses.replace(one, prompt=prompt, completion=completion)
+
+        with pytest.raises(ValueError, match="Generator 0 writes messages, and the trusted examples are texts"):
+            evolution(tmp_path, tiny_path, pool=[talk(one) for one in POOL]).run()
+
+    def test_one_generator_at_a_time(self, tiny_path: str, tmp_path: Path) -> None:
+        run, alive = evolution(tmp_path, tiny_path, rounds=1), []
+
+        class Watched(FileGenerator):
+            pass
+
+        def generators(*args: Any) -> Iterator[tuple[float, FileGenerator]]:
+            for _ in range(3):
+                assert all(one() is None for one in alive)
+                made = Watched(tmp_path / "pool.jsonl")
+                alive.append(weakref.ref(made))
+                yield 0.3, made
+                del made
+
+        run.generators = generators
+        run._generate(0, tmp_path / "here")
+        assert len(alive) == 3
 
     def test_nothing_but_leakage(self, tiny_path: str, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"No candidate is left of 12 .*leakage"):
             evolution(tmp_path, tiny_path, pool=EXAMPLES, rounds=1).run()
 
     def test_too_few_examples(self, tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("test_evolve.EXAMPLES", EXAMPLES[:1])
+        monkeypatch.setattr("test_evolve.EXAMPLES", [EXAMPLES[0], EXAMPLES[0]])
         with pytest.raises(ValueError, match="1 trusted examples cannot be split into seeds and validation"):
             evolution(tmp_path, tiny_path)

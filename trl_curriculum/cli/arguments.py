@@ -102,3 +102,14 @@ def task_spec(spec: Any, name: str) -> dict[str, Any]:
     if not isinstance(spec, dict) or not isinstance(spec.get("config", {}), dict | None):
         raise ValueError(f"{name}: {spec!r} is not a mapping such as {{family: countdown, size: 100, config: {{}}}}.")
     return spec
+
+
+def mapping(value: Any, name: str, example: dict[str, Any]) -> dict[str, Any]:
+    """Options as a mapping in YAML, a JSON object on the command line."""
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        pass
+    if not isinstance(value, dict | None):
+        raise ValueError(f"{name}={value!r} is not a mapping of options such as {json.dumps(example)}.")
+    return dict(value or {})

@@ -26,7 +26,7 @@ from ..probes.partial import fingerprint
 from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
 from ..probes.prompts import prompt_of, tokenize
 from ..registry import make_options
-from .arguments import CurriculumScriptArguments
+from .arguments import CurriculumScriptArguments, mapping
 from .data import load_prompts
 from .launch import parse
 from .plan import prefixes
@@ -112,8 +112,8 @@ class ScoreArguments(CurriculumScriptArguments):
             raise ValueError(f"probe_batch_tokens={self.probe_batch_tokens} must be at least 1.")
         if isinstance(self.arm_column, str):
             self.arm_column = [self.arm_column]
-        self.probe_kwargs = _mapping(self.probe_kwargs, "probe_kwargs", {"length": 32})
-        self.probe_vllm_kwargs = _mapping(self.probe_vllm_kwargs, "probe_vllm_kwargs", {"max_model_len": 2048})
+        self.probe_kwargs = mapping(self.probe_kwargs, "probe_kwargs", {"length": 32})
+        self.probe_vllm_kwargs = mapping(self.probe_vllm_kwargs, "probe_vllm_kwargs", {"max_model_len": 2048})
         if self.url is not None:
             self.probe_vllm_kwargs["url"] = self.url
         if self.back_end == "server" and "url" not in self.probe_vllm_kwargs:
@@ -234,16 +234,6 @@ def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _mapping(value: Any, name: str, example: dict[str, Any]) -> dict[str, Any]:
-    try:
-        value = json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError:
-        pass
-    if not isinstance(value, dict | None):
-        raise ValueError(f"{name}={value!r} is not a mapping of options such as {json.dumps(example)}.")
-    return dict(value or {})
 
 
 def _key(args: ScoreArguments, name: str) -> str:

@@ -1,5 +1,6 @@
 """From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class SelectionSettings:
         method_kwargs (`dict`, *optional*):
             Its options.
         keep (`float`, *optional*, defaults to `0.2`):
-            Share of the candidates that is kept (the paper: .2 and .5); 1 and more is their number.
+            Share of the candidates that is kept (the paper: .2 and .5); above 1 their number.
         distinct (`float`, *optional*):
             Cosine above which a candidate is a near-duplicate of an earlier one and goes before selecting (ours; off).
         layers (`str`, *optional*, defaults to `"lora"`), n_last (`int`, *optional*, defaults to `4`):
@@ -63,10 +64,25 @@ class SelectionSettings:
                 f"Unknown selection method {self.method!r}{nearest(self.method, SELECTORS)}: choose one of "
                 f"{', '.join(SELECTORS)}."
             )
-        if not self.keep > 0:
-            raise ValueError(f"keep={self.keep} is neither a share of the candidates nor a number of them.")
+        known = list(inspect.signature(SELECTORS[self.method]).parameters)[2:]
+        for name in self.method_kwargs or {}:
+            if name not in known:
+                raise ValueError(
+                    f"method_kwargs: {self.method} has no option {name!r}{nearest(name, known)}: it has "
+                    f"{', '.join(known) or 'none'}."
+                )
+        if not self.keep > 0 or self.keep == 1:
+            raise ValueError(
+                f"keep={self.keep} is neither a share of the candidates below 1 nor a number of them above; the "
+                "method 'all' keeps all."
+            )
         if self.projection not in ("count_sketch", "rademacher"):
             raise ValueError(f"projection={self.projection!r} is neither 'count_sketch' nor 'rademacher'.")
+
+    def of_features(self) -> dict[str, Any]:
+        """The settings that features depend on."""
+        names = ("layers", "n_last", "projection", "dimension", "seed")
+        return {name: getattr(self, name) for name in names}
 
     def kept_of(self, n: int) -> int:
         """How many of n candidates are kept."""

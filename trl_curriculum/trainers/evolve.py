@@ -2,49 +2,40 @@
 
 import copy
 import dataclasses
-import gc
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from peft import LoraConfig, PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 
+from ..answers import normalized
 from ..checkpoint import newest_first, what_is_missing
 from ..generators import Batch, Candidate, Generator, load, remove_duplicates, save, to_dataset
+from ..probes.partial import fingerprint
 from ..rewards import RewardFunction, reward
 from ..selection.rows import SelectionSettings, select_candidates
 from ..suggest import nearest
-from .config import CurriculumGRPOConfig, CurriculumSFTConfig
+from .config import CurriculumConfig, CurriculumGRPOConfig, CurriculumSFTConfig
 from .grpo import CurriculumGRPOTrainer
 from .proxy import Proxy, load_proxy, proxy_features, warm_up
 from .rounds import print_rounds, scores_table
 from .scores import score
 from .sft import CurriculumSFTTrainer
-from .stages import Stages
+from .stages import Stages, weights_key
+
+
+logger = logging.getLogger(__name__)
 
 
 STAGES = ("candidates", "proxy", "features", "selection", "adapter", "scores")
-TOLD = (  # what the weights depend on, of the arguments of a round's training
-    "learning_rate",
-    "lr_scheduler_type",
-    "max_steps",
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "max_length",
-    "num_generations",
-    "max_completion_length",
-    "beta",
-    "curriculum",
-    "curriculum_kwargs",
-    "seed",
-    "data_seed",
-)
+# Arguments of training on which neither rows nor weights depend
+UNTOLD = ("logging_", "log_", "save_", "eval_", "per_device_eval", "hub_", "push_", "report_", "dataloader_", "ddp_")
+UNTOLD_NAMES = {"output_dir", "run_name", "project", "disable_tqdm", "resume_from_checkpoint", "use_cpu"}
 MakeGenerators = Callable[[Path, Any, list[Candidate]], Iterable[tuple[float, Generator]]]
 
 
@@ -90,6 +81,13 @@ class EvolveSettings:
             raise ValueError(f"validation_share={self.validation_share} is not a share of the examples in (0, 1).")
         if self.max_answer_tokens < 1:
             raise ValueError(f"max_answer_tokens={self.max_answer_tokens} must be at least 1.")
+        if not 0 < self.near_duplicates <= 1:
+            raise ValueError(f"near_duplicates={self.near_duplicates} is not a word overlap in (0, 1].")
+        if self.selection.keep > self.candidates:
+            raise ValueError(
+                f"keep={self.selection.keep:g} of the selection is more than the candidates={self.candidates}."
+            )
+        self.proxy.check(self.selection)
         if self.accuracy is not None:
             reward(self.accuracy)  # an unknown name is told before anything is written
 
@@ -144,29 +142,49 @@ class Evolution:
                 f"args is a {type(args).__name__}, and reward_funcs are {'given' if reward_funcs else 'missing'}: "
                 "rewards go with GRPO."
             )
-        if len(examples) < 2:
-            raise ValueError(
-                f"{len(examples)} trusted examples cannot be split into seeds and validation: give 2 at least."
-            )
-        self.student, self.settings, self.args, self.lora = student, settings, args, lora
+        self.student, self.settings, self.args, self.lora = student, settings, args, copy.deepcopy(lora)
         self.generators, self.model_kwargs, self.reward_funcs = generators, model_kwargs or {}, reward_funcs
-        self.tokenizer = AutoTokenizer.from_pretrained(student)
+        self.tokenizer = AutoTokenizer.from_pretrained(student, revision=self.model_kwargs.get("revision"))
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.seeds, self.validation = self._split(examples)
+        self.seeds, self.validation = self._split(_trusted(examples, test))
         self.test = test
-        self.stages = Stages(
-            Path(str(args.output_dir)),
-            {
-                "student": student,
-                "settings": dataclasses.asdict(settings),
-                "lora": {name: _plain(value) for name, value in lora.to_dict().items()},
-                "training": {name: _plain(getattr(args, name)) for name in TOLD if hasattr(args, name)},
-                "rewards": [_plain(getattr(one, "__name__", one)) for one in reward_funcs or []],
-                "examples": [one.question for one in examples],
-                "told": told or {},
+        self.stages, self.output = Stages(), Path(str(args.output_dir))
+        self.on: dict[str, dict[str, Any]] = {  # what each depends on, besides what those before it have made
+            "candidates": {
+                "generators": told or {},
+                "candidates": settings.candidates,
+                "near_duplicates": settings.near_duplicates,
+                "fingerprint of the examples": _fingerprint(self.seeds),
+                "fingerprint of the validation and test rows": _fingerprint([*self.validation, *test]),
+                "seed": args.seed,
             },
-        )
+            "proxy": {
+                "proxy": dataclasses.asdict(settings.proxy),
+                "weights": weights_key(settings.proxy.model or student),
+                "seed": args.seed,
+            },
+            "features": {"selection": settings.selection.of_features()},
+            "selection": {"selection": dataclasses.asdict(settings.selection)},
+            "adapter": {
+                "training": _of_training(args),
+                "lora": {name: _plain(value) for name, value in lora.to_dict().items()},
+                "rewards": [getattr(one, "__name__", type(one).__name__) for one in reward_funcs or []],
+            },
+            "scores": {
+                "fingerprint of the test rows": _fingerprint(test),
+                "accuracy": settings.accuracy,
+                "max_answer_tokens": settings.max_answer_tokens,
+            },
+        }
+        of_student = {
+            "student": student,
+            "weights": weights_key(student),
+            "model": {name: _plain(value) for name, value in self.model_kwargs.items()},
+            "max_length": getattr(args, "max_length", None),
+        }
+        for stage in ("candidates", "features", "adapter", "scores"):
+            self.on[stage] = of_student | self.on[stage]
         self.main = self.stages.state.is_main_process
 
     def _split(self, examples: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
@@ -212,15 +230,12 @@ class Evolution:
         self, number: int, stage: str, make: Callable[[Path], dict[str, Any] | None], alone: bool = False
     ) -> Path:
         folder = self.folder(number, stage)
-        self.stages.run(folder, make, alone)
-        gc.collect()  # the models of this stage, which trainers hold in cycles, go before those of the next come
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self.stages.run(folder, self.on[stage], make, alone)
         return folder
 
     def folder(self, number: int, stage: str) -> Path:
         """Folder of a stage of a round; what comes before the first round has -1."""
-        return self.stages.folder / ("before" if number < 0 else f"round-{number}") / stage
+        return self.output / ("before" if number < 0 else f"round-{number}") / stage
 
     # Models
 
@@ -237,17 +252,25 @@ class Evolution:
         name = self.settings.proxy.model
         if name is None:
             return self.load_student(number), self.tokenizer
-        return load_proxy(name, self.model_kwargs, self.stages.state.device)
+        kwargs = {key: value for key, value in self.model_kwargs.items() if key in ("dtype", "attn_implementation")}
+        return load_proxy(name, kwargs, self.stages.state.device)
 
     # Stages
 
     def _generate(self, number: int, folder: Path) -> dict[str, Any]:
-        made = Batch([], [])
-        for k, (share, generator) in enumerate(self.generators(folder, lambda: self.load_student(number), self.seeds)):
+        made, number_of = Batch([], []), 0
+        messages = not isinstance(self.seeds[0].prompt, str)
+        for share, generator in self.generators(folder, lambda: self.load_student(number), self.seeds):
             n = max(1, round(share * self.settings.candidates))
-            made = made + generator.generate(
-                n, self.args.seed + number, folder / f"generator-{k}", bool(self.args.disable_tqdm)
-            )
+            into = folder / f"generator-{number_of}"
+            batch = generator.generate(n, self.args.seed + number, into, bool(self.args.disable_tqdm))
+            if any(isinstance(one.prompt, str) == messages for one in batch.accepted):
+                raise ValueError(
+                    f"Generator {number_of} writes {'texts' if messages else 'messages'}, and the trusted examples "
+                    f"are {'messages' if messages else 'texts'}: set its `conversational` to {messages}, or give it "
+                    "other rows."
+                )
+            made, number_of = made + batch, number_of + 1
             del generator  # with its model, before the next comes
         held_out = [*self.validation, *self.test]
         made = remove_duplicates(made, self.seeds, held_out, self.settings.near_duplicates)
@@ -273,7 +296,7 @@ class Evolution:
         rows = to_dataset(selected)
         args = copy.copy(self.args)
         args.output_dir = str(folder)
-        args.hub_model_id = args.hub_model_id or self.stages.folder.name  # not that of the stage's folder
+        args.hub_model_id = args.hub_model_id or self.output.name  # not that of the stage's folder
         common: dict[str, Any] = {
             "args": args,
             "train_dataset": rows,
@@ -318,7 +341,8 @@ class Evolution:
 
 def grpo_args(args: CurriculumSFTConfig, options: dict[str, Any]) -> CurriculumGRPOConfig:
     """
-    Arguments of GRPO: what was set for all of TRL's trainers in the arguments of SFT, and options of its own.
+    Arguments of GRPO: options of its own, and what was set for all trainers and curricula in the arguments of SFT, but
+    for the learning rate, which is another one in GRPO.
 
     Raises:
         `ValueError`: for an option that GRPO does not have.
@@ -327,15 +351,50 @@ def grpo_args(args: CurriculumSFTConfig, options: dict[str, Any]) -> CurriculumG
     for name in options:
         if name not in known:
             raise ValueError(f"grpo has no option {name!r}{nearest(name, known)}: see CurriculumGRPOConfig.")
-    plain = CurriculumSFTConfig(str(args.output_dir), use_cpu=args.use_cpu, bf16=args.bf16, fp16=args.fp16)
-    common = {f.name for f in dataclasses.fields(CurriculumSFTConfig) if f.init} & known - {"_n_gpu"}
-    told = {name: getattr(args, name) for name in common if getattr(args, name) != getattr(plain, name)}
     fixed = {name: getattr(args, name) for name in ("output_dir", "use_cpu", "bf16", "fp16")}
+    plain = CurriculumSFTConfig(**fixed)
+    common = {f.name for base in (TrainingArguments, CurriculumConfig) for f in dataclasses.fields(base) if f.init}
+    common -= {"learning_rate", "remove_unused_columns"}
+    told = {name: getattr(args, name) for name in common if getattr(args, name) != getattr(plain, name)}
     return CurriculumGRPOConfig(**(told | fixed | options))
+
+
+def _trusted(examples: Sequence[Candidate], test: Sequence[Candidate]) -> list[Candidate]:
+    """Examples with different questions, none of which is a test row's."""
+    held_out = {normalized(one.question) for one in test}
+    leaked = [one.question for one in examples if normalized(one.question) in held_out]
+    if leaked:
+        raise ValueError(
+            f"{len(leaked)} of {len(examples)} trusted examples are test rows too (the first: {leaked[0][:80]!r}): "
+            "take them out of one of the two."
+        )
+    distinct = list({normalized(one.question): one for one in reversed(examples)}.values())[::-1]
+    if len(distinct) < len(examples):
+        logger.warning("%d trusted examples repeat a question and are left out.", len(examples) - len(distinct))
+    if len(distinct) < 2:
+        raise ValueError(
+            f"{len(distinct)} trusted examples cannot be split into seeds and validation: give 2 at least."
+        )
+    return distinct
+
+
+def _fingerprint(rows: Sequence[Candidate]) -> str:
+    return fingerprint([dataclasses.astuple(row) for row in rows])
+
+
+def _of_training(args: Any) -> dict[str, Any]:
+    """The arguments of training on which the weights depend, as plain values."""
+    names = sorted(f.name for f in dataclasses.fields(args) if f.init)
+    told = [name for name in names if name not in UNTOLD_NAMES and not name.startswith(UNTOLD)]
+    return {name: _plain(getattr(args, name)) for name in told}
 
 
 def _plain(value: Any) -> Any:
     """A value as JSON holds it, the same in every process."""
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
     if isinstance(value, set):
         return sorted(map(str, value))
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

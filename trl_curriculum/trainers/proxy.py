@@ -1,6 +1,5 @@
 """The model whose gradients candidates are compared by: a fresh adapter, warmed up on a few rows."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from accelerate import Accelerator, PartialState
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from ..examples import tokenize_examples
@@ -17,6 +16,18 @@ from ..generators import Candidate, to_dataset
 from ..selection.rows import SelectionSettings, gradient_features
 
 
+MACHINE = (  # what a warm-up takes from the arguments of training: all else is its own
+    "seed",
+    "data_seed",
+    "use_cpu",
+    "bf16",
+    "fp16",
+    "tf32",
+    "gradient_checkpointing",
+    "gradient_checkpointing_kwargs",
+    "full_determinism",
+    "disable_tqdm",
+)
 Moments = dict[str, tuple[Any, Any]]
 LoadModel = Callable[[], tuple[Any, Any]]  # a model and its tokenizer
 
@@ -53,6 +64,14 @@ class Proxy:
                 "1: the gradient of an adapter that was never trained is half zeros."
             )
 
+    def check(self, selection: SelectionSettings) -> None:
+        """Refuses what goes with no proxy of this kind."""
+        if self.adam and selection.layers != "lora":
+            raise ValueError(
+                f"adam needs the moments of the warm-up, which trains the adapter: take layers='lora', not "
+                f"{selection.layers!r}."
+            )
+
 
 def load_proxy(model: str, kwargs: dict[str, Any], device: Any) -> tuple[Any, Any]:
     """A model by name or path, and its tokenizer."""
@@ -74,27 +93,24 @@ def warm_up(proxy: Proxy, load: LoadModel, rows: Sequence[Candidate], args: Any,
         rows (`Sequence[Candidate]`):
             To train on.
         args ([`~trl.SFTConfig`] or another of TRL's configs):
-            What all trainers have, such as precision and seed, is taken from it.
+            Precision, seed and the like are taken from it, not how it trains.
         folder (`Path`):
             Where to save.
     """
     model, tokenizer = load()
-    names = {f.name for f in dataclasses.fields(TrainingArguments) if f.init} - {"deepspeed_plugin"}
-    common = {name: getattr(args, name) for name in names}
-    own = {
-        "output_dir": str(folder),
-        "max_steps": proxy.steps,
-        "per_device_train_batch_size": max(1, min(proxy.batch_size, len(rows)) // PartialState().num_processes),
-        "learning_rate": proxy.learning_rate,
-        "max_length": getattr(args, "max_length", None),
-        "save_strategy": "no",
-        "eval_strategy": "no",
-        "push_to_hub": False,
-        "report_to": "none",
-    }
+    options = {name: getattr(args, name) for name in MACHINE}
     trainer = SFTTrainer(
         model,
-        SFTConfig(**(common | own)),
+        SFTConfig(
+            str(folder),
+            max_steps=proxy.steps,
+            per_device_train_batch_size=max(1, min(proxy.batch_size, len(rows)) // PartialState().num_processes),
+            learning_rate=proxy.learning_rate,
+            max_length=getattr(args, "max_length", None),
+            save_strategy="no",
+            report_to="none",
+            **options,
+        ),
         train_dataset=to_dataset(rows),
         processing_class=tokenizer,
         peft_config=LoraConfig(r=proxy.rank, target_modules="all-linear", task_type="CAUSAL_LM"),

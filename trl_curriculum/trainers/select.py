@@ -7,26 +7,27 @@ from typing import Any
 
 import numpy as np
 
+from ..answers import normalized
 from ..generators import Batch, Candidate, load, remove_duplicates, save
 from ..probes.partial import fingerprint
 from ..selection.rows import SelectionSettings, select_candidates
 from .proxy import Proxy, load_proxy, proxy_features, warm_up
 from .rounds import print_made, print_seconds, print_selection
-from .stages import Stages
+from .stages import Stages, weights_key
 
 
-STAGES = ("candidates", "proxy", "features", "selection")
 LEAST = 32  # rows to warm up on
 
 
 class FileSelection:
     """
-    Stages of a selection, in folders of `args.output_dir`: candidates, proxy, features, selection.
+    Stages of a selection, in folders of `args.output_dir`: candidates, proxy, features, and one named by the method.
+    So several methods share the features.
 
     Args:
         candidates, targets (`Sequence[Candidate]`):
             The pool, and trusted rows of the target task; `source` names where a candidate comes from and which
-            subtask a target belongs to.
+            subtask a target belongs to. Candidates with the question of a target are removed and counted.
         examples (`Sequence[Candidate]`, *optional*):
             What the proxy is warmed up on. Default: a twentieth of the candidates (as LESS), 32 at least (ours).
         settings ([`~trl_curriculum.selection.rows.SelectionSettings`]):
@@ -34,9 +35,10 @@ class FileSelection:
         proxy ([`Proxy`]):
             Whose gradients they are compared by; its `model` must be given.
         args ([`~trl.SFTConfig`]):
-            Output folder, devices, precision and seed.
-        near_duplicates (`float`, *optional*, defaults to `0.7`):
-            Word overlap (Jaccard, trigrams) above which a candidate repeats another or a target.
+            Output folder, precision and seed.
+        near_duplicates (`float`, *optional*):
+            Word overlap (Jaccard, trigrams) above which a question repeats another or a target's: then it goes.
+            Default: off, so that a question may have several answers.
         model_kwargs (`dict`, *optional*):
             For `from_pretrained`.
     """
@@ -49,29 +51,37 @@ class FileSelection:
         settings: SelectionSettings,
         proxy: Proxy,
         args: Any,
-        near_duplicates: float = 0.7,
+        near_duplicates: float | None = None,
         model_kwargs: dict[str, Any] | None = None,
     ) -> None:
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
+        proxy.check(settings)
         self.candidates, self.targets, self.examples = candidates, targets, examples
         self.settings, self.proxy, self.args = settings, proxy, args
         self.near_duplicates, self.model_kwargs = near_duplicates, model_kwargs or {}
-        rows = [[dataclasses.astuple(one) for one in part or ()] for part in (candidates, targets, examples)]
-        self.stages = Stages(
-            Path(str(args.output_dir)),
-            {
-                "selection": dataclasses.asdict(settings),
+        self.stages, self.output = Stages(), Path(str(args.output_dir))
+        rows = {
+            f"fingerprint of the {name}": fingerprint([dataclasses.astuple(one) for one in part or ()])
+            for name, part in (("candidates", candidates), ("targets", targets), ("examples", examples))
+        }
+        model = {name: str(value) for name, value in self.model_kwargs.items()}
+        self.on: dict[str, dict[str, Any]] = {
+            "candidates": rows | {"near_duplicates": near_duplicates},
+            "proxy": {
                 "proxy": dataclasses.asdict(proxy),
-                "near_duplicates": near_duplicates,
+                "weights": weights_key(proxy.model),
+                "model": model,
                 "seed": args.seed,
-                "rows": fingerprint(rows),
+                "max_length": args.max_length,
             },
-        )
+            "features": {"selection": settings.of_features()},
+            settings.method: {"selection": dataclasses.asdict(settings)},
+        }
 
-    def run(self) -> list[Candidate]:
-        """Runs what is left of the stages; returns the rows that are kept, the most wanted first."""
-        written = self._stage("candidates", self._distinct, alone=True)
+    def run(self) -> Path:
+        """Runs what is left of the stages; returns the folder with `selected.parquet` and `selection.json`."""
+        written = self._stage("candidates", self._clean, alone=True)
         rows = load(written / "candidates.parquet")
         proxy = self.proxy, lambda: load_proxy(str(self.proxy.model), self.model_kwargs, self.stages.state.device)
         adapter = self._stage("proxy", lambda folder: warm_up(*proxy, self._some(rows), self.args, folder))
@@ -79,26 +89,34 @@ class FileSelection:
             "features",
             lambda folder: proxy_features(*proxy, adapter, rows, self.targets, self.settings, self.args, folder),
         )
-        selection = self._stage(
-            "selection",
+        chosen = self._stage(
+            self.settings.method,
             lambda folder: select_candidates(rows, self.targets, features, self.settings, folder),
             alone=True,
         )
         if self.stages.state.is_main_process:
-            told = {name: self.stages.told(self.stages.folder / name) for name in STAGES}
+            told = {name: self.stages.told(self.output / name) for name in self.on}
+            told["selection"] = told.pop(self.settings.method)
             print_made([told])
             print_selection([told])
             print_seconds([told])
-        return load(selection / "selected.parquet")
+        return chosen
 
     def _stage(self, name: str, make: Any, alone: bool = False) -> Path:
-        self.stages.run(self.stages.folder / name, make, alone)
-        return self.stages.folder / name
+        self.stages.run(self.output / name, self.on[name], make, alone)
+        return self.output / name
 
-    def _distinct(self, folder: Path) -> dict[str, Any]:
-        made = remove_duplicates(Batch(list(self.candidates), []), (), self.targets, self.near_duplicates)
+    def _clean(self, folder: Path) -> dict[str, Any]:
+        made = Batch(list(self.candidates), [])
+        if self.near_duplicates is not None:
+            made = remove_duplicates(made, (), self.targets, self.near_duplicates)
+        else:
+            held_out = {normalized(one.question) for one in self.targets}
+            same = [k for k, one in enumerate(self.candidates) if normalized(one.question) in held_out]
+            made = made.without("leakage", dict.fromkeys(same, ("question of a target", "")))
         if not made.accepted:
             raise ValueError(f"No candidate is left of {len(self.candidates)} ({made.counts()}).")
+        self.settings.kept_of(len(made.accepted))
         save(made.accepted, folder / "candidates.parquet")
         save(made.rejected, folder / "rejected.jsonl")
         return made.report()
