@@ -126,16 +126,20 @@ def main(
     from trl_curriculum.cli.data import load_examples, locate
     from trl_curriculum.cli.train import model_path, model_to_load
     from trl_curriculum.generators import from_dataset
-    from trl_curriculum.generators.specs import check_spec, make_generator
+    from trl_curriculum.generators.specs import check_shares, check_spec, make_generator
     from trl_curriculum.registry import make_options
     from trl_curriculum.rewards import reward
     from trl_curriculum.selection.rows import SelectionSettings
     from trl_curriculum.trainers.evolve import Evolution, EvolveSettings, grpo_args
     from trl_curriculum.trainers.proxy import Proxy
 
-    specs: Any = [check_spec(spec) for spec in script_args.generators or []]
+    def find(name: str) -> str:
+        return locate(model_path(name))
+
+    specs: Any = [check_spec(spec, find) for spec in script_args.generators or []]
     if not specs:
         raise ValueError("No generators: say where candidates come from, for example {kind: file, path: rows.jsonl}.")
+    check_shares(specs)
     lora = get_peft_config(model_args)
     if lora is None:
         raise ValueError("The rounds train one adapter: set use_peft, lora_r and the like.")
@@ -143,10 +147,6 @@ def main(
         raise ValueError("Rounds merge their adapter into the model's weights: leave out load_in_4bit, load_in_8bit.")
     if training_args.eval_strategy != "no":
         raise ValueError("Rounds are scored at their end: leave out eval_strategy.")
-
-    def find(name: str) -> str:
-        return locate(model_path(name))
-
     options: Any = (script_args.selection, script_args.proxy)
     if options[1].get("model") is not None:
         options[1]["model"] = find(options[1]["model"])

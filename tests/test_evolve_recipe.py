@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
+from trl_curriculum import read_history
 from trl_curriculum.cli import main
 from trl_curriculum.cli.data import load_examples
 from trl_curriculum.cli.launch import parse
 from trl_curriculum.cli.recipe import load_recipe
-from trl_curriculum.generators import MultipleChoice, from_dataset
+from trl_curriculum.generators import MultipleChoice, from_dataset, load
 from trl_curriculum.generators.specs import check_spec
 
 
@@ -24,11 +25,11 @@ def recipe(tmp_path: Path, tiny_path: str, **changes: Any) -> str:
     (tmp_path / "pool.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     data = tmp_path / "data"
     data.mkdir()
-    for split, n in (("train", 12), ("test", 6)):
+    for split, n, times in (("train", 12, 3), ("test", 6, 4)):
         lines = [
             json.dumps(
                 {
-                    "prompt": f"{i}:{'abc'[i % 3] * (3 + (n < 12))}#",
+                    "prompt": f"{i}:{'abc'[i % 3] * times}#",
                     "completion": "gh" * (1 + i % 3),
                     "kind": "ab"[i % 2],
                 }
@@ -104,6 +105,18 @@ def test_a_run(tmp_path: Path, tiny_path: str, capfd: pytest.CaptureFixture[str]
     shown = capfd.readouterr().out
     for words in ("Loss of the right answers", "before  round 0  round 1", "100%", "12 of 40", "Seconds"):
         assert words in shown
+
+
+def test_two_processes_go_the_same_way(tmp_path: Path, tiny_path: str) -> None:
+    kept, drawn = [], []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        sizes = {"per_device_train_batch_size": 4 // processes, "num_processes": processes, "rounds": 1}
+        assert main(["evolve", "--config", recipe(folder, tiny_path, **sizes)]) == 0
+        kept.append([row.question for row in load(folder / "run/round-0/selection/selected.parquet")])
+        drawn.append(read_history(folder / "run/round-0/adapter")["row"].tolist())
+    assert kept[0] == kept[1] and drawn[0] == drawn[1]
 
 
 def test_a_mistake_that_only_the_run_finds_is_one_line(

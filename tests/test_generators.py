@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from datasets import Dataset
 
 from trl_curriculum.answers import normalized
 from trl_curriculum.generators import (
@@ -28,6 +29,7 @@ from trl_curriculum.generators import (
     TransformersWriter,
     VLLMWriter,
     Written,
+    from_dataset,
     load,
     remove_duplicates,
     save,
@@ -138,6 +140,15 @@ GOOD = '{"prompt": "a", "completion": "b"}\n'
 def test_file_errors_name_the_row(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "rows.jsonl").write_text(content)
     with pytest.raises(ValueError, match=said):
+        load(tmp_path / "rows.jsonl")
+
+
+def test_zero_is_the_name_of_a_source(tmp_path: Path) -> None:
+    rows = Dataset.from_list([{"prompt": "a", "completion": "b", "arm": arm, "n": 0} for arm in (0, 1, None)])
+    assert [one.source for one in from_dataset(rows, "arm", "n")] == ["0", "1", ""]
+    assert [one.answer for one in from_dataset(rows, "arm", "n")] == ["0"] * 3
+    (tmp_path / "rows.jsonl").write_text(GOOD + '{"prompt": "a", "completion": "b", "source": 0}\n')
+    with pytest.raises(ValueError, match="row 2: `source` is 0"):
         load(tmp_path / "rows.jsonl")
 
 
@@ -590,8 +601,6 @@ def test_a_leak_is_told_before_a_copy() -> None:
     story = "Tom has 3 red apples in a bag and he buys 4 more at the market. How many does he have?"
     after = remove_duplicates(Batch(rows(story), []), rows(story), rows(story.replace("red ", "")))
     assert after.counts() == {"leakage: near a held-out row": 1}
-    other = remove_duplicates(Batch(rows(story), []), rows(story), text=lambda one: one.response)
-    assert other.counts() == {"duplicates: copy of an example": 1}
     with pytest.raises(ValueError, match="threshold=0"):
         remove_duplicates(Batch([], []), threshold=0)
 
@@ -622,13 +631,13 @@ def test_a_leak_in_another_form(held_out: str, candidate: str) -> None:
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 1.0])
 def test_likeness_is_that_of_comparing_all_pairs(threshold: float) -> None:
     rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(list("abcd"), rng.integers(0, 9))) for _ in range(150)]
+    texts = [" ".join(rng.choice(list("abc"), rng.integers(0, 9))) for _ in range(150)]
     group = [0] * 20 + [1] * 20 + [2] * 110
-    found = like_an_earlier(texts, group, threshold, 2)
+    found = like_an_earlier(texts, group, threshold)
 
     def grams(text: str) -> set[tuple[str, ...]]:
         words = WORD.findall(text)
-        return {tuple(words[k : k + 2]) for k in range(max(1, len(words) - 1))}
+        return {tuple(words[k : k + 3]) for k in range(max(1, len(words) - 2))}
 
     kept: list[int] = []
     for row, text in enumerate(texts):

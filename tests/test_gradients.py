@@ -144,6 +144,24 @@ class TestProjections:
         assert (error.mean(0).abs() < 4 * error.std(0) / 20 + 1e-6).all()
         assert error[:, 0, 2].std() < 1.5 / d**0.5
 
+    @pytest.mark.parametrize("rank", [1, 4])
+    def test_those_of_low_rank_are_unbiased_with_a_larger_variance(self, rank: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        left, right = (torch.randn(3, *shape, generator=generator) for shape in ((40, rank), (rank, 50)))
+        left[1] = left[0]  # the same output's gradient on two inputs
+        x = left @ right
+        x /= x.flatten(1).norm(dim=1)[:, None, None]
+        exact = x.flatten(1) @ x.flatten(1).T
+        d, n, found = 64, 1000, []
+        for seed in range(n):
+            into = torch.zeros(3, d)
+            CountSketch(d, seed).add(into, x, "layer")
+            found.append(into @ into.T)
+        error = torch.stack(found) - exact
+        assert (error.mean(0).abs() < 4 * error.std(0) / n**0.5).all()
+        variance = d * error.var(0)
+        assert 0.8 < variance[0, 2] < 1.3 and (2.3 < variance.diagonal()).all() and (variance.diagonal() < 7).all()
+
     def test_the_same_seed_gives_the_same_in_any_order(self) -> None:
         x = torch.randn(2, 5, 9, generator=torch.Generator().manual_seed(0))
         for projection in (CountSketch(16, 3), Rademacher(16, 3)):

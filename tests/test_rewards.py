@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from trl.rewards import think_format_reward
 
-from trl_curriculum.answers import extract_answer
+from trl_curriculum.answers import extract_answer, same_answer
 from trl_curriculum.rewards import (
     REWARDS,
     exact_match,
@@ -99,6 +99,42 @@ def test_math_accuracy() -> None:
 def test_exact_match() -> None:
     completions = ["It is\nthe answer: 1,000.", r"\boxed{Right  Angle}", "4 or 5", "?"]
     assert REWARDS["exact_match"](completions, answer=["1000", "right angle", "5", None]) == [1.0, 1.0, 0.0, None]
+
+
+@pytest.mark.parametrize(
+    ("written", "gold", "same"),
+    [
+        ("1,000", "1000", True),
+        ("-1,234,567.50", "-1234567.5", True),
+        ("+.5", "0.5", True),
+        ("1e3", "1000", True),
+        ("1,2", "12", False),
+        ("1,0", "1.0", False),
+        ("1000,000", "1000000", False),
+        ("0,123", "123", False),
+        ("1_0", "10", False),
+        ("10000000000000000001", "10000000000000000000", False),
+        ("nan", "NaN", True),
+        ("inf", "infinity", False),
+        ("1e999", "1e1000", False),
+        ("1e9999999999999999999", "1e1", False),
+        (".", "+", False),
+        ("", "3", False),
+        # Of several lines
+        ("wrong text\nend", "right text\nend", False),
+        ("end", "right text\nend", False),
+        ("Right text\n\nend", "right text\nend\n", True),
+        ("<think>\nhm\n</think>\nright text\nend", "right text\nend", True),
+        ("so <answer>right text\nend</answer>", "right text\nend", True),
+        ("so\n4", "because\n\\boxed{4}", True),
+        ("so\n4", "because\n<answer>4</answer>", True),
+        ("so\nthe answer is 4.", "4\n", True),
+        ("paris.", "Paris.", True),
+        ("\\boxed{\\text{Paris}}", "Paris", True),
+    ],
+)
+def test_same_answer(written: str, gold: str, same: bool) -> None:
+    assert same_answer(written, gold) == same
 
 
 def test_letters_may_stand_in_the_answer_column() -> None:

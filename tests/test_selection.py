@@ -25,6 +25,7 @@ from trl_curriculum.selection import (
     vendi,
 )
 from trl_curriculum.selection.diversity import visit
+from trl_curriculum.selection.sinkhorn import _Ascent
 from trl_curriculum.selection.tsds import _density, spread
 
 
@@ -87,6 +88,33 @@ class TestSinkhorn:
         small = Sinkhorn(x, y, 0.05, keep_bytes=0, chunk=40 * 7).solve(w, 1e-6)
         assert torch.allclose(whole.f, chunks.f, atol=1e-12)
         assert torch.allclose(whole.f, small.f, atol=2e-3)
+
+    def test_takes_fewer_passes_than_plain_iterations_once_noise_has_lost_its_weight(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        features, _ = planted(0, 400)
+        w = torch.as_tensor(evoselect(features, 20, steps=20, eta=0.15).score)
+        transport = Sinkhorn(features.candidates.double(), features.targets.double(), 0.05)
+        ahead = transport.solve(w, 1e-6, 10**5)
+
+        def plain(self: _Ascent, sums: torch.Tensor) -> bool:
+            self.at = self.at - sums.log()
+            return True
+
+        monkeypatch.setattr(_Ascent, "goes_on", plain)
+        slow = transport.solve(w, 1e-6, 10**5, start_over=True)
+        print("PASSES", ahead.passes, slow.passes)
+        assert ahead.passes < slow.passes / 3
+        assert ahead.value == pytest.approx(slow.value, abs=1e-8)
+
+    @pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.01])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_converges_from_far_away(self, seed: int, epsilon: float) -> None:
+        features, label = planted(seed, 400)
+        transport = Sinkhorn(features.candidates.double(), features.targets.double(), epsilon)
+        for scale in (1e-6, 1e-2, 1e2, 1e6):
+            w = torch.as_tensor(np.where(label == "B", scale, 1.0)) * weights(400, seed)
+            assert transport.solve(w / w.sum(), 1e-8, 5000).error <= 1e-8
 
     def test_a_small_epsilon_does_not_underflow_in_single_precision(self) -> None:
         x, y = random_unit(50, 32, dtype=torch.float32), random_unit(10, 32, 1, torch.float32)

@@ -1,5 +1,6 @@
 """Prompts with their answers as tokens, and how likely a model finds the answers."""
 
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,24 @@ Row = dict[str, list[int]]
 
 def tokenize_examples(rows: Any, tokenizer: Any, max_length: int | None = None) -> list[Row]:
     """
-    `input_ids` and `labels` of rows with a prompt and a completion, as TRL makes them for SFT: only answers are
-    trained on, a plain one ends with the end-of-sequence token, and long rows are cut.
+    `input_ids` and `labels` of rows with a prompt and a completion, as TRL makes them for SFT: a plain completion ends
+    with the end-of-sequence token, long rows are cut at their end, and what is trained on begins where the tokens of
+    the row part from those of its prompt alone, which is earlier than the completion where tokens merge.
+
+    A row whose completion is wholly cut off, which TRL drops, stays here, with nothing to train on.
     """
     made = []
     for row in rows:
         prompt, completion = row["prompt"], row["completion"]
         if isinstance(prompt, str):
             before = list(tokenizer(prompt)["input_ids"])
-            text = prompt + completion
-            text += "" if text.endswith(tokenizer.eos_token) else tokenizer.eos_token
-            whole = list(tokenizer(text)["input_ids"])
+            end = "" if completion.endswith(tokenizer.eos_token) else tokenizer.eos_token
+            whole = list(tokenizer(prompt + completion + end)["input_ids"])
         else:
             before = _chat(tokenizer, prompt, add_generation_prompt=True)
             whole = _chat(tokenizer, prompt + completion)
         ids = whole[:max_length]
-        masked = min(len(before), len(ids))
+        masked = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(before, ids, strict=False)))
         made.append({"input_ids": ids, "labels": [-100] * masked + ids[masked:]})
     return made
 

@@ -45,7 +45,7 @@ class Agreement:
         """Whether enough of the other answers agree with the written one."""
         read = [other for other in others if other is not None]
         if self.compare is None:
-            agreeing = sum(same_answer(written, other) for other in read)
+            agreeing = sum(same_answer(other, written) for other in read)
         else:
             boxed = [f"\\boxed{{{other}}}" for other in read]  # so that each is read as the final answer that it is
             scores = reward(self.compare)(boxed, answer=[written] * len(read)) if read else []

@@ -202,10 +202,11 @@ def from_dataset(rows: Dataset, source_column: str | None = None, answer_column:
         value = text_of(value) if isinstance(value, list) else value
         return str(value) if value not in (None, "") else None
 
-    return [
-        Candidate(row["prompt"], row["completion"], answer(row), str(row.get(source_column or "source") or ""))
-        for row in rows
-    ]
+    def source(row: dict[str, Any]) -> str:
+        value = row.get(source_column or "source")
+        return "" if value is None else str(value)
+
+    return [Candidate(row["prompt"], row["completion"], answer(row), source(row)) for row in rows]
 
 
 def save(rows: Sequence[Candidate] | Sequence[Rejected], path: str | Path) -> None:

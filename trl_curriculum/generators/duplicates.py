@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..answers import normalized
@@ -14,6 +14,7 @@ from .candidates import Batch, Candidate
 # Chinese and Japanese are written without spaces: there a letter stands for a word. Signs count: 7 + 5 is not 7 - 5.
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
 ENDS = " .?。:"  # a question without its mark is the same question; but 5! is not 5
+NGRAM = 3  # words of an n-gram (ours: questions are short); a shorter text is one n-gram
 KINDS = ("held-out row", "example", "candidate")
 
 
@@ -22,16 +23,14 @@ def remove_duplicates(
     examples: Sequence[Candidate] = (),
     validation: Sequence[Candidate] = (),
     threshold: float = 0.7,
-    ngram: int = 3,
-    text: Callable[[Candidate], str] = lambda candidate: candidate.question,
 ) -> Batch:
     """
     A batch without candidates that repeat a held-out row (stage `"leakage"`), an example or an earlier candidate
     that is kept (stage `"duplicates"`).
 
-    Two texts are equal if they differ in case, spaces and a mark at the end only, and near-duplicates where the
-    Jaccard index of their sets of word n-grams reaches the threshold; the index is exact. Takes seconds for 100,000
-    short questions.
+    Questions are compared. Two are equal if they differ in case, spaces and a mark at the end only, and
+    near-duplicates where the Jaccard index of their sets of word 3-grams reaches the threshold; the index is exact.
+    Takes seconds for 100,000 short questions.
 
     Args:
         batch ([`Batch`]):
@@ -39,19 +38,15 @@ def remove_duplicates(
         examples, validation (`Sequence[Candidate]`, *optional*):
             Rows that the generator was shown, and rows that the model is judged by.
         threshold (`float`, *optional*, defaults to `0.7`):
-            Jaccard index from which texts are near-duplicates (ours); 1 leaves those with the same n-grams.
-        ngram (`int`, *optional*, defaults to `3`):
-            Words of an n-gram (ours: questions are short); a shorter text is one n-gram.
-        text (`Callable`, *optional*):
-            What is compared. Default: the question. Where all prompts share an instruction, take it off: it makes them
-            alike.
+            Jaccard index from which questions are near-duplicates (ours); 1 leaves those with the same n-grams.
+            An instruction that all prompts share makes them alike: raise it then.
     """
-    if not 0 < threshold <= 1 or ngram < 1:
-        raise ValueError(f"threshold={threshold} and ngram={ngram}: give a Jaccard index in (0, 1], and at least 1.")
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold={threshold} is not a Jaccard index in (0, 1].")
     start = time.monotonic()
     groups = list(zip(KINDS, (validation, examples, batch.accepted), strict=True))
-    rows = [(group, k, text(one)) for group, (_, some) in enumerate(groups) for k, one in enumerate(some)]
-    likeness = like_an_earlier([row[2] for row in rows], [row[0] for row in rows], threshold, ngram)
+    rows = [(group, k, one.question) for group, (_, some) in enumerate(groups) for k, one in enumerate(some)]
+    likeness = like_an_earlier([row[2] for row in rows], [row[0] for row in rows], threshold)
     leaked: dict[int, tuple[str, str]] = {}
     repeated: dict[int, tuple[str, str]] = {}
     for k, like in enumerate(likeness[len(validation) + len(examples) :]):
@@ -79,7 +74,7 @@ class Like:
     jaccard: float
 
 
-def like_an_earlier(texts: Sequence[str], group: Sequence[int], threshold: float, ngram: int) -> list[Like | None]:
+def like_an_earlier(texts: Sequence[str], group: Sequence[int], threshold: float) -> list[Like | None]:
     """
     What each text is like: of the texts of the first group, else of the second, …, an equal one if there is one, else
     the nearest from the threshold on; the first in a tie.
@@ -91,7 +86,7 @@ def like_an_earlier(texts: Sequence[str], group: Sequence[int], threshold: float
     such a one are compared (prefix filtering; Chaudhuri et al. 2006, Bayardo et al. 2007).
     """
     cleaned = [normalized(text).rstrip(ENDS) for text in texts]
-    sets = [_ngrams(text, ngram) for text in cleaned]
+    sets = [_ngrams(text) for text in cleaned]
     count = Counter(gram for one in sets for gram in one)
     by_gram: dict[tuple[str, ...], list[int]] = defaultdict(list)
     found: list[Like | None] = []
@@ -114,9 +109,9 @@ def like_an_earlier(texts: Sequence[str], group: Sequence[int], threshold: float
     return found
 
 
-def _ngrams(text: str, n: int) -> set[tuple[str, ...]]:
+def _ngrams(text: str) -> set[tuple[str, ...]]:
     words = WORD.findall(text)
-    return {tuple(words[k : k + n]) for k in range(max(1, len(words) - n + 1))}
+    return {tuple(words[k : k + NGRAM]) for k in range(max(1, len(words) - NGRAM + 1))}
 
 
 def _jaccard(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> float:

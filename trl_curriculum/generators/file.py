@@ -22,11 +22,7 @@ def load(path: str | Path) -> list[Candidate]:
         `FileNotFoundError`: without such a file; `ValueError`, with the row's number (the first is 1), for a row that
         is no candidate.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}: give the path of a .jsonl or .parquet file of rows.")
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise ValueError(f"Cannot read {path.name}: give a .jsonl or a .parquet file.")
+    path = check_file(path)
     candidates = []
     for number, row in enumerate(_jsonl(path) if path.suffix == ".jsonl" else _parquet(path), start=1):
         try:
@@ -38,9 +34,21 @@ def load(path: str | Path) -> list[Candidate]:
     return candidates
 
 
+def check_file(path: str | Path) -> Path:
+    """Refuses a path at which there is no file, or none that [`load`] reads."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}: give the path of a .jsonl or .parquet file of rows.")
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise ValueError(f"Cannot read {path.name}: give a .jsonl or a .parquet file.")
+    return path
+
+
 class FileGenerator:
     """
     Hands out the rows of a file that something else has written.
+
+    Each call draws from the whole file, whatever earlier ones drew: in rounds, a row can come again in each of them.
 
     Args:
         path (`str` or `Path`):
@@ -81,7 +89,8 @@ def _candidate(row: Any) -> Candidate:
         else value
         for value in (row["prompt"], row["completion"])
     ]
-    return Candidate(both[0], both[1], row.get("answer"), row.get("source") or "")
+    source = row.get("source")
+    return Candidate(both[0], both[1], row.get("answer"), "" if source is None else source)
 
 
 def _jsonl(path: Path) -> Iterator[Any]:

@@ -27,6 +27,20 @@ class NothingUsableError(ValueError):
     """Not one of the texts that were written is a candidate."""
 
 
+def check_counts(shots: int, batch_size: int, attempts: int | None) -> None:
+    """Refuses counts below 1."""
+    if min(shots, batch_size, 1 if attempts is None else attempts) < 1:
+        raise ValueError(f"shots={shots}, batch_size={batch_size} and attempts={attempts}: give at least 1 of each.")
+
+
+def check_agreement(agreement: Agreement | None, template: Template) -> None:
+    """Refuses an agreement on answers that the format has not."""
+    if agreement is not None and not template.has_answer:
+        raise ValueError(
+            f"{type(template).__name__} has no short answers, on which others could agree: leave `agreement` out."
+        )
+
+
 class LanguageModelGenerator:
     """
     Has a language model write rows like a few of the examples, drawn anew for each, until enough are accepted.
@@ -75,14 +89,10 @@ class LanguageModelGenerator:
     ) -> None:
         if not examples:
             raise ValueError("There are no examples: give at least one trusted row of the target task.")
-        if not 1 <= shots <= len(examples):
+        check_counts(shots, batch_size, attempts)
+        if shots > len(examples):
             raise ValueError(f"shots={shots} of {len(examples)} examples: show 1 to as many as there are.")
-        if batch_size < 1 or (attempts is not None and attempts < 1):
-            raise ValueError(f"batch_size={batch_size} and attempts={attempts}: give at least 1 of each.")
-        if agreement is not None and not template.has_answer:
-            raise ValueError(
-                f"{type(template).__name__} has no short answers, on which others could agree: leave `agreement` out."
-            )
+        check_agreement(agreement, template)
         self.writer, self.template, self.examples = writer, template, list(examples)
         self.shots, self.sampling, self.agreement = shots, sampling or Sampling(), agreement
         self.batch_size, self.attempts, self.source = batch_size, attempts, source

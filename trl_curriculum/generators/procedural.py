@@ -1,6 +1,7 @@
 """Candidates from a task family of reasoning-gym: new problems without end, with right answers."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 
 from ..answers import Completion
 from ..rewards import reasoning_gym_accuracy
-from ..tasks import reasoning_gym_dataset
+from ..tasks import load_family, reasoning_gym_dataset
 from .candidates import Batch, Candidate, Rejected
 
 
+@dataclass(frozen=True)
 class ProceduralGenerator:
     r"""
     Writes problems of a reasoning-gym family with their answers, which the family's own scorer has confirmed.
@@ -20,7 +22,7 @@ class ProceduralGenerator:
         family (`str`):
             Name of the family.
         config (`dict`, *optional*):
-            The family's own options.
+            The family's own options, but for `size` and `seed`.
         completion (`str`, *optional*, defaults to `"{answer}"`):
             Form of the completions, for example `"\\boxed{{answer}}"`; `{answer}` is replaced.
         instruction, system (`str`, *optional*):
@@ -32,27 +34,32 @@ class ProceduralGenerator:
             refuses), to test what a selection or a filter makes of them. Their source ends in `" (wrong)"`.
 
     Raises:
-        `ValueError`: as `reasoning_gym_dataset`, and for a share that is none.
+        `ValueError`: for a family or options of it that reasoning-gym does not have, or a share that is none.
     """
 
-    def __init__(
-        self,
-        family: str,
-        config: dict[str, Any] | None = None,
-        completion: str = "{answer}",
-        instruction: str | None = None,
-        system: str | None = None,
-        conversational: bool = False,
-        wrong: float = 0.0,
-    ) -> None:
-        if not 0 <= wrong <= 1:
-            raise ValueError(f"wrong={wrong} is not a share of the candidates in [0, 1].")
-        if "{answer}" not in completion:
-            raise ValueError(f"completion={completion!r} does not say where the answer goes: put {{answer}} there.")
-        if system is not None and not conversational:
+    family: str
+    config: dict[str, Any] | None = None
+    completion: str = "{answer}"
+    instruction: str | None = None
+    system: str | None = None
+    conversational: bool = False
+    wrong: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.wrong <= 1:
+            raise ValueError(f"wrong={self.wrong} is not a share of the candidates in [0, 1].")
+        if "{answer}" not in self.completion:
+            raise ValueError(
+                f"completion={self.completion!r} does not say where the answer goes: put {{answer}} there."
+            )
+        if self.system is not None and not self.conversational:
             raise ValueError("`system` is set for candidates that are plain texts: set conversational=True as well.")
-        self.family, self.config, self.completion = family, config or {}, completion
-        self.instruction, self.system, self.conversational, self.wrong = instruction, system, conversational, wrong
+        config = self.config or {}
+        if not isinstance(config, dict):
+            raise TypeError(f"config={config!r} of task family {self.family!r} must be a mapping of its options.")
+        if own := {"size", "seed"} & config.keys():
+            raise ValueError(f"The config of task family {self.family!r} has {sorted(own)}, which each call gives.")
+        load_family(self.family, **config)
 
     def generate(self, n: int, seed: int = 0, folder: str | Path | None = None, disable_tqdm: bool = False) -> Batch:
         """
@@ -61,7 +68,7 @@ class ProceduralGenerator:
         Problems can repeat, most of all in a small family. Two seeds share no random numbers.
         """
         start = time.monotonic()
-        spec = {"family": self.family, "size": n, "seed": seed, "config": self.config}
+        spec = {"family": self.family, "size": n, "seed": seed, "config": self.config or {}}
         rows = reasoning_gym_dataset([spec], system=self.system, instruction=self.instruction).to_list()
         rng = np.random.default_rng([seed, n])
         purposely = set(rng.permutation(n)[: round(self.wrong * n)].tolist())

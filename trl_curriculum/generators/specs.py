@@ -1,70 +1,180 @@
 """Generators from plain values, as a recipe names them."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..registry import make_options
 from ..suggest import nearest
 from .agreement import Agreement
 from .candidates import Candidate, Generator
-from .file import FileGenerator
-from .language_model import LanguageModelGenerator
+from .file import FileGenerator, check_file
+from .language_model import LanguageModelGenerator, check_agreement, check_counts
 from .procedural import ProceduralGenerator
-from .templates import InstructionResponse, MultipleChoice, OpenQuestion
+from .templates import InstructionResponse, MultipleChoice, OpenQuestion, Template
 from .writers import Sampling, TransformersWriter, VLLMWriter, Writer
 
 
-TEMPLATES: dict[str, type] = {
+TEMPLATES: dict[str, type[Template]] = {
     "open_question": OpenQuestion,
     "multiple_choice": MultipleChoice,
     "instruction": InstructionResponse,
 }
-OPTIONS = {
-    "file": ("path",),
-    "procedural": ("family", "config", "completion", "instruction", "system", "conversational", "wrong"),
-    "language_model": (
-        "model",
-        "back_end",
-        "model_kwargs",
-        "template",
-        "template_kwargs",
-        "shots",
-        "sampling",
-        "agreement",
-        "batch_size",
-        "attempts",
-        "source",
-    ),
-}
+BACK_ENDS = ("transformers", "vllm")
 
 
-def check_spec(spec: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LanguageModelSpec:
     """
-    Finds mistakes in the specification of a generator: `kind`, the `share` of the candidates that it writes (default:
-    all), and options of that kind.
+    Options of a generator of kind `language_model`.
+
+    Args:
+        model (`str`, *optional*):
+            Name or path of what writes. Default: the student.
+        back_end (`str`, *optional*, defaults to `"transformers"`):
+            What runs the model: `"transformers"` or `"vllm"`.
+        model_kwargs (`dict`, *optional*):
+            For the loading of `model`, see [`TransformersWriter.load`] and [`VLLMWriter.load`].
+        template (`str`, *optional*, defaults to `"open_question"`):
+            Format: `"open_question"`, `"multiple_choice"` or `"instruction"`.
+        template_kwargs (`dict`, *optional*):
+            Options of the template. Where they do not set `conversational` or `system`: see [`form_of`].
+        shots (`int`, *optional*, defaults to `4`):
+            Examples in one prompt (ours); all, where there are fewer.
+        sampling (`dict`, *optional*):
+            Options of [`Sampling`].
+        agreement (`dict`, *optional*):
+            Options of [`Agreement`], with those of its own `sampling` as a mapping. Default: no such stage.
+        batch_size, attempts, source (*optional*):
+            As in [`LanguageModelGenerator`].
+    """
+
+    model: str | None = None
+    back_end: str = "transformers"
+    model_kwargs: dict | None = None
+    template: str = "open_question"
+    template_kwargs: dict | None = None
+    shots: int = 4
+    sampling: dict | None = None
+    agreement: dict | None = None
+    batch_size: int = 16
+    attempts: int | None = None
+    source: str = "language model"
+
+    def __post_init__(self) -> None:
+        if self.back_end not in BACK_ENDS:
+            raise ValueError(f"back_end={self.back_end!r} of a generator is neither 'transformers' nor 'vllm'.")
+        if self.model is None and self.back_end == "vllm":
+            raise ValueError("A generator with back_end 'vllm' needs a model: the student itself has no engine.")
+        if self.model is None and self.model_kwargs:
+            raise ValueError("`model_kwargs` of a generator are for a model of its own: set `model` as well.")
+        if self.template not in TEMPLATES:
+            near = nearest(self.template, TEMPLATES)
+            raise ValueError(f"template={self.template!r}{near} is none of {list(TEMPLATES)}.")
+        check_counts(self.shots, self.batch_size, self.attempts)
+        check_agreement(self.make_agreement(), self.make_template())
+        self.make_sampling()
+
+    def make_template(self, examples: Sequence[Candidate] = ()) -> Template:
+        """The template, for candidates of the examples' kind where its options do not set another."""
+        options = form_of(examples, self.template_kwargs or {})
+        made: Template = make_options(TEMPLATES[self.template], options, "template_kwargs")
+        return made
+
+    def make_sampling(self) -> Sampling:
+        """How texts are sampled."""
+        made: Sampling = make_options(Sampling, self.sampling or {}, "sampling")
+        return made
+
+    def make_agreement(self) -> Agreement | None:
+        """The stage in which questions are answered again, if there is one."""
+        if self.agreement is None:
+            return None
+        sampling = self.agreement.get("sampling")
+        if not isinstance(sampling, dict | None):
+            raise TypeError(f"sampling={sampling!r} in agreement must be a mapping of options.")
+        again = make_options(Sampling, sampling or {}, "the sampling of agreement")
+        made: Agreement = make_options(Agreement, {**self.agreement, "sampling": again}, "agreement")
+        return made
+
+
+KINDS: dict[str, type] = {
+    "file": FileGenerator,
+    "procedural": ProceduralGenerator,
+    "language_model": LanguageModelSpec,
+}
+NEEDED = {"file": "path", "procedural": "family"}
+
+
+def check_spec(spec: dict[str, Any], path_of: Callable[[str], str] = str) -> dict[str, Any]:
+    """
+    Finds mistakes in the specification of a generator, before any model is loaded.
+
+    Args:
+        spec (`dict`):
+            `kind`; the `share` of the candidates that it writes (default: all); and options of that kind: those of
+            [`FileGenerator`], [`ProceduralGenerator`] or [`LanguageModelSpec`].
+        path_of (`Callable`, *optional*):
+            Where a file's path leads to.
 
     Raises:
-        `ValueError`: naming the mistake.
+        `ValueError`, `TypeError` for a wrong type, `FileNotFoundError`: naming the mistake.
     """
-    kind = spec.get("kind")
-    if kind not in OPTIONS:
-        raise ValueError(f"A generator has kind={kind!r}{nearest(str(kind), OPTIONS)}: choose one of {list(OPTIONS)}.")
-    known = ("kind", "share", *OPTIONS[kind])
+    if not isinstance(spec, dict):
+        raise TypeError(f"A generator is {spec!r}: give a mapping with `kind` and options of that kind.")
+    kind, share = spec.get("kind"), spec.get("share", 1.0)
+    if kind not in list(KINDS):
+        raise ValueError(f"A generator has kind={kind!r}{nearest(str(kind), KINDS)}: choose one of {list(KINDS)}.")
+    known = ("kind", "share", *inspect.signature(KINDS[kind]).parameters)
     for name in spec:
         if name not in known:
-            raise ValueError(f"A generator of kind {kind!r} has no option {name!r}{nearest(name, known)}.")
-    if not 0 < spec.get("share", 1.0) <= 1:
-        raise ValueError(f"share={spec['share']} of a generator is not a share of the candidates in (0, 1].")
-    if kind == "language_model":
-        template = spec.get("template", "open_question")
-        if template not in TEMPLATES:
-            raise ValueError(f"template={template!r}{nearest(template, TEMPLATES)} is none of {list(TEMPLATES)}.")
-        if spec.get("back_end", "transformers") not in ("transformers", "vllm"):
-            raise ValueError(f"back_end={spec['back_end']!r} of a generator is neither 'transformers' nor 'vllm'.")
-        if spec.get("back_end") == "vllm" and spec.get("model") is None:
-            raise ValueError("A generator with back_end 'vllm' needs a model: the student itself has no engine.")
-        make_options(Sampling, spec.get("sampling") or {}, "sampling")
+            raise ValueError(f"A generator of kind {kind!r} has no option {name!r}{nearest(str(name), known)}.")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ValueError(f"share={share!r} of a generator is not a share of the candidates in (0, 1].")
+    needed = NEEDED.get(kind)
+    if needed is not None and not isinstance(spec.get(needed), str):
+        raise ValueError(f"A generator of kind {kind!r} needs a {needed}, a text; it has {spec.get(needed)!r}.")
+    if kind == "file":
+        check_file(path_of(spec["path"]))
+    else:
+        _made(spec)
     return spec
+
+
+def check_shares(specs: Sequence[dict[str, Any]]) -> None:
+    """
+    Refuses generators whose shares do not sum to 1; without a `share`, a generator's is 1.
+
+    Args:
+        specs (`Sequence[dict]`):
+            As [`check_spec`] takes them.
+
+    Raises:
+        `ValueError`: naming the sum.
+    """
+    total = sum(spec.get("share", 1.0) for spec in specs)
+    if abs(total - 1) > 1e-6:
+        raise ValueError(f"The shares of {len(specs)} generators sum to {total:g} (none stands for 1): make it 1.")
+
+
+def form_of(examples: Sequence[Candidate], options: dict[str, Any]) -> dict[str, Any]:
+    """
+    Options of a template or of [`ProceduralGenerator`], with `conversational` and `system` set as the examples are
+    where the options do not set them.
+
+    Args:
+        examples (`Sequence[Candidate]`):
+            The first tells whether candidates are messages; these get the system message that all examples share, if
+            they do. Without examples: messages, if `system` is set.
+        options (`dict`):
+            What is set, which stays.
+    """
+    if not examples:
+        return {"conversational": options.get("system") is not None, **options}
+    form = {"conversational": not isinstance(examples[0].prompt, str), **options}
+    systems = {_system(example) for example in examples}
+    return {"system": systems.pop(), **form} if form["conversational"] and len(systems) == 1 else form
 
 
 def make_generator(
@@ -81,29 +191,48 @@ def make_generator(
         spec (`dict`):
             As [`check_spec`] takes it. A language model without `model` is the student.
         examples (`list[Candidate]`):
-            What a language model is shown.
+            What a language model is shown. Unless `conversational` and `system` are set, candidates that are written
+            are of their kind, texts or messages, with the system message that they share (see [`form_of`]).
         tokenizer, student:
             The student's tokenizer, and what loads it as it is now.
         path_of (`Callable`, *optional*):
             Where a model's name or a file leads to.
     """
-    options = {name: value for name, value in check_spec(spec).items() if name not in ("kind", "share")}
+    check_spec(spec, path_of)
     if spec["kind"] == "file":
-        return FileGenerator(path_of(options["path"]))
-    if spec["kind"] == "procedural":
-        return ProceduralGenerator(**options)
-    model, back_end = options.pop("model", None), options.pop("back_end", "transformers")
-    kwargs = options.pop("model_kwargs", None) or {}
+        return FileGenerator(path_of(spec["path"]))
+    made = _made(spec, examples)
+    if isinstance(made, ProceduralGenerator):
+        return made
     writer: Writer
-    if model is None:
+    if made.model is None:
         writer = TransformersWriter(student(), tokenizer)
     else:
-        writer = (VLLMWriter if back_end == "vllm" else TransformersWriter).load(path_of(model), **kwargs)
-    template = TEMPLATES[options.pop("template", "open_question")](**(options.pop("template_kwargs", None) or {}))
-    sampling = Sampling(**(options.pop("sampling", None) or {}))
-    agreement = options.pop("agreement", None)
-    if agreement is not None:
-        again = Sampling(**(agreement.get("sampling") or {}))
-        agreement = Agreement(**{**agreement, "sampling": again})
-    options["shots"] = min(options.get("shots", 4), len(examples))
-    return LanguageModelGenerator(writer, template, examples, sampling=sampling, agreement=agreement, **options)
+        kind = VLLMWriter if made.back_end == "vllm" else TransformersWriter
+        writer = kind.load(path_of(made.model), **(made.model_kwargs or {}))
+    return LanguageModelGenerator(
+        writer,
+        made.make_template(examples),
+        examples,
+        shots=min(made.shots, len(examples)),
+        sampling=made.make_sampling(),
+        agreement=made.make_agreement(),
+        batch_size=made.batch_size,
+        attempts=made.attempts,
+        source=made.source,
+    )
+
+
+def _made(spec: dict[str, Any], examples: Sequence[Candidate] = ()) -> Any:
+    """What a specification other than of a file describes: a procedural generator, or a [`LanguageModelSpec`]."""
+    options = {name: value for name, value in spec.items() if name not in ("kind", "share")}
+    if spec["kind"] == "procedural":
+        options = form_of(examples, options)
+    return make_options(KINDS[spec["kind"]], options, f"A generator of kind {spec['kind']!r}")
+
+
+def _system(example: Candidate) -> str | None:
+    if isinstance(example.prompt, str) or example.prompt[0]["role"] != "system":
+        return None
+    text: str = example.prompt[0]["content"]
+    return text

@@ -45,6 +45,8 @@ class Template:
     def __post_init__(self) -> None:
         if self.system is not None and not self.conversational:
             raise ValueError("`system` is set for candidates that are plain texts: set conversational=True as well.")
+        if isinstance(self.stop, str):
+            raise TypeError(f"stop={self.stop!r} is one text: give a list of texts.")
 
     @property
     def labels(self) -> tuple[str, ...]:

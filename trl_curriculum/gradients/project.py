@@ -25,8 +25,9 @@ def _seeded(seed: int, name: str, device: torch.device) -> torch.Generator:
 class CountSketch:
     r"""
     Sparse Johnson-Lindenstrauss with one non-zero an input: coordinate (o, i) goes to place
-    $(h_1(o) + h_2(i)) \bmod d$ with sign $s_1(o) s_2(i)$. Inner products are unbiased, with a variance of 1/d for unit
-    vectors; it takes one addition a coordinate.
+    $(h_1(o) + h_2(i)) \bmod d$ with sign $s_1(o) s_2(i)$. Inner products are unbiased; between unit vectors their
+    variance, times d, is about 1 for unrelated ones and 2 of one with itself, for matrices of low rank more, as places
+    and signs factor (measured: 3 at rank 4, 5.5 at rank 1). It takes one addition a coordinate.
 
     Args:
         dimension (`int`, *optional*, defaults to `4096`):
