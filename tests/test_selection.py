@@ -103,7 +103,6 @@ class TestSinkhorn:
 
         monkeypatch.setattr(_Ascent, "goes_on", plain)
         slow = transport.solve(w, 1e-6, 10**5, start_over=True)
-        print("PASSES", ahead.passes, slow.passes)
         assert ahead.passes < slow.passes / 3
         assert ahead.value == pytest.approx(slow.value, abs=1e-8)
 
