@@ -62,9 +62,9 @@ def test_every_selector_is_documented() -> None:
     settings = SelectionSettings()
     assert settings.projection in page and f"{settings.dimension:,}" in page
     defaults = {name: one.default for name, one in inspect.signature(evoselect).parameters.items()}
-    for words in ("`diversity` | .3 |", "`epsilon` | .05 |", "| 50, 1/√steps |", "`tolerance` | .03 |"):
+    for words in ("`diversity` | .3 |", "`epsilon` | .05 |", "| 50, 1/√steps |", "`tolerance` | .001 |"):
         assert words in page
-    assert [defaults[name] for name in ("diversity", "epsilon", "steps", "tolerance")] == [0.3, 0.05, 50, 3e-2]
+    assert [defaults[name] for name in ("diversity", "epsilon", "steps", "tolerance")] == [0.3, 0.05, 50, 1e-3]
 
 
 def test_the_selection_in_the_docs_works() -> None:

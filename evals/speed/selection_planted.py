@@ -27,7 +27,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "evoselect, lambda 3": ("evoselect", {"diversity": 3}),
     "evoselect, alternate": ("evoselect", {"mode": "alternate"}),
     "evoselect, eta x 3": ("evoselect", {"eta": 3 / 50**0.5}),
-    "evoselect, tolerance 1e-3": ("evoselect", {"tolerance": 1e-3}),
+    "evoselect, tolerance 1e-5": ("evoselect", {"tolerance": 1e-5}),
 }
 NUMBERS = ("transport", "vendi", "copies", "effective_size", "steps", "passes", "seconds")
 
@@ -48,8 +48,8 @@ def measure_planted() -> dict[str, Any]:
             kept = {"kept": float(told["kept"])} | {key: float(told[key]) for key in NUMBERS if key in told}
             runs[name].append(of | kept | {"seconds": seconds})
             rows[name] = chosen.row
-        tight = np.intersect1d(rows["evoselect (lambda .3)"], rows["evoselect, tolerance 1e-3"])
-        runs["evoselect, tolerance 1e-3"][-1]["overlap"] = len(tight) / K
+        tight = np.intersect1d(rows["evoselect (lambda .3)"], rows["evoselect, tolerance 1e-5"])
+        runs["evoselect, tolerance 1e-5"][-1]["overlap"] = len(tight) / K
         print(f"seed {seed} of {SEEDS}", flush=True)
     methods = {
         name: {key: [float(np.mean(v)), float(np.std(v, ddof=1))] for key in of[0] for v in [[r[key] for r in of]]}

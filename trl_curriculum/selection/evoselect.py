@@ -14,7 +14,7 @@ def evoselect(
     diversity: float = 0.3,
     epsilon: float = 0.05,
     mode: Literal["joint", "alternate"] = "joint",
-    tolerance: float = 3e-2,
+    tolerance: float = 1e-3,
 ) -> Selection:
     r"""
     EvoSelect: weights that bring the candidates' distribution close to the targets' and keep them diverse.
@@ -44,7 +44,7 @@ def evoselect(
             Of the transport, for a cost in [0, 2] (ours); doubled once if the iterations do not converge.
         mode (`str`, *optional*, defaults to `"joint"`):
             `"joint"`: both gradients in each step; `"alternate"`: one after the other.
-        tolerance (`float`, *optional*, defaults to `3e-2`):
+        tolerance (`float`, *optional*, defaults to `1e-3`):
             Of the transport's marginals, as a sum (ours).
 
     Raises:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 
 
+MEMORY = 10  # steps that L-BFGS remembers
+
+
 class SinkhornError(ValueError):
     """The iterations did not converge; the message says how far they came and what to do."""
 
@@ -39,7 +42,8 @@ class Sinkhorn:
 
     In kernel form: with $K = \exp(-C / \varepsilon)$, $\varphi = 1 / K (b \psi)$ and $\psi = 1 / K^\top (w \varphi)$
     in turn, $f = \varepsilon \log \varphi$ and $g = \varepsilon \log \psi$. K is held relative to the largest entry of
-    each row and column (absorption), so that small ε does not underflow; each solution starts from the last one.
+    each row and column (absorption), so that small ε does not underflow. Each solution starts from the last one, and
+    after the first step ψ goes by L-BFGS on the dual (Cuturi and Peyré 2016): the same solution in fewer passes.
 
     Args:
         candidates (`torch.Tensor`, shape `(n, d)`), targets (`torch.Tensor`, shape `(m, d)`):
@@ -50,7 +54,7 @@ class Sinkhorn:
             Of the computation; default: that of the targets, float32 at least.
         keep_bytes (`int`, *optional*, defaults to `3 * 2**30`):
             A larger kernel is held in bfloat16, each entry within .2 % of what it should be.
-        chunk (`int`, *optional*, defaults to `2**20`):
+        chunk (`int`, *optional*, defaults to `2**19`):
             Entries that are computed at once: few enough for the cache.
     """
 
@@ -61,7 +65,7 @@ class Sinkhorn:
         epsilon: float = 0.05,
         dtype: torch.dtype | None = None,
         keep_bytes: int = 3 * 2**30,
-        chunk: int = 2**20,
+        chunk: int = 2**19,
     ) -> None:
         if not epsilon > 0:
             raise ValueError(f"epsilon={epsilon} must be above 0.")
@@ -90,14 +94,16 @@ class Sinkhorn:
                 cost = 1 - candidates[part].to(self.dtype) @ right - self.least[part, None]
             self.kernel[part] = (cost - self.shift).mul_(-1 / epsilon).exp_()
 
-    def _scalings(self, column: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """φ = 1 / K column and Kᵀ (w φ), which read the kernel once."""
+    def _scalings(self, log_psi: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """log φ, and the sums of the plan's columns over b, for a ψ of the kernel as it is held; that is read once."""
+        top = log_psi.max()
+        psi = (log_psi - top).exp().to(self.dtype)  # relative to the largest: nothing overflows
         phi, sums = torch.empty_like(self.least), torch.zeros_like(self.b)
         for part in self.parts:
             kernel = self.kernel[part].to(self.dtype)
-            phi[part] = 1 / (kernel @ column)
+            phi[part] = 1 / (kernel @ (self.b * psi))
             sums += (weight[part] * phi[part]) @ kernel
-        return phi, sums
+        return phi.log() - top.to(self.dtype), (sums * psi).double()
 
     def solve(
         self, weight: torch.Tensor, tolerance: float = 1e-3, max_passes: int = 2000, start_over: bool = False
@@ -121,24 +127,67 @@ class Sinkhorn:
         weight = weight.to(self.least)
         if start_over:
             self.g = torch.zeros_like(self.b)
-        log_psi = (self.g - self.shift) / self.epsilon  # of the kernel as it is held
+        ascent = _Ascent(((self.g - self.shift) / self.epsilon).double())  # log ψ of the kernel as it is held
         passes, error = 0, float("inf")
         while passes < max_passes:
-            top = log_psi.max()
-            psi = (log_psi - top).exp()  # relative to the largest: nothing overflows
-            phi, sums = self._scalings(self.b * psi, weight)
-            sums = sums * psi  # of the plan's columns, over b
+            log_phi, sums = self._scalings(ascent.at, weight)
             passes += 2
-            error = float((self.b * (sums - 1).abs()).sum())
-            if not error < float("inf"):
-                break
+            error = float((sums - 1).abs().mean())
             if error <= tolerance:
-                self.g = self.epsilon * log_psi + self.shift
-                f = self.epsilon * (phi.log() - top) + self.least
-                value = float(weight @ f + self.b @ (self.g * sums))
+                self.g = (self.epsilon * ascent.at).to(self.dtype) + self.shift
+                f = self.epsilon * log_phi + self.least
+                value = float(weight @ f + self.b @ (self.g * sums.to(self.dtype)))
                 return Potentials(f, self.g, value, passes, error)
-            log_psi = log_psi - sums.log()
+            if not ascent.goes_on(sums):
+                break
         raise SinkhornError(
             f"Sinkhorn's iterations did not converge: after {passes} passes the plan's column sums are off by "
             f"{error:.2g} in all, {tolerance:.2g} was asked for; take a larger epsilon than {self.epsilon:g}."
         )
+
+
+class _Ascent:
+    """
+    Where to evaluate the dual next, as a function of log ψ: first Sinkhorn's step, then L-BFGS.
+
+    The dual is concave; its gradient is 1 - the sums of the plan's columns over b. Where candidates and targets fall
+    into clusters and one has too little weight, plain iterations climb at a constant, slow pace, and L-BFGS looks
+    ahead. A step after which the dual falls steeply was too long and is shortened; if a much shorter one is too long
+    still, Sinkhorn's is made, which never is.
+    """
+
+    def __init__(self, start: torch.Tensor) -> None:
+        self.at, self.base = start, start
+        self.memory: list[tuple[torch.Tensor, torch.Tensor]] = []  # moves, and how much lower the gradient was then
+        self.gradient = self.plain = self.step = torch.zeros_like(start)
+        self.size = 1.0
+
+    def goes_on(self, sums: torch.Tensor) -> bool:
+        """Chooses the next point, given the sums at the current one; False where they are no numbers."""
+        gradient = 1 - sums
+        if self.memory and not gradient @ self.step >= -(self.gradient @ self.step) / 2:
+            self.size /= 4
+            if self.size < 0.01:
+                self.memory, self.step, self.size = [], self.plain, 1.0
+        elif not gradient.isfinite().all():
+            return False
+        else:
+            move, drop = self.at - self.base, self.gradient - gradient
+            if move @ drop > 0:
+                self.memory = [*self.memory, (move, drop)][-MEMORY:]
+            self.base, self.gradient, self.plain, self.size = self.at, gradient, -sums.log(), 1.0
+            self.step = self._direction() if self.memory else self.plain
+            if not self.step @ gradient > 0:
+                self.memory, self.step = [], self.plain
+        self.at = self.base + self.size * self.step
+        return True
+
+    def _direction(self) -> torch.Tensor:
+        direction, weights = self.gradient.clone(), []
+        for move, drop in reversed(self.memory):
+            weights.append(move @ direction / (move @ drop))
+            direction -= weights[-1] * drop
+        direction *= move @ drop / (drop @ drop)
+        for (move, drop), weight in zip(self.memory, reversed(weights), strict=True):
+            direction += (weight - drop @ direction / (move @ drop)) * move
+        return direction
