@@ -95,9 +95,9 @@ def solved_by_pot(n: int) -> dict[str, Any]:
 
 def child(case: str) -> None:
     name, size = case.split()
-    before, n = gigabytes(), int(size)
+    n = int(size)
     told = {"sinkhorn": solved, "pot": solved_by_pot}.get(name, lambda n: selected(n, name))(n)
-    print(json.dumps({"n": n, "threads": torch.get_num_threads(), **told, "gb_imports": before, "gb": gigabytes()}))
+    print(json.dumps({"n": n, "threads": torch.get_num_threads(), **told, "gb": gigabytes()}))
 
 
 def measure_scale() -> dict[str, Any]:

@@ -61,12 +61,11 @@ def scale_tables(told: dict[str, Any]) -> str:
                 f"| {time} | {of['passes']} | {of['passes'] / of['run_s']:.1f} | {of['error']:.1e} "
                 f"| {of['value']:.5f} | {of['gb']:.1f} |"
             )
-    imports = np.median([of["gb_imports"] for of in told["cases"].values()])
     loads = [of["load_before"] for of in told["cases"].values()]
     return (
         "Candidates of 1,024 dimensions in half precision, memory-mapped, 1,000 targets, the best 20 %, every option "
-        f"at its default. Each case in a process of its own, of whose peak {imports:.1f} GB are imports; pages of the "
-        f"file that were read count. Load of the machine before a case: {min(loads):.1f} to {max(loads):.1f}.\n\n"
+        "at its default. Each case in a process of its own; its peak includes pages of the mapped file that were read. "
+        f"Load of the machine before a case: {min(loads):.1f} to {max(loads):.1f}.\n\n"
         + "\n".join(lines)
         + f"\n\nOf the rows that `evoselect` keeps, {told['overlap_with_tight']:.1%} are the same with a tolerance of "
         "1e-4 instead of 1e-3.\n\nOne solve at equal weights and ε = .05, from nothing to an L1 error of 1e-3, "
