@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 
 from trl_curriculum.examples import pad
 from trl_curriculum.gradients import CountSketch, GradientFeatures, Rademacher, read_features, write_features
+from trl_curriculum.gradients.capture import _adam
 from trl_curriculum.gradients.store import NOT_YET
 
 
@@ -87,6 +88,13 @@ class TestGradients:
         g = keep.gradient[name]
         expected = (0.9 * first + 0.1 * g) / (0.999 * second + 0.001 * g**2 + 1e-8).sqrt()
         assert torch.allclose(adam.gradient[name], expected, atol=1e-6)
+
+    def test_of_adam_by_hand(self) -> None:
+        # m' = .9 * .01 + .1 * .02 = .011; v' = .999 * 4e-9 + .001 * 4e-4 = 4.03996e-7; ε = 1e-8 inside the root.
+        found = _adam(torch.tensor([0.02]), torch.tensor([0.01]), torch.tensor([4e-9]))
+        assert float(found) == pytest.approx(0.011 / 4.13996e-7**0.5)
+        # Without a gradient and a second moment: .9 * .01 / sqrt(1e-8), not / 1e-8.
+        assert float(_adam(torch.zeros(1), torch.tensor([0.01]), torch.zeros(1))) == pytest.approx(90)
 
     def test_leaves_the_model_as_it_was(self) -> None:
         of = model("lora")

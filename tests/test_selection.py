@@ -89,22 +89,19 @@ class TestSinkhorn:
         assert torch.allclose(whole.f, chunks.f, atol=1e-12)
         assert torch.allclose(whole.f, small.f, atol=2e-3)
 
-    def test_takes_fewer_passes_than_plain_iterations_once_noise_has_lost_its_weight(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_takes_fewer_passes_than_plain_iterations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features, _ = planted(0, 400)
-        w = torch.as_tensor(evoselect(features, 20, steps=20, eta=0.15).score)
-        transport = Sinkhorn(features.candidates.double(), features.targets.double(), 0.05)
-        ahead = transport.solve(w, 1e-6, 10**5)
+        features = Features(features.candidates.double(), features.targets.double())
+        ahead = evoselect(features, 80)
 
         def plain(self: _Ascent, sums: torch.Tensor) -> bool:
             self.at = self.at - sums.log()
             return True
 
         monkeypatch.setattr(_Ascent, "goes_on", plain)
-        slow = transport.solve(w, 1e-6, 10**5, start_over=True)
-        assert ahead.passes < slow.passes / 3
-        assert ahead.value == pytest.approx(slow.value, abs=1e-8)
+        slow = evoselect(features, 80)
+        assert ahead.told["passes"] < slow.told["passes"] / 3
+        assert len(set(ahead.row) & set(slow.row)) >= 76
 
     @pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.01])
     @pytest.mark.parametrize("seed", range(3))
@@ -164,6 +161,7 @@ class TestEvoSelect:
     @pytest.mark.parametrize("mode", ["joint", "alternate"])
     def test_does_not_depend_on_the_order(self, mode: str) -> None:
         features, _ = planted(1, 300)
+        features = Features(features.candidates.double(), features.targets.double())
         mixed = np.random.default_rng(0).permutation(300)
         plain = evoselect(features, 60, mode=mode)  # type: ignore[arg-type]
         shuffled = evoselect(Features(features.candidates[mixed], features.targets), 60, mode=mode)  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ def scale_tables(told: dict[str, Any]) -> str:
     loads = [of["load_before"] for of in told["cases"].values()]
     return (
         "Candidates of 1,024 dimensions in half precision, memory-mapped, 1,000 targets, the best 20 %, every option "
-        "at its default. Each case in a process of its own; its peak includes pages of the mapped file that were read. "
+        "at its default. Each case in a process of its own; its peak includes the pages of the file that were read. "
         f"Load of the machine before a case: {min(loads):.1f} to {max(loads):.1f}.\n\n"
         + "\n".join(lines)
         + f"\n\nOf the rows that `evoselect` keeps, {told['overlap_with_tight']:.1%} are the same with a tolerance of "

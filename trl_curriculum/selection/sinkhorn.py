@@ -148,7 +148,7 @@ class Sinkhorn:
 
 class _Ascent:
     """
-    Where to evaluate the dual next, as a function of log ψ: first Sinkhorn's step, then L-BFGS.
+    Where to evaluate the dual next, as a function of log ψ: L-BFGS that starts from Sinkhorn's step.
 
     The dual is concave; its gradient is 1 - the sums of the plan's columns over b. Where candidates and targets fall
     into clusters and one has too little weight, plain iterations climb at a constant, slow pace, and L-BFGS looks
@@ -187,7 +187,6 @@ class _Ascent:
         for move, drop in reversed(self.memory):
             weights.append(move @ direction / (move @ drop))
             direction -= weights[-1] * drop
-        direction *= move @ drop / (drop @ drop)
         for (move, drop), weight in zip(self.memory, reversed(weights), strict=True):
             direction += (weight - drop @ direction / (move @ drop)) * move
         return direction
