@@ -144,18 +144,21 @@ class TestEvoSelect:
         chosen = evoselect(features, 40, steps=1, eta=1e-3, diversity=0, epsilon=50.0, tolerance=1e-9)
         assert set(chosen.row) == set(attribution(features, 40).row)
 
-    def test_follows_its_formula(self) -> None:
+    @pytest.mark.parametrize("mode", ["joint", "alternate"])
+    def test_follows_its_formula(self, mode: str) -> None:
         features = Features(random_unit(80, 8), random_unit(10, 8, 1))
         eta, lam, w = 0.1, 0.3, torch.full((80,), 1 / 80, dtype=torch.float64)
-        for _ in range(3):
+        for step in range(3):
             cost = (1 - features.candidates @ features.targets.T).numpy()
             log = ot.sinkhorn(w.numpy(), np.full(10, 0.1), cost, 0.1, "sinkhorn_log", stopThr=1e-13, log=True)[1]
             f = 0.1 * torch.as_tensor(log["log_u"]) - 0.1 * w.log()  # POT's potentials hold the marginal
             energy = 2 * features.candidates @ (features.candidates.T @ w)
-            gradient = sum(scale * (g - w @ g) / (w @ (g - w @ g) ** 2).sqrt() for scale, g in ((1, f), (lam, energy)))
+            parts = [scale * (g - w @ g) / (w @ (g - w @ g) ** 2).sqrt() for scale, g in ((1, f), (lam, energy))]
+            gradient = parts[0] + parts[1] if mode == "joint" else parts[step % 2]
             w = w * (-eta * gradient).exp()
             w = w / w.sum()
-        chosen = evoselect(features, 1, steps=3, eta=eta, diversity=lam, epsilon=0.1, tolerance=1e-12)
+        options = {"steps": 3, "eta": eta, "diversity": lam, "epsilon": 0.1, "tolerance": 1e-12, "mode": mode}
+        chosen = evoselect(features, 1, **options)  # type: ignore[arg-type]
         np.testing.assert_allclose(chosen.score, w.numpy(), rtol=1e-6)
 
     @pytest.mark.parametrize("mode", ["joint", "alternate"])
@@ -254,6 +257,11 @@ class TestOtherMethods:
         p, level = spread(distance, nearest, density, 5, alpha=0.5, scale=2 * 1.3 / 2 / 2)
         assert level == 1.5
         assert p.tolist() == pytest.approx([1 / 3, 1 / 6, 0, 1 / 3, 1 / 6])
+        # With a larger scale, .5 * 1.3 < 1 goes on to 2, where the second has two: .8 * 2 - .6 = 1, .5 * 2.1 >= 1.
+        # The first has mass left there, 1/2 - 1/4 - 1/8, for its next neighbour.
+        p, level = spread(distance, nearest, density, 5, alpha=0.5, scale=1.0)
+        assert level == 2
+        assert p.tolist() == pytest.approx([1 / 4, 1 / 8, 1 / 8, 1 / 4, 1 / 4])
 
     def test_tsds_towards_one_takes_the_nearest(self) -> None:
         features = Features(random_unit(100, 8), random_unit(6, 8, 1))

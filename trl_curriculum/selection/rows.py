@@ -71,7 +71,7 @@ class SelectionSettings:
                     f"method_kwargs: {self.method} has no option {name!r}{nearest(name, known)}: it has "
                     f"{', '.join(known) or 'none'}."
                 )
-        if not self.keep > 0 or self.keep == 1:
+        if not self.keep > 0 or (self.keep == 1 and isinstance(self.keep, float)):  # as a share or as a number?
             raise ValueError(
                 f"keep={self.keep} is neither a share of the candidates below 1 nor a number of them above; the "
                 "method 'all' keeps all."
