@@ -205,7 +205,7 @@ def test_a_right_option_that_is_none_is_an_error(tmp_path: Path) -> None:
     args = CurriculumScriptArguments(
         dataset_name=name, prompt_column="q", options_column="options", right_option_column="right"
     )
-    with pytest.raises(ValueError, match="Row 0: 'right' holds 2, which is neither the letter nor the position"):
+    with pytest.raises(ValueError, match="Row 0: 'right' holds 2, which is neither the label nor the position"):
         load_prompts(args, DatasetMixtureConfig(), 0)
 
 

@@ -51,6 +51,7 @@ def recipe(tmp_path: Path, tiny_path: str, **changes: Any) -> str:
         "selection": {"keep": 0.3, "dimension": 128},
         "proxy": {"steps": 2},
         "max_steps": 2,
+        "num_cpu_threads_per_process": 1,
         "disable_tqdm": True,
         "report_to": "none",
         "output_dir": str(tmp_path / "run"),

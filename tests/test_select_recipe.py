@@ -43,7 +43,7 @@ def command(tmp_path: Path, tiny_path: str) -> list[str]:
         ),
         *("--model_name_or_path", tiny_path, "--dtype", "float32", "--output_dir", str(tmp_path / "out")),
         *("--use_cpu", "--bf16", "false", "--gradient_checkpointing", "false", "--disable_tqdm", "true"),
-        *("--num_processes", "1"),
+        *("--num_cpu_threads_per_process", "1", "--num_processes", "1"),
     ]
 
 
@@ -68,8 +68,8 @@ def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Pa
     assert main(command) == 0
     one = load(out / "attribution/selected.parquet")
     command[command.index("--output_dir") + 1] = str(tmp_path / "two")
-    at = command.index("--num_processes")
-    torchrun("select_rows.py", *command[1:at], *command[at + 2 :])
+    launching = command.index("--num_cpu_threads_per_process")
+    torchrun("select_rows.py", *command[1:launching], *command[launching + 4 :])
     two = load(tmp_path / "two/attribution/selected.parquet")
     features = [np.load(folder / "features/candidates/features.npy") for folder in (out, tmp_path / "two")]
     np.testing.assert_allclose(*features, atol=2e-3)
