@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from selection_scale import CASES
 
 
 def features_table(told: dict[str, Any]) -> str:
@@ -37,6 +38,11 @@ def features_table(told: dict[str, Any]) -> str:
     )
 
 
+def unfinished(told: dict[str, Any]) -> str:
+    missing = [case for case in CASES if case not in told["cases"]]
+    return f"Not measured: {', '.join(missing)}." if missing else ""
+
+
 def scale_tables(told: dict[str, Any]) -> str:
     lines = [
         "| method | candidates | wall s | processor s | peak GB | steps | passes | kept: copies / A / B / C / noise |",
@@ -65,7 +71,7 @@ def scale_tables(told: dict[str, Any]) -> str:
     return (
         "Candidates of 1,024 dimensions in half precision, memory-mapped, 1,000 targets, the best 20 %, every option "
         "at its default. Each case in a process of its own; its peak includes the pages of the file that were read. "
-        f"Load of the machine before a case: {min(loads):.1f} to {max(loads):.1f}.\n\n"
+        f"Load of the machine before a case: {min(loads):.1f} to {max(loads):.1f}. {unfinished(told)}\n\n"
         + "\n".join(lines)
         + f"\n\nOf the rows that `evoselect` keeps, {told['overlap_with_tight']:.1%} are the same with a tolerance of "
         "1e-4 instead of 1e-3.\n\nOne solve at equal weights and ε = .05, from nothing to an L1 error of 1e-3, "
