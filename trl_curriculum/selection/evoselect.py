@@ -99,11 +99,14 @@ def evoselect(
     return Selection(keep_top(score, k), score, told)
 
 
-def _similar(features: torch.Tensor, weight: torch.Tensor, chunk: int = 1 << 12) -> torch.Tensor:
+def _similar(features: torch.Tensor, weight: torch.Tensor, chunk: int = 1 << 10) -> torch.Tensor:
     """G (Gᵀ w) in chunks: how much of the weight lies near each candidate."""
-    parts = features.split(chunk)
-    centre = sum(w @ part.to(w) for part, w in zip(parts, weight.split(chunk), strict=True))
-    return torch.cat([part.to(weight) @ centre for part in parts])
+    centre, near = torch.zeros_like(features[0], dtype=weight.dtype), torch.empty_like(weight)
+    for part, w in zip(features.split(chunk), weight.split(chunk), strict=True):
+        centre += w @ part.to(w)
+    for part, found in zip(features.split(chunk), near.split(chunk), strict=True):
+        found.copy_(part.to(weight) @ centre)  # into one tensor: many small ones would scatter over the memory
+    return near
 
 
 def _standardized(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
