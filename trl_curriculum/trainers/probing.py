@@ -16,6 +16,7 @@ from ..feedback import FloatArray, IntArray
 from ..probes.back_ends import TrainerVLLMBackEnd, TransformersBackEnd
 from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
 from ..probes.prompts import tokenize
+from ..weights import whole_weights
 from .config import prefix_entropy_of
 
 
@@ -190,34 +191,6 @@ class TrainerProbe:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokens, self.seconds = state.get("probe_tokens", 0), state.get("probe_seconds", 0.0)
-
-
-def whole_weights(model: Any) -> dict[str, torch.Tensor]:
-    """
-    A model's weights on the CPU under their own names, with the adapters of PEFT merged into them.
-
-    The model's own weights are put back bit for bit: what PEFT adds and takes away again leaves rounding behind.
-    """
-    adapted = hasattr(model, "merge_adapter")
-    before = {}
-    if adapted:
-        before = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if ".base_layer." in name}
-        model.merge_adapter()
-    try:
-        weights = {}
-        for name, value in model.state_dict().items():
-            name = name.removeprefix("base_model.model.").replace(".base_layer", "")
-            if adapted and (model.prefix in name or "original_module" in name):
-                continue
-            weights[name.replace("modules_to_save.default.", "")] = value.detach().cpu().clone()
-        return weights
-    finally:
-        if adapted:
-            model.unmerge_adapter()
-            with torch.no_grad():
-                for name, p in model.named_parameters():
-                    if name in before:
-                        p.copy_(before[name])
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import Any
 
 from trl.generation.vllm_generation import VLLMGeneration
 
+from ..weights import same_base_weights
+
 
 class ReloadingVLLMGeneration(VLLMGeneration):
     """[`~trl.generation.vllm_generation.VLLMGeneration`] that has vLLM reload its weights. There is no sleep mode."""
@@ -17,7 +19,10 @@ class ReloadingVLLMGeneration(VLLMGeneration):
     def sync_weights(self) -> None:
         runner = self.llm.llm_engine.model_executor.driver_worker.model_runner
         # Copies: vLLM loads some tensors only after the last one, when TRL has unmerged the adapters again.
-        runner.reload_weights(weights_iterator=((name, value.clone()) for name, value in self._iter_named_params()))
+        with same_base_weights(self.accelerator.unwrap_model(self.model)):
+            runner.reload_weights(
+                weights_iterator=((name, value.clone()) for name, value in self._iter_named_params())
+            )
         _pack_shared_weights(runner.get_model())
         self.llm.reset_prefix_cache()
 
