@@ -32,9 +32,9 @@ from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
 from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer
+from trl_curriculum.data.smollm2 import smollm2
+from trl_curriculum.data.tasks import disjoint, reasoning_gym_dataset
 from trl_curriculum.rewards import reasoning_gym_accuracy
-from trl_curriculum.smollm2 import smollm2
-from trl_curriculum.tasks import disjoint, reasoning_gym_dataset
 
 
 ARMS = {  # reasoning-gym family and its configuration

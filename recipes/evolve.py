@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_curriculum.cli.arguments import CurriculumScriptArguments, mapping
+from trl_curriculum.scripts.arguments import CurriculumScriptArguments, mapping
 
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class EvolveScriptArguments(CurriculumScriptArguments):
         near_duplicates (`float`, *optional*, defaults to `0.7`):
             Word overlap above which a candidate repeats another row.
         selection (`dict`, *optional*):
-            Options of [`~trl_curriculum.selection.rows.SelectionSettings`].
+            Options of [`~trl_curriculum.rounds.selection.SelectionSettings`].
         proxy (`dict`, *optional*):
-            Options of [`~trl_curriculum.trainers.proxy.Proxy`].
+            Options of [`~trl_curriculum.rounds.proxy.Proxy`].
         grpo (`dict`, *optional*):
             Options of [`CurriculumGRPOConfig`]: then the rounds train by GRPO. What the recipe sets for all trainers
             and curricula holds there too, but for the learning rate.
@@ -123,15 +123,15 @@ def main(
     import numpy as np
     from trl import get_peft_config
 
-    from trl_curriculum.cli.data import load_examples, locate
-    from trl_curriculum.cli.train import model_path, model_to_load
     from trl_curriculum.generators import from_dataset
     from trl_curriculum.generators.specs import check_shares, check_spec, make_generator
     from trl_curriculum.registry import make_options
     from trl_curriculum.rewards import reward
-    from trl_curriculum.selection.rows import SelectionSettings
-    from trl_curriculum.trainers.evolve import Evolution, EvolveSettings, grpo_args
-    from trl_curriculum.trainers.proxy import Proxy
+    from trl_curriculum.rounds.evolve import Evolution, EvolveSettings, grpo_args
+    from trl_curriculum.rounds.proxy import Proxy
+    from trl_curriculum.rounds.selection import SelectionSettings
+    from trl_curriculum.scripts.data import load_examples, locate
+    from trl_curriculum.scripts.train import model_path, model_to_load
 
     def find(name: str) -> str:
         return locate(model_path(name))
@@ -212,6 +212,6 @@ def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str 
 
 
 if __name__ == "__main__":
-    from trl_curriculum.cli.launch import run_script
+    from trl_curriculum.scripts.launch import run_script
 
     run_script(main, make_parser())

@@ -30,7 +30,7 @@ import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trl_curriculum.cli.arguments import mapping
+from trl_curriculum.scripts.arguments import mapping
 
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ class SelectScriptArguments:
         keep (`float`, *optional*, defaults to `0.2`):
             Share of the candidates that is kept; above 1 their number.
         selection (`dict`, *optional*):
-            More options of [`~trl_curriculum.selection.rows.SelectionSettings`].
+            More options of [`~trl_curriculum.rounds.selection.SelectionSettings`].
         proxy (`dict`, *optional*):
-            Options of [`~trl_curriculum.trainers.proxy.Proxy`].
+            Options of [`~trl_curriculum.rounds.proxy.Proxy`].
         near_duplicates (`float`, *optional*):
             Word overlap above which a question repeats another or a target's, and goes. Default: off.
         dry_run (`bool`, *optional*, defaults to `False`):
@@ -92,12 +92,12 @@ def main(
     model_args: "ModelConfig",
     num_processes: int | None = None,
 ) -> None:
-    from trl_curriculum.cli.train import model_to_load
     from trl_curriculum.generators import load
     from trl_curriculum.registry import make_options
-    from trl_curriculum.selection.rows import SelectionSettings
-    from trl_curriculum.trainers.proxy import Proxy
-    from trl_curriculum.trainers.select import FileSelection
+    from trl_curriculum.rounds.proxy import Proxy
+    from trl_curriculum.rounds.select import FileSelection
+    from trl_curriculum.rounds.selection import SelectionSettings
+    from trl_curriculum.scripts.train import model_to_load
 
     if not script_args.candidates or script_args.targets is None:
         raise ValueError("Give the pool as --candidates and the target task's trusted rows as --targets.")
@@ -136,6 +136,6 @@ def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str 
 
 
 if __name__ == "__main__":
-    from trl_curriculum.cli.launch import run_script
+    from trl_curriculum.scripts.launch import run_script
 
     run_script(main, make_parser())

@@ -41,7 +41,7 @@ import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trl_curriculum.cli.arguments import CurriculumScriptArguments
+from trl_curriculum.scripts.arguments import CurriculumScriptArguments
 
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def main(
     from trl import get_peft_config, get_quantization_config
 
     from trl_curriculum import CurriculumSFTTrainer
-    from trl_curriculum.cli.data import load_examples, locate, split_by_arm, with_difficulty
-    from trl_curriculum.cli.plan import sft_plan
-    from trl_curriculum.cli.train import model_to_load, train_and_save
+    from trl_curriculum.scripts.data import load_examples, locate, split_by_arm, with_difficulty
+    from trl_curriculum.scripts.plan import sft_plan
+    from trl_curriculum.scripts.train import model_to_load, train_and_save
 
     # Load the dataset
     columns = (script_args.completion_column, training_args.dataset_text_field)
@@ -121,6 +121,6 @@ def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str 
 
 
 if __name__ == "__main__":
-    from trl_curriculum.cli.launch import run_script
+    from trl_curriculum.scripts.launch import run_script
 
     run_script(main, make_parser())

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 
-for folder in (Path(__file__).parent, *(Path(__file__).parent / name for name in ("conformance", "trainers"))):
+HERE = Path(__file__).parent
+for folder in (HERE, *(found for found in HERE.iterdir() if found.is_dir() and found.name[0] not in "_.")):
     sys.path.insert(0, str(folder))
 
 

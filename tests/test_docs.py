@@ -13,8 +13,8 @@ from simulate import run
 
 from trl_curriculum import available_curricula, make_curriculum
 from trl_curriculum.registry import BUILT_IN
+from trl_curriculum.rounds.selection import SelectionSettings
 from trl_curriculum.selection import SELECTORS, evoselect
-from trl_curriculum.selection.rows import SelectionSettings
 
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,8 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from trl_curriculum.examples import Row, tokenize_examples
-from trl_curriculum.smollm2 import smollm2
+from trl_curriculum.data.smollm2 import smollm2
+from trl_curriculum.lm.losses import Row, tokenize_examples
 
 
 PLAIN = [

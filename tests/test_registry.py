@@ -7,7 +7,7 @@ import pytest
 
 from trl_curriculum import Pool, make_curriculum
 from trl_curriculum.curricula import SEC, TD, ArmCurriculum, Boltzmann, Curriculum, Uniform, identity
-from trl_curriculum.state import StateError, read_state, write_state
+from trl_curriculum.disk.state import StateError, read_state, write_state
 
 
 POOL = Pool(4, [0, 0, 1, 1], ["a", "b"])

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .feedback import Feedback
-from .history import read_history
 from .pool import Pool
 from .registry import available_curricula, make_curriculum
+from .report.history import read_history
+from .signals import Feedback
 
 
 if TYPE_CHECKING:

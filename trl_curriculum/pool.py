@@ -10,7 +10,7 @@ import xxhash
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from .feedback import FloatArray, IntArray
+from .signals import FloatArray, IntArray
 from .suggest import nearest
 
 

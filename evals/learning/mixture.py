@@ -69,7 +69,7 @@ WORLDS = {  # task and mixture: methods
 def controls() -> dict[str, type]:
     """The two curricula that exist only to be compared with."""
     from trl_curriculum.curricula import Curriculum, EVOCurate
-    from trl_curriculum.curricula.queues import Queues
+    from trl_curriculum.curricula.parts.queues import Queues
 
     class Placebo(EVOCurate):
         """EVO-Curate whose utilities are shuffled over the rows: as uneven, and blind."""

@@ -25,7 +25,7 @@ import torch
 from selection_report import write_report
 from selection_task import KINDS, TASKS, make_pool, make_test
 
-from trl_curriculum.examples import Row
+from trl_curriculum.lm.losses import Row
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +78,7 @@ def load_model() -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    from trl_curriculum.smollm2 import smollm2
+    from trl_curriculum.data.smollm2 import smollm2
 
     disable_progress_bar()
     return AutoModelForCausalLM.from_pretrained(smollm2()), AutoTokenizer.from_pretrained(smollm2())
@@ -137,12 +137,12 @@ def test_loss(model: Any, test: dict[str, list[Row]]) -> dict[str, float]:
 
 def prepare(pool: int, folder: str) -> str:
     """Proxy, features and every method's selection in every set-up of one pool."""
-    from trl_curriculum.examples import tokenize_examples
     from trl_curriculum.generators import to_dataset
     from trl_curriculum.gradients import Stored
+    from trl_curriculum.lm.losses import tokenize_examples
+    from trl_curriculum.rounds.selection import SelectionSettings, gradient_features, select_rows
     from trl_curriculum.selection import Features, Selection, distinct
     from trl_curriculum.selection.report import report
-    from trl_curriculum.selection.rows import SelectionSettings, gradient_features, select_rows
 
     quiet()
     start = time.monotonic()

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trl_curriculum.data.tasks import reasoning_gym_dataset
 from trl_curriculum.generators import Candidate, ProceduralGenerator
 from trl_curriculum.rewards import reasoning_gym_accuracy
-from trl_curriculum.tasks import reasoning_gym_dataset
 
 
 TASKS = {

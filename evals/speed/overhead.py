@@ -34,7 +34,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  #
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
 from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer  # noqa: E402
-from trl_curriculum.smollm2 import smollm2  # noqa: E402
+from trl_curriculum.data.smollm2 import smollm2  # noqa: E402
 
 
 VARIANTS = ("stock", "uniform", "sec")

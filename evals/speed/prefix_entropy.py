@@ -31,9 +31,9 @@ from prefix_entropy_scores import LENGTHS, Pool
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from trl_curriculum.probes.back_ends import TransformersBackEnd
+from trl_curriculum.data.smollm2 import smollm2
+from trl_curriculum.lm.engines import TransformersBackEnd
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
-from trl_curriculum.smollm2 import smollm2
 
 
 ROOT = Path(__file__).resolve().parents[2]

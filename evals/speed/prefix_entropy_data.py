@@ -14,9 +14,9 @@ import torch
 from tqdm import tqdm
 from transformers import DynamicCache
 
+from trl_curriculum.data.tasks import reasoning_gym_dataset
+from trl_curriculum.lm.entropy import exact_entropy, truncated_entropy
 from trl_curriculum.probes.prefix_entropy import QUICK_ANSWER
-from trl_curriculum.probes.token_entropy import exact_entropy, truncated_entropy
-from trl_curriculum.tasks import reasoning_gym_dataset
 
 
 TASKS = (

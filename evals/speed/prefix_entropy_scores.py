@@ -7,7 +7,7 @@ import numpy as np
 from prefix_entropy_data import KINDS
 from scipy.stats import rankdata
 
-from trl_curriculum.probes.token_entropy import aggregate
+from trl_curriculum.lm.entropy import aggregate
 
 
 LENGTHS = (8, 16, 32, 64, 128)

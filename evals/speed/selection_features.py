@@ -9,12 +9,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from trl_curriculum.examples import Row, pad, tokenize_examples
+from trl_curriculum.data.smollm2 import smollm2
+from trl_curriculum.data.tasks import reasoning_gym_dataset
+from trl_curriculum.disk.partial import by_length
 from trl_curriculum.gradients import CountSketch, GradientFeatures
 from trl_curriculum.gradients.capture import chosen_linears
-from trl_curriculum.probes.partial import by_length
-from trl_curriculum.smollm2 import smollm2
-from trl_curriculum.tasks import reasoning_gym_dataset
+from trl_curriculum.lm.losses import Row, pad, tokenize_examples
 
 
 ROWS, BATCH_TOKENS, ROUNDS, DIMENSION = 12, 1024, 5, 4096  # rows a task

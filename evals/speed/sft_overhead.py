@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from trl_curriculum import CurriculumSFTConfig, CurriculumSFTTrainer
-from trl_curriculum.smollm2 import smollm2
+from trl_curriculum.data.smollm2 import smollm2
 
 
 VARIANTS = ("stock", "uniform", "evo_curate")

@@ -8,8 +8,8 @@ from simulate import feedback, from_rewards, run
 
 from trl_curriculum import Feedback, Pool
 from trl_curriculum.curricula import DUMP, SEC, TD, ArmCurriculum, Boltzmann, Order, SlidingWindow, Uniform, identity
-from trl_curriculum.curricula.queues import Queues
-from trl_curriculum.curricula.selectors import draw_arms, entropy
+from trl_curriculum.curricula.parts.queues import Queues
+from trl_curriculum.curricula.parts.selectors import draw_arms, entropy
 
 
 def arms(n_arms: int, rows_each: int = 50) -> Pool:

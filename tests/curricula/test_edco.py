@@ -10,7 +10,7 @@ from simulate import from_losses, from_rewards
 
 from trl_curriculum import Feedback, Pool
 from trl_curriculum.curricula import EDCO, UCB1, Carried, Draw
-from trl_curriculum.curricula.shared_belief import FEW, SharedBelief
+from trl_curriculum.curricula.parts.shared_belief import FEW, SharedBelief
 from trl_curriculum.probes.prefix_entropy import Scores
 
 

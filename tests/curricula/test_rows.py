@@ -27,7 +27,7 @@ from trl_curriculum.curricula import (
     SelfPaced,
     percentile_rank,
 )
-from trl_curriculum.curricula.selectors import entropy, top_share
+from trl_curriculum.curricula.parts.selectors import entropy, top_share
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import torch
 import vllm_runs
 from harness import command, weights
 from peft import LoraConfig

@@ -19,9 +19,9 @@ from transformers import AutoModelForCausalLM
 from vllm_runs import differences, on_cpu, peaked_model
 
 from trl_curriculum.curricula import EDCO
-from trl_curriculum.probes.back_ends import TransformersBackEnd, VLLMEngineBackEnd
+from trl_curriculum.lm.engines import TransformersBackEnd, VLLMEngineBackEnd
+from trl_curriculum.lm.server import ServerBackEnd
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
-from trl_curriculum.probes.server import ServerBackEnd
 
 
 Make = Callable[..., Any]
@@ -101,7 +101,7 @@ class TestInATrainer:
 
     @staticmethod
     def probe_before_every_draw(run: Any) -> None:
-        from trl_curriculum.probes.back_ends import TrainerVLLMBackEnd
+        from trl_curriculum.lm.engines import TrainerVLLMBackEnd
 
         draw, back_end = run._draw, TrainerVLLMBackEnd(run)
 

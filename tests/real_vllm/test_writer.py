@@ -13,7 +13,7 @@ import pytest
 import tiny
 from vllm_runs import save_model
 
-from trl_curriculum.answers import same_answer
+from trl_curriculum.data.smollm2 import smollm2
 from trl_curriculum.generators import (
     Agreement,
     Candidate,
@@ -23,7 +23,7 @@ from trl_curriculum.generators import (
     VLLMWriter,
     Written,
 )
-from trl_curriculum.smollm2 import smollm2
+from trl_curriculum.rewards.answers import same_answer
 
 
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Egypt": "Cairo", "Norway": "Oslo", "Peru": "Lima"}

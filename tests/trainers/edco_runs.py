@@ -15,7 +15,7 @@ import torch
 from harness import Recording, sft_trainer, trainer, weights
 
 from trl_curriculum.curricula import EDCO
-from trl_curriculum.probes import partial
+from trl_curriculum.disk import partial
 
 
 LENGTH = 3

@@ -24,9 +24,9 @@ from trl_curriculum import (
     CurriculumSFTTrainer,
     Feedback,
 )
-from trl_curriculum.checkpoint import newest_first, what_is_missing
 from trl_curriculum.curricula import SEC, Curriculum, Draw, EVOCurate
-from trl_curriculum.state import write_state
+from trl_curriculum.disk.checkpoint import newest_first, what_is_missing
+from trl_curriculum.disk.state import write_state
 
 
 def config(output_dir: Path, **changes: Any) -> CurriculumGRPOConfig:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from harness import sft_trainer, weights
 
-from trl_curriculum.checkpoint import newest_first, what_is_missing
+from trl_curriculum.disk.checkpoint import newest_first, what_is_missing
 
 
 if __name__ == "__main__":

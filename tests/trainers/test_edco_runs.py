@@ -20,7 +20,7 @@ from transformers import TrainerCallback
 
 from trl_curriculum import Feedback, Pool
 from trl_curriculum.curricula import EDCO
-from trl_curriculum.history import FOLDER as HISTORY
+from trl_curriculum.report.history import FOLDER as HISTORY
 from trl_curriculum.trainers import grpo as grpo_module
 
 

@@ -173,7 +173,7 @@ class TestSequencesAreApart:
         run = sft_trainer(tmp_path, **PACKED)
         before = torch.get_rng_state()
         run.model.eval()
-        from trl_curriculum.sequences import check_sequences_are_apart
+        from trl_curriculum.lm.tap import check_sequences_are_apart
 
         check_sequences_are_apart(run.model, run.data_collator, run._rows.__getitems__([0, 1]))
         assert torch.equal(torch.get_rng_state(), before) and not run.model.training

@@ -11,9 +11,9 @@ from datasets import Dataset
 from harness import PACKED, PADDING_FREE, plain_forward, sft_run, sft_trainer, weights
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from trl_curriculum.probes import partial
-from trl_curriculum.probes import pool_loss as module
-from trl_curriculum.probes.pool_loss import pool_loss
+from trl_curriculum.disk import partial
+from trl_curriculum.lm import pool_loss as module
+from trl_curriculum.lm.pool_loss import pool_loss
 
 
 def plain_losses(run: Any, rows: Any) -> list[float]:

@@ -13,8 +13,8 @@ import torch
 from harness import sft_trainer
 from peft import LoraConfig, get_peft_model
 
-from trl_curriculum.probes.back_ends import TrainerVLLMBackEnd, TransformersBackEnd
-from trl_curriculum.probes.partial import fingerprint
+from trl_curriculum.disk.partial import fingerprint
+from trl_curriculum.lm.engines import TrainerVLLMBackEnd, TransformersBackEnd
 from trl_curriculum.trainers.probing import _random_as_before, whole_weights
 
 

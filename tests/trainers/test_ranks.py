@@ -11,7 +11,7 @@ from harness import launch, once, replay, result
 
 from trl_curriculum import Pool
 from trl_curriculum.curricula import SEC
-from trl_curriculum.state import read_state
+from trl_curriculum.disk.state import read_state
 
 
 # Three prompts of four rollouts on two processes: each holds six, so the second group straddles them.

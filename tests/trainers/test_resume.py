@@ -11,9 +11,9 @@ import tiny
 import torch
 from harness import trainer, weights
 
-from trl_curriculum.checkpoint import newest_first, what_is_missing
-from trl_curriculum.history import FOLDER as HISTORY
-from trl_curriculum.state import StateError
+from trl_curriculum.disk.checkpoint import newest_first, what_is_missing
+from trl_curriculum.disk.state import StateError
+from trl_curriculum.report.history import FOLDER as HISTORY
 
 
 WINDOWS: dict[str, dict[str, Any]] = {

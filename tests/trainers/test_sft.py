@@ -17,8 +17,8 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trl_curriculum.checkpoint import newest_first
 from trl_curriculum.curricula import Draw
+from trl_curriculum.disk.checkpoint import newest_first
 from trl_curriculum.trainers.mixin import Ticks
 
 

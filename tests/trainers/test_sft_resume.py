@@ -10,8 +10,8 @@ import torch
 from harness import PACKED, PADDING_FREE, sft_run, sft_trainer, weights
 from peft import LoraConfig
 
-from trl_curriculum.history import FOLDER as HISTORY
-from trl_curriculum.state import StateError, read_state
+from trl_curriculum.disk.state import StateError, read_state
+from trl_curriculum.report.history import FOLDER as HISTORY
 
 
 SAVED: dict[str, Any] = {"save_strategy": "steps", "save_steps": 1, "lr_scheduler_type": "cosine"}

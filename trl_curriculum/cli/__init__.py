@@ -7,9 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-import yaml
-
 from .. import __version__
+from ..scripts import MISTAKES
 from ..suggest import nearest
 
 
@@ -21,9 +20,6 @@ COMMANDS = {
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
     "methods": "List the curricula, what they learn from and what they cost",
 }
-
-
-MISTAKES = (ImportError, OSError, TypeError, ValueError, yaml.YAMLError)  # what is told in one line
 
 
 def main(argv: Sequence[str] | None = None) -> int:

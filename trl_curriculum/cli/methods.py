@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ..feedback import SHOWS
 from ..pool import Pool
 from ..registry import available_curricula, make_curriculum
+from ..signals import SHOWS
 from . import COMMANDS
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from trl.cli.commands.training import _subtract_subsequence
 
-from .launch import launch, parse
+from ..scripts.launch import launch, parse
 
 
 def run_recipe(name: str, argv: Sequence[str], script_name: str | None = None) -> int:

@@ -21,16 +21,16 @@ from rich.markup import escape
 from rich.table import Table
 from trl import DatasetMixtureConfig, TrlParser
 
+from ..disk.partial import fingerprint
 from ..pool import Pool
-from ..probes.partial import fingerprint
 from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
 from ..probes.prompts import prompt_of, tokenize
 from ..registry import make_options
-from .arguments import CurriculumScriptArguments, mapping
-from .data import load_prompts
-from .launch import parse
-from .plan import prefixes
-from .train import model_path
+from ..scripts.arguments import CurriculumScriptArguments, mapping
+from ..scripts.data import load_prompts
+from ..scripts.launch import parse
+from ..scripts.plan import prefixes
+from ..scripts.train import model_path
 
 
 BACK_ENDS = ("transformers", "vllm", "server")
@@ -66,7 +66,7 @@ class ScoreArguments(CurriculumScriptArguments):
             Options of [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`].
         probe_vllm_kwargs (`dict[str, Any]`, *optional*):
             With `"vllm"`: arguments of `vllm.LLM`; with `"server"`: options of
-            [`~trl_curriculum.probes.server.ServerBackEnd`].
+            [`~trl_curriculum.lm.server.ServerBackEnd`].
         probe_batch_tokens (`int`, *optional*, defaults to `16384`):
             Tokens of one batch, padding and prefixes included.
         arm_column (`list[str]`, *optional*):
@@ -194,7 +194,7 @@ def make_back_end(args: ScoreArguments, name: str, tokenizer: Any) -> tuple[Back
     if args.back_end == "server":
         from transformers import AutoConfig
 
-        from ..probes.server import ServerBackEnd
+        from ..lm.server import ServerBackEnd
 
         vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
         return ServerBackEnd(**({"model": name, "vocabulary": vocabulary} | options)), None
@@ -204,7 +204,7 @@ def make_back_end(args: ScoreArguments, name: str, tokenizer: Any) -> tuple[Back
         except ImportError as error:
             raise ImportError("back_end vllm needs vLLM: pip install 'trl_curriculum[vllm]'.") from error
 
-        from ..probes.back_ends import VLLMEngineBackEnd
+        from ..lm.engines import VLLMEngineBackEnd
 
         top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
         # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
@@ -213,7 +213,7 @@ def make_back_end(args: ScoreArguments, name: str, tokenizer: Any) -> tuple[Back
     import torch
     from transformers import AutoModelForCausalLM
 
-    from ..probes.back_ends import TransformersBackEnd
+    from ..lm.engines import TransformersBackEnd
 
     model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=args.dtype, **source)
     model.to("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")

@@ -9,21 +9,21 @@ from .data_maps import DataMaps
 from .difficulty import DifficultyCurriculum
 from .dump import DUMP
 from .edco import EDCO
-from .estimators import TD, Belief, Estimator, SlidingWindow
 from .evo_curate import EVOCurate
 from .loss_top_k import LossTopK
 from .mixture import Mixture
 from .order import Order
-from .row_history import RowHistory, percentile_rank
-from .row_sampler import RowSampler
+from .parts.estimators import TD, Belief, Estimator, SlidingWindow
+from .parts.row_history import RowHistory, percentile_rank
+from .parts.row_sampler import RowSampler
+from .parts.selectors import Boltzmann, MaxEntropy
+from .parts.shared_belief import SharedBelief
+from .parts.utilities import Utility, expected_advantage, identity, ucb
 from .rows import RowCurriculum
 from .sec import SEC
-from .selectors import Boltzmann, MaxEntropy
 from .self_paced import SelfPaced
-from .shared_belief import SharedBelief
 from .ucb1 import UCB1
 from .uniform import Uniform
-from .utilities import Utility, expected_advantage, identity, ucb
 
 
 __all__ = [

@@ -2,14 +2,14 @@
 
 from typing import Any, Literal
 
-from ..feedback import SIGNALS, Feedback, FloatArray, IntArray
 from ..pool import Pool
+from ..signals import SIGNALS, Feedback, FloatArray, IntArray
 from .base import Carried, Curriculum
-from .buckets import SuccessBuckets
-from .estimators import Belief, Estimator
-from .queues import Queues
-from .selectors import Boltzmann, draw_arms, entropy
-from .utilities import Utility
+from .parts.buckets import SuccessBuckets
+from .parts.estimators import Belief, Estimator
+from .parts.queues import Queues
+from .parts.selectors import Boltzmann, draw_arms, entropy
+from .parts.utilities import Utility
 
 
 MAX_LOGGED_ARMS = 64

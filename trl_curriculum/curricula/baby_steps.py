@@ -3,11 +3,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from .base import Carried
 from .difficulty import DifficultyCurriculum
-from .row_sampler import RowSampler
+from .parts.row_sampler import RowSampler
 
 
 class BabySteps(DifficultyCurriculum):

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..feedback import Feedback, FloatArray, IntArray
+from ..disk.state import StateError
 from ..pool import Pool, match_rows
-from ..state import StateError
+from ..signals import Feedback, FloatArray, IntArray
 
 
 STATE_VERSION = 2

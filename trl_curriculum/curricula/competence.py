@@ -3,8 +3,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from .base import Carried
 from .difficulty import DifficultyCurriculum
 

@@ -2,12 +2,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from .base import Carried
-from .row_history import RowHistory
+from .parts.row_history import RowHistory
+from .parts.selectors import check_share, top_share
 from .rows import Measure, RowCurriculum
-from .selectors import check_share, top_share
 
 
 class DataMaps(RowCurriculum):

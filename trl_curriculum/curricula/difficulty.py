@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from .base import Carried, Curriculum
 
 

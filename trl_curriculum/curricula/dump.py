@@ -1,8 +1,8 @@
 from ..pool import Pool
 from .arms import ArmCurriculum
-from .estimators import SlidingWindow
-from .selectors import Boltzmann
-from .utilities import ucb
+from .parts.estimators import SlidingWindow
+from .parts.selectors import Boltzmann
+from .parts.utilities import ucb
 
 
 class DUMP(ArmCurriculum):

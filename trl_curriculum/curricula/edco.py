@@ -2,13 +2,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..feedback import Feedback, FloatArray, IntArray
 from ..pool import Pool
+from ..signals import Feedback, FloatArray, IntArray
 from .arms import MAX_LOGGED_ARMS
 from .base import Carried, Curriculum
-from .row_sampler import RowSampler
-from .selectors import check_share
-from .shared_belief import SharedBelief
+from .parts.row_sampler import RowSampler
+from .parts.selectors import check_share
+from .parts.shared_belief import SharedBelief
 
 
 ASKS = 3  # how often a round may ask for more rows before it begins

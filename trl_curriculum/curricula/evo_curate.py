@@ -3,12 +3,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..feedback import Feedback, FloatArray, IntArray
 from ..pool import Pool
+from ..signals import Feedback, FloatArray, IntArray
 from .base import Carried
-from .row_history import RowHistory, percentile_rank
+from .parts.row_history import RowHistory, percentile_rank
+from .parts.selectors import MaxEntropy
 from .rows import Measure, RowCurriculum
-from .selectors import MaxEntropy
 
 
 class EVOCurate(RowCurriculum):

@@ -1,7 +1,7 @@
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
+from .parts.selectors import check_share, top_share
 from .rows import Measure, RowCurriculum
-from .selectors import check_share, top_share
 
 
 class LossTopK(RowCurriculum):

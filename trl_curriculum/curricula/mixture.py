@@ -2,13 +2,13 @@ from typing import Any
 
 import numpy as np
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from ..suggest import nearest
 from .arms import MAX_LOGGED_ARMS
 from .base import Carried, Curriculum
-from .queues import Queues
-from .selectors import draw_arms, entropy
+from .parts.queues import Queues
+from .parts.selectors import draw_arms, entropy
 
 
 class Mixture(Curriculum):

@@ -2,11 +2,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from .base import Carried
 from .difficulty import DifficultyCurriculum
-from .queues import Queues
+from .parts.queues import Queues
 
 
 class Order(DifficultyCurriculum):

@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..feedback import Feedback, FloatArray, IntArray
 from ..pool import Pool
+from ..signals import Feedback, FloatArray, IntArray
 from .arms import MAX_LOGGED_ARMS
 from .base import Carried, Curriculum
-from .row_sampler import RowSampler
-from .selectors import entropy
+from .parts.row_sampler import RowSampler
+from .parts.selectors import entropy
 
 
 Measure = Literal["free", "probe"]

@@ -2,9 +2,9 @@ from typing import Literal
 
 from ..pool import Pool
 from .arms import ArmCurriculum
-from .estimators import TD
-from .selectors import Boltzmann
-from .utilities import expected_advantage, identity
+from .parts.estimators import TD
+from .parts.selectors import Boltzmann
+from .parts.utilities import expected_advantage, identity
 
 
 class SEC(ArmCurriculum):

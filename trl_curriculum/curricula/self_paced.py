@@ -1,7 +1,7 @@
 import numpy as np
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from .rows import Measure, RowCurriculum
 
 

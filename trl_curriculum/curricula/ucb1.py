@@ -2,11 +2,11 @@ from typing import Any
 
 import numpy as np
 
-from ..feedback import Feedback, FloatArray, IntArray
 from ..pool import Pool
+from ..signals import Feedback, FloatArray, IntArray
 from .arms import MAX_LOGGED_ARMS
 from .base import Carried, Curriculum
-from .queues import Queues
+from .parts.queues import Queues
 
 
 class UCB1(Curriculum):

@@ -2,10 +2,10 @@ from typing import Any
 
 import numpy as np
 
-from ..feedback import FloatArray, IntArray
 from ..pool import Pool
+from ..signals import FloatArray, IntArray
 from .base import Carried, Curriculum
-from .queues import Queues
+from .parts.queues import Queues
 
 
 class Uniform(Curriculum):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from ..answers import same_answer
-from ..rewards import reward
+from ..rewards.answers import same_answer
+from ..rewards.functions import reward
 from .writers import Sampling
 
 

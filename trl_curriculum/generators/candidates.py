@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from ..answers import Completion, text_of
 from ..pool import check_column
+from ..rewards.answers import Completion, text_of
 
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..answers import normalized
+from ..rewards.answers import normalized
 from .candidates import Batch, Candidate
 
 

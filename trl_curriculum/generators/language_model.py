@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..answers import Completion, normalized
-from ..probes.partial import fingerprint
+from ..disk.partial import fingerprint
+from ..disk.text_cache import Kept
+from ..rewards.answers import Completion, normalized
 from .agreement import Agreement
 from .candidates import Batch, Candidate, Rejected
-from .kept import Kept
 from .templates import Template
 from .writers import Sampling, Writer, Written
 

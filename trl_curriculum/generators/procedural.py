@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import Completion
-from ..rewards import reasoning_gym_accuracy
-from ..tasks import load_family, reasoning_gym_dataset
+from ..data.tasks import load_family, reasoning_gym_dataset
+from ..rewards.answers import Completion
+from ..rewards.functions import reasoning_gym_accuracy
 from .candidates import Batch, Candidate, Rejected
 
 
@@ -26,7 +26,7 @@ class ProceduralGenerator:
         completion (`str`, *optional*, defaults to `"{answer}"`):
             Form of the completions, for example `"\\boxed{{answer}}"`; `{answer}` is replaced.
         instruction, system (`str`, *optional*):
-            As in [`~trl_curriculum.tasks.reasoning_gym_dataset`]; default: none.
+            As in [`~trl_curriculum.data.tasks.reasoning_gym_dataset`]; default: none.
         conversational (`bool`, *optional*, defaults to `False`):
             Whether candidates are messages; else texts.
         wrong (`float`, *optional*, defaults to `0.0`):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ..answers import Completion, extract_answer
-from ..rewards import multiple_choice_accuracy
+from ..rewards.answers import Completion, extract_answer
+from ..rewards.functions import multiple_choice_accuracy
 from .candidates import Candidate
 
 

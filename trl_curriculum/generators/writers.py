@@ -13,10 +13,10 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from ..answers import Completion
-from ..generation import end_tokens, generates_as, own_random, pad_left, padding_token, sampling_config
-from ..probes.partial import fingerprint
-from ..sequences import measuring
+from ..disk.partial import fingerprint
+from ..lm.generate import end_tokens, generates_as, own_random, pad_left, padding_token, sampling_config
+from ..lm.tap import measuring
+from ..rewards.answers import Completion
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from ..examples import pad
-from ..feedback import IntArray
-from ..probes.partial import by_length
-from ..state import write_json
+from ..disk.partial import by_length
+from ..disk.state import write_json
+from ..lm.losses import pad
+from ..signals import IntArray
 from .capture import GradientFeatures
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..feedback import FloatArray, IntArray
-from .partial import by_length, fingerprint, measure_in_batches
-from .token_entropy import Missing, aggregate
+from ..disk.partial import by_length, fingerprint, measure_in_batches
+from ..lm.entropy import Missing, aggregate
+from ..signals import FloatArray, IntArray
 
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from typing import Any
 
 from trl.data_utils import maybe_convert_to_chatml
 
-from ..answers import text_of
+from ..rewards.answers import text_of
 from .prefix_entropy import PrefixEntropy
 
 

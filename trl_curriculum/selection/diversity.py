@@ -3,7 +3,7 @@ from typing import Literal
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from ..feedback import IntArray
+from ..signals import IntArray
 from .features import Features, Selection, check_k
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ..feedback import IntArray
+from ..signals import IntArray
 
 
 def distinct(features: torch.Tensor, cosine: float = 0.99, chunk: int = 2048) -> IntArray:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..feedback import FloatArray, IntArray
+from ..signals import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..feedback import IntArray
+from ..signals import IntArray
 from .duplicates import distinct
 from .features import Features, Selection, shares, vendi
 from .sinkhorn import Sinkhorn, SinkhornError

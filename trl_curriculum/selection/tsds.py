@@ -3,7 +3,7 @@ import heapq
 import numpy as np
 import torch
 
-from ..feedback import FloatArray, IntArray
+from ..signals import FloatArray, IntArray
 from .features import Features, Selection, check_k
 
 

@@ -40,7 +40,7 @@ class CurriculumConfig:
             `"server"`: a vLLM server that loads new weights from disk; `"auto"`: GRPO's vLLM where it has one,
             transformers otherwise.
         probe_vllm_kwargs (`dict[str, Any]`, *optional*):
-            With `"server"`: options of [`~trl_curriculum.probes.server.ServerBackEnd`], at least `{"url": ...}`. With
+            With `"server"`: options of [`~trl_curriculum.lm.server.ServerBackEnd`], at least `{"url": ...}`. With
             `"vllm"` in SFT: arguments of TRL's `VLLMGeneration`, such as `{"gpu_memory_utilization": 0.3}`.
         probe_batch_tokens (`int`, *optional*, defaults to `16384`):
             Tokens, padding included, of one batch with which a probe measures losses or generates prefixes.

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from trl import GRPOTrainer
 
 from ..curricula import Curriculum
-from ..feedback import SHOWS, Feedback, FloatArray, IntArray
+from ..lm.answer_loss import answer_loss
 from ..pool import check_column
-from ..probes.answer_loss import answer_loss
+from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .checks import refuse_parallelism, refuse_unsupported, refuse_vision, refuse_void, say_what_was_not_tried
 from .config import CurriculumGRPOConfig, own_config
 from .mixin import CurriculumMixin, Ticks
-from .support import refuse_parallelism, refuse_unsupported, refuse_vision, refuse_void, say_what_was_not_tried
 from .vllm_cpu import reload_weights_on_cpu
 
 

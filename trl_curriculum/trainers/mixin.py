@@ -11,16 +11,16 @@ import torch
 from accelerate.utils import broadcast_object_list, gather, gather_object
 from torch.utils.data import Dataset as TorchDataset
 
-from .. import checkpoint as checkpoints
 from ..curricula import Curriculum, Draw
 from ..curricula.arms import MAX_LOGGED_ARMS, ArmCurriculum
-from ..feedback import Feedback, FloatArray, IntArray
-from ..history import History, print_summary, read_history
+from ..disk import checkpoint as checkpoints
+from ..disk.state import StateError, read_state, write_state
 from ..pool import Pool
 from ..registry import make_curriculum
-from ..state import StateError, read_state, write_state
+from ..report.history import History, print_summary, read_history
+from ..signals import Feedback, FloatArray, IntArray
+from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen
 from .probing import TrainerProbe
-from .support import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen
 
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 
 import numpy as np
 
-from ..feedback import IntArray
+from ..signals import IntArray
 
 
 def best_fit(length: IntArray, capacity: int, n_bins: int, first: int = 0) -> IntArray:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from huggingface_hub import save_torch_state_dict
 
-from ..feedback import FloatArray, IntArray
-from ..probes.back_ends import TrainerVLLMBackEnd, TransformersBackEnd
+from ..lm.engines import TrainerVLLMBackEnd, TransformersBackEnd
+from ..lm.weights import whole_weights
 from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
 from ..probes.prompts import tokenize
-from ..weights import whole_weights
+from ..signals import FloatArray, IntArray
 from .config import prefix_entropy_of
 
 
@@ -134,7 +134,7 @@ class TrainerProbe:
         reload_weights_on_cpu(trainer.vllm_generation)
 
     def _make_server(self) -> BackEnd:
-        from ..probes.server import ServerBackEnd
+        from ..lm.server import ServerBackEnd
 
         trainer = self.trainer
         if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled or getattr(trainer.model, "is_quantized", False):

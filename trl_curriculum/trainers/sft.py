@@ -16,14 +16,11 @@ from trl import SFTTrainer
 
 from ..curricula import Curriculum, Draw
 from ..curricula.base import NOTHING
-from ..feedback import SHOWS, Feedback, FloatArray, IntArray
-from ..probes.pool_loss import pool_loss
+from ..lm.pool_loss import pool_loss
+from ..lm.tap import FusedHeadTap, check_sequences_are_apart, count_tokens, per_sequence
 from ..probes.prompts import prompt_of
-from ..sequences import FusedHeadTap, check_sequences_are_apart, count_tokens, per_sequence
-from .config import CurriculumSFTConfig, own_config, prefix_entropy_of
-from .mixin import CurriculumMixin, Ticks
-from .packing import best_fit
-from .support import (
+from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .checks import (
     refuse_parallelism,
     refuse_unknown_format,
     refuse_unsupported,
@@ -31,6 +28,9 @@ from .support import (
     refuse_void,
     say_what_was_not_tried,
 )
+from .config import CurriculumSFTConfig, own_config, prefix_entropy_of
+from .mixin import CurriculumMixin, Ticks
+from .packing import best_fit
 
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 from trl.generation.vllm_generation import VLLMGeneration
 
-from ..weights import same_base_weights
+from ..lm.weights import same_base_weights
 
 
 class ReloadingVLLMGeneration(VLLMGeneration):

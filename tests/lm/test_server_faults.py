@@ -1,0 +1,317 @@
+"""What may go wrong with a vLLM server, played by a small one; tests/real_vllm has the real one."""
+
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trl_curriculum.lm.server import ServerBackEnd
+from trl_curriculum.probes.prefix_entropy import PrefixEntropy, Scores, prefix_entropy
+
+
+SPEC = PrefixEntropy(length=4, token_share=1, unit="nats", logprobs=3, quick_answer=None)
+PROMPTS = [[k + 1, 7, 7] for k in range(6)]
+COMPLETIONS = "/v1/completions"
+
+
+def distribution(weights: int, prompt: list[int], t: int) -> list[float]:
+    """Log-probabilities of the 3 most probable tokens after t tokens of an answer, for weights of some number."""
+    p = np.array([4.0 + prompt[0] + t, 2.0 + weights, 1.0])
+    return np.log(p / p.sum()).tolist()
+
+
+def expected(weights: int = 0, prompts: list[list[int]] = PROMPTS) -> np.ndarray:
+    log_p = [[distribution(weights, prompt, t) for t in range(4)] for prompt in prompts]
+    return np.array([np.mean([-(np.exp(step) * step).sum() for step in np.array(answer)]) for answer in log_p])
+
+
+class Fake:
+    """A server of one model: `before(path, number)` may answer in its stead; number counts the path's requests."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.weights, self.model, self.info = 0, "tiny", {"logprobs_mode": "processed_logprobs"}
+        self.log_p: Callable[[int, list[int], int], list[float]] = distribution
+        self.before: Callable[[str, int], tuple[int, Any] | None] = lambda path, number: None
+        self.requests: list[tuple[str, Any]] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args: Any) -> None: ...
+
+            def do_GET(self) -> None:
+                self.answer(None)
+
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                self.answer(json.loads(self.rfile.read(length)) if length else None)
+
+            def answer(self, body: Any) -> None:
+                path = self.path.split("?")[0]
+                fake.requests.append((path, body))
+                status, shown = fake.before(path, fake.count(path)) or fake.reply(path, body)
+                data = json.dumps(shown).encode()
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+                except OSError:
+                    pass  # the client did not wait
+                self.close_connection = status >= 500
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        self.port: int = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def count(self, path: str = COMPLETIONS) -> int:
+        return sum(asked == path for asked, _ in self.requests)
+
+    def prompts(self) -> list[list[int]]:
+        """Prompts whose prefixes were asked for, without the looks at one token."""
+        bodies = [body for path, body in self.requests if path == COMPLETIONS and body["max_tokens"] > 1]
+        return [prompt for body in bodies for prompt in body["prompt"]]
+
+    def reply(self, path: str, body: Any) -> tuple[int, Any]:
+        if path == "/v1/models":
+            return 200, {"data": [{"id": self.model, "root": "/models/tiny", "max_model_len": 64}]}
+        if path == "/server_info":
+            return (200, {"vllm_config": {"model_config": self.info}}) if self.info else (404, {"error": {}})
+        if path in ("/collective_rpc", "/reset_prefix_cache"):
+            return 200, None
+        choices = []
+        for k, prompt in enumerate(body["prompt"]):
+            table = [self.log_p(self.weights, prompt, t) for t in range(body["max_tokens"])]
+            tops = [{f"token_id:{v}": value for v, value in enumerate(row)} for row in table]
+            shown = {"tokens": ["token_id:0"] * len(table), "token_logprobs": [row[0] for row in table]}
+            choices.append({"index": k, "logprobs": shown | {"top_logprobs": tops}})
+        return 200, {"choices": choices[::-1]}  # in any order
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    made = Fake()
+    yield made
+    made.stop()
+
+
+def back_end(fake: Fake, **options: Any) -> ServerBackEnd:
+    return ServerBackEnd(fake.url, **({"retries": 3, "backoff": 0.01, "timeout": 5.0} | options))
+
+
+def score(back: ServerBackEnd, folder: Path | None = None) -> Scores:
+    """One prompt a batch."""
+    return prefix_entropy(PROMPTS, back, SPEC, batch_tokens=7, folder=folder, disable_tqdm=True)
+
+
+def test_all_goes_well(fake: Fake) -> None:
+    back = back_end(fake, model="tiny")
+    assert (back.served, back.window, back.logprobs_mode) == ("tiny", 64, "processed_logprobs")
+    found = score(back)
+    assert found.value == pytest.approx(expected()) and np.ptp(found.value) > 0.05
+    assert found.tokens.tolist() == [4] * 6 and fake.count() == 7, "6 batches, and one look at the first token"
+    body = fake.requests[-1][1]
+    wanted = {"logprobs": 3, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0, "repetition_penalty": 1.0}
+    assert {name: body[name] for name in wanted} == wanted
+    whole = prefix_entropy(PROMPTS, back, SPEC, disable_tqdm=True)  # all in one batch, whose answers come in any order
+    assert whole.value == pytest.approx(expected())
+
+
+class TestFailures:
+    def test_down_from_the_start(self) -> None:
+        gone = Fake()
+        gone.stop()
+        start = time.monotonic()
+        with pytest.raises(ConnectionError, match=rf"{gone.url} did not answer /v1/models in 4 tries and .* s"):
+            back_end(gone)
+        assert time.monotonic() - start < 5
+
+    def test_a_passing_failure(self, fake: Fake) -> None:
+        fake.before = lambda path, number: (503, {}) if path == COMPLETIONS and number in (3, 4) else None
+        assert score(back_end(fake)).value == pytest.approx(expected())
+        assert len(fake.prompts()) == 6 + 2 and fake.count() == 6 + 2 + 2, "two tries more, and one look more"
+
+    def test_from_the_start_of_a_server_that_is_loading(self, fake: Fake) -> None:
+        fake.before = lambda path, number: (503, {}) if path == "/v1/models" and number < 3 else None
+        assert back_end(fake).served == "tiny"
+
+    def test_down_for_good_half_way(self, fake: Fake, tmp_path: Path) -> None:
+        fake.before = lambda path, number: (500, {}) if path == COMPLETIONS and number > 4 else None
+        with pytest.raises(
+            ConnectionError, match=r"did not answer /v1/completions in 4 tries.*start it again"
+        ) as error:
+            score(back_end(fake), tmp_path)
+        assert "\n" not in str(error.value) and "is kept where a folder was given" in str(error.value)
+        assert fake.count() == 4 + 4, "a bounded number of tries"
+        done = [prompt for path, body in fake.requests[:6] if path == COMPLETIONS for prompt in body["prompt"][:1]]
+        again = Fake()
+        try:
+            found = score(back_end(again), tmp_path)
+            assert len(again.prompts()) == 3 and not [one for one in again.prompts() if one in done[1:]]
+            assert found.value == pytest.approx(expected()) and not list(tmp_path.glob("*"))
+        finally:
+            again.stop()
+
+    def test_too_slow(self, fake: Fake) -> None:
+        back = back_end(fake, timeout=0.2, retries=1)
+        fake.before = lambda path, number: time.sleep(0.6) if path == COMPLETIONS else None  # type: ignore[func-returns-value]
+        with pytest.raises(ConnectionError, match=r"did not answer /v1/completions in 2 tries.*timed out"):
+            score(back)
+        assert fake.count() == 2
+
+    def test_slow_once(self, fake: Fake) -> None:
+        back = back_end(fake, timeout=0.2)
+        fake.before = lambda path, number: time.sleep(0.5) if path == COMPLETIONS and number == 3 else None  # type: ignore[func-returns-value]
+        assert score(back).value == pytest.approx(expected())
+
+    def test_what_it_refuses_is_passed_on_and_not_tried_again(self, fake: Fake) -> None:
+        back = back_end(fake)
+        message = "Requested sample logprobs of 3, which is greater than max allowed: 2"
+        fake.before = lambda path, number: (400, {"error": {"message": message}}) if path == COMPLETIONS else None
+        with pytest.raises(ValueError, match=rf"refuses /v1/completions \(400\): {message}"):
+            score(back)
+        assert fake.count() == 1
+
+    def test_a_refusal_that_is_no_json(self, fake: Fake) -> None:
+        back = back_end(fake)
+        fake.before = lambda path, number: (404, "not here") if path == COMPLETIONS else None
+        with pytest.raises(ValueError, match=r"\(404\).*not here"):
+            score(back)
+
+
+class TestAnotherServer:
+    @pytest.mark.parametrize("name", ["tiny", "/models/tiny"])
+    def test_the_model_by_the_name_it_is_served_under_or_its_path(self, fake: Fake, name: str) -> None:
+        assert back_end(fake, model=name).served == "tiny"
+
+    def test_another_model(self, fake: Fake) -> None:
+        with pytest.raises(ValueError, match="serves 'tiny', but 'large' is needed: start it with that model"):
+            back_end(fake, model="large")
+
+    def fails_and_restarts(self, fake: Fake, at: int, **changes: Any) -> None:
+        """Answers the request of that number with a failure, and has other weights afterwards."""
+
+        def before(path: str, number: int) -> tuple[int, Any] | None:
+            if path == COMPLETIONS and number == at:
+                vars(fake).update(changes)
+                return 503, {}
+            return None
+
+        fake.before = before
+
+    def test_other_weights_after_a_failure(self, fake: Fake, tmp_path: Path) -> None:
+        self.fails_and_restarts(fake, 4, weights=1)
+        with pytest.raises(RuntimeError, match=r"answers otherwise than before its failure.*give it those of"):
+            score(back_end(fake), tmp_path)
+        fake.weights = 0
+        found = score(back_end(fake), tmp_path)
+        assert found.value == pytest.approx(expected()), "a score of the other weights was kept"
+
+    def test_other_weights_that_can_be_repaired(self, fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
+        self.fails_and_restarts(fake, 4, weights=1)
+        back, repaired = back_end(fake), []
+
+        def repair() -> None:
+            repaired.append(fake.count())
+            fake.weights = 0
+
+        back.repair = repair
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            found = score(back)
+        assert found.value == pytest.approx(expected()) and len(repaired) == 1
+        assert "was started anew: it gets its weights again" in caplog.text
+
+    def test_a_repair_that_does_not_help(self, fake: Fake) -> None:
+        self.fails_and_restarts(fake, 4, weights=1)
+        back = back_end(fake)
+        back.repair = lambda: None
+        with pytest.raises(RuntimeError, match="answers otherwise than before"):
+            score(back)
+
+    def test_another_model_after_a_failure(self, fake: Fake) -> None:
+        self.fails_and_restarts(fake, 4, model="other")
+        with pytest.raises(RuntimeError, match="answers otherwise than before"):
+            score(back_end(fake))
+
+    def test_weights_that_were_given_to_it_on_purpose(self, fake: Fake, tmp_path: Path) -> None:
+        back = back_end(fake)
+        score(back)
+        fake.weights = 2
+        back.load(tmp_path)
+        back.forget()
+        self.fails_and_restarts(fake, fake.count() + 3)
+        assert score(back).value == pytest.approx(expected(2))
+        rpc = next(body for path, body in fake.requests if path == "/collective_rpc")
+        assert rpc == {"method": "reload_weights", "kwargs": {"weights_path": str(tmp_path)}}
+        assert fake.count("/reset_prefix_cache") == 1
+
+
+class TestWhatItReturns:
+    def test_nan(self, fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
+        def log_p(weights: int, prompt: list[int], t: int) -> list[float]:
+            return [math.nan] * 3 if prompt[0] == 3 and t == 2 else distribution(weights, prompt, t)
+
+        fake.log_p = log_p
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            found = score(back_end(fake))
+        assert np.isnan(found.value).tolist() == [k == 2 for k in range(6)] and found.missing == {"not a number": 1}
+        kept = np.arange(6) != 2
+        assert found.value[kept] == pytest.approx(expected()[kept])
+        fake.log_p = lambda *_: [math.nan] * 3
+        with pytest.raises(FloatingPointError, match="None of 6 prompts"):
+            score(back_end(fake))
+
+    def test_logits(self, fake: Fake) -> None:
+        fake.log_p = lambda *_: [7.5, 3.0, -2.0]
+        with pytest.raises(ValueError, match="returns no log-probabilities: start it with --logprobs-mode processed_"):
+            score(back_end(fake))
+
+    def test_none_at_all(self, fake: Fake) -> None:
+        back = back_end(fake)
+        back._sign = (PROMPTS[0], 0.0)
+        empty = {"choices": [{"index": k, "logprobs": None} for k in range(6)]}
+        fake.before = lambda path, number: (200, empty) if path == COMPLETIONS else None
+        with pytest.raises(ValueError, match="returns no log-probabilities"):
+            score(back)
+
+    @pytest.mark.parametrize("mode", ["raw_logits", "processed_logits"])
+    def test_a_server_that_says_so(self, fake: Fake, mode: str) -> None:
+        fake.info = {"logprobs_mode": mode}
+        with pytest.raises(ValueError, match=f"vLLM runs with logprobs_mode='{mode}' and returns no log-prob"):
+            score(back_end(fake))
+
+    @pytest.mark.parametrize("info", [{"logprobs_mode": "processed_logprobs"}, None], ids=["told", "not told"])
+    @pytest.mark.parametrize("sampling", [{"temperature": 0.7}, {"temperature": 1.0, "top_p": 0.7}])
+    def test_what_sampling_made_of_the_distribution(self, fake: Fake, info: Any, sampling: Any) -> None:
+        fake.info = info
+        spec = PrefixEntropy(length=4, **sampling)
+        with pytest.raises(ValueError, match="would return what sampling made of the model's distribution"):
+            prefix_entropy(PROMPTS, back_end(fake), spec, disable_tqdm=True)
+        assert not fake.prompts()
+        fake.info = {"logprobs_mode": "raw_logprobs"}
+        assert np.isfinite(prefix_entropy(PROMPTS, back_end(fake), spec, disable_tqdm=True).value).all()
+        assert fake.requests[-1][1]["temperature"] == sampling["temperature"]
+
+    def test_the_upper_bound_needs_the_vocabulary(self, fake: Fake) -> None:
+        spec = PrefixEntropy(length=4, logprobs=3, missing="upper")
+        with pytest.raises(ValueError, match="missing='upper' needs the size of the vocabulary"):
+            prefix_entropy(PROMPTS, back_end(fake), spec, disable_tqdm=True)
+        assert np.isfinite(prefix_entropy(PROMPTS, back_end(fake, vocabulary=9), spec, disable_tqdm=True).value).all()

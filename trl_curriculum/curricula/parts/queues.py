@@ -1,0 +1,100 @@
+"""Rows of each arm in shuffled order: an arm is exhausted before one of its rows comes again."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pool import CHUNK, count_arms
+from ...signals import IntArray
+from ..base import Carried
+
+
+class Queues:
+    """
+    One shuffled queue of rows per arm, in 4 bytes a row.
+
+    Args:
+        arm (`NDArray`, shape `(size,)`):
+            Arm of each row.
+        n_arms (`int`):
+            Number of arms; an arm may be empty.
+        rng (`np.random.Generator`):
+            The curriculum's generator; an arm is shuffled by it when its queue is first used or used up.
+        order (`NDArray`, shape `(size,)`, *optional*):
+            Rows sorted by arm, in the order of the first pass; shuffled by default.
+    """
+
+    def __init__(self, arm: NDArray, n_arms: int, rng: np.random.Generator, order: NDArray | None = None) -> None:
+        self.rng = rng
+        self.size = count_arms(arm, n_arms)
+        self.start = np.cumsum(self.size) - self.size
+        self.order = self._grouped(arm) if order is None else order.astype(np.int32)
+        # Place of the next row in its queue; -1: not shuffled yet
+        self.position = np.full(n_arms, -1 if order is None else 0)
+
+    def _grouped(self, arm: NDArray) -> NDArray[np.int32]:
+        """Rows sorted by arm: a counting sort in pieces, whose temporary arrays stay small."""
+        order = np.empty(len(arm), np.int32)
+        place = self.start.copy()
+        for begin in range(0, len(arm), CHUNK):
+            piece = arm[begin : begin + CHUNK]
+            by_arm = np.argsort(piece, kind="stable")
+            found, first, count = np.unique(piece[by_arm], return_index=True, return_counts=True)
+            order[np.repeat(place[found] - first, count) + np.arange(len(piece))] = begin + by_arm
+            place[found] += count
+        return order
+
+    def pop(self, arms: IntArray) -> IntArray:
+        """Next row of each arm in `arms`, shape `(n,)`; takes O(n), and O(arm) where a queue is used up."""
+        by_arm = np.argsort(arms, kind="stable")
+        asked, first, count = np.unique(arms[by_arm], return_index=True, return_counts=True)
+        ahead = np.arange(len(arms)) - np.repeat(first, count)  # how many of the same arm come before in this call
+        position = np.repeat(self.position[asked], count) + ahead
+        rows = np.empty(len(arms), np.int64)
+        left = (self.position[asked] >= 0) & (self.position[asked] + count <= self.size[asked])
+        from_queue = np.repeat(left, count)
+        arm_of = np.repeat(asked, count)
+        rows[by_arm[from_queue]] = self.order[(self.start[arm_of] + position)[from_queue]]
+        self.position[asked[left]] += count[left]
+        for k in np.flatnonzero(~left):
+            rows[by_arm[first[k] : first[k] + count[k]]] = self._pop_past_the_end(asked[k], count[k])
+        return rows
+
+    def _pop_past_the_end(self, arm: int, count: int) -> IntArray:
+        queue = self.order[self.start[arm] : self.start[arm] + self.size[arm]]
+        taken = [queue[self.position[arm] :].copy()] if self.position[arm] >= 0 else []
+        missing = count - sum(map(len, taken))
+        while missing > 0:
+            self.rng.shuffle(queue)
+            taken.append(queue[:missing].copy())
+            self.position[arm] = len(taken[-1])
+            missing -= len(taken[-1])
+        return np.concatenate(taken)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"order": self.order.copy(), "position": self.position.copy(), "size": self.size.copy()}
+
+    def load_state_dict(self, state: dict[str, Any], carried: Carried | None = None) -> None:
+        if carried is None:
+            self.order[:] = state["order"]
+            self.position[:] = state["position"]
+        else:
+            self._carry_over(state, carried)
+
+    def _carry_over(self, state: dict[str, Any], carried: Carried) -> None:
+        """What was used up stays used up, what was waiting keeps its order, new rows are shuffled in among it."""
+        old_arm = np.repeat(np.arange(len(state["size"])), state["size"])
+        place = np.arange(carried.old_size) - np.repeat(np.cumsum(state["size"]) - state["size"], state["size"])
+        left = place - state["position"][old_arm]  # < 0: used up
+        waiting = np.maximum(state["size"] - np.maximum(state["position"], 0), 1)[old_arm]
+        key_in_order = np.where((left < 0) & (state["position"][old_arm] >= 0), -1 / (1.0 + place), left / waiting)
+        key_of_old = np.empty(carried.old_size)
+        key_of_old[state["order"]] = key_in_order  # [-1, 0): used up, in order; [0, 1]: waiting, in order
+        key = carried.rows(key_of_old, np.nan)
+        key = np.where(np.isnan(key), self.rng.random(len(key)), key)
+        for arm in range(len(self.size)):
+            queue = self.order[self.start[arm] : self.start[arm] + self.size[arm]]
+            queue[:] = queue[np.argsort(key[queue], kind="stable")]
+            continues = carried.arm[arm] >= 0 and state["position"][carried.arm[arm]] >= 0
+            self.position[arm] = (key[queue] < 0).sum() if continues else -1

@@ -1,0 +1,1 @@
+"""Where rows come from before a curriculum sees them: mixtures, generated tasks, clusters."""

@@ -1,0 +1,54 @@
+"""Texts that were written, on disk, so that a kill does not lose them."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..generators.writers import Written
+
+
+class Kept:
+    """
+    Texts by the name of the piece of work that they belong to, one line of JSON each.
+
+    Args:
+        file (`Path`, *optional*):
+            Where they are; without it they are not kept. A last line that a kill left unfinished is dropped.
+
+    Raises:
+        `ValueError`: for a file that something else has written or changed.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self.known: dict[str, tuple[list[Written], float]] = {}
+        if file is None or not file.exists():
+            return
+        content = file.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                texts = [Written(**one) for one in record["texts"]]
+                self.known[record["name"]] = texts, float(record["seconds"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{file}, line {number} holds no written texts ({error!r}): delete the file to write anew."
+                ) from error
+        if len(whole) < len(content):
+            os.truncate(file, len(whole))
+
+    def get(self, name: str, write: Callable[[], tuple[list[Written], float]]) -> tuple[list[Written], float]:
+        """The texts of a piece of work and the seconds that they took: those that are kept, or else written now."""
+        if name not in self.known:
+            texts, seconds = self.known[name] = write()
+            if self.file is not None:
+                record = {"name": name, "seconds": seconds, "texts": [dataclasses.asdict(one) for one in texts]}
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                with open(self.file, "ab") as file:
+                    file.write(json.dumps(record).encode() + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+        return self.known[name]

@@ -1,0 +1,1 @@
+"""Work with a language model: losses, generation, entropies, weights."""

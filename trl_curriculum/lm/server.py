@@ -1,0 +1,182 @@
+"""Prefixes from a vLLM server: for scoring without training, and for trainers whose weights it loads from disk."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from trl.generation.vllm_client import parse_logprobs
+from urllib3.util.retry import Retry
+
+from ..probes.prefix_entropy import VLLM_LOGPROBS, PrefixEntropy
+from ..signals import FloatArray
+from .engines import check_sampling, from_log_probs
+
+
+logger = logging.getLogger(__name__)
+
+SAME = 1e-2  # nats by which two answers of the same weights may differ, for example in bfloat16
+
+
+class ServerBackEnd:
+    """
+    Generates with a stock vLLM server over its OpenAI interface.
+
+    Requests that fail are repeated with growing pauses, a bounded number of times. After each repetition it is made
+    sure that the server still has the same model and weights: it may have been started anew in between.
+
+    Args:
+        url (`str`):
+            Where it listens, for example `"http://localhost:8000"`.
+        model (`str`, *optional*):
+            The name that it must serve. Default: whatever it serves.
+        vocabulary (`int`, *optional*):
+            Size of the model's vocabulary; needed for `missing="upper"`.
+        timeout (`float`, *optional*, defaults to `600.0`):
+            Seconds that one request may take.
+        retries (`int`, *optional*, defaults to `5`):
+            How often a request is repeated.
+        backoff (`float`, *optional*, defaults to `1.0`):
+            Seconds before the second repetition; each later pause is twice as long as the one before.
+
+    Raises:
+        `ConnectionError`: where the server does not answer; `ValueError` where it refuses or is not what is needed.
+    """
+
+    name = "server"
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        vocabulary: int | None = None,
+        timeout: float = 600.0,
+        retries: int = 5,
+        backoff: float = 1.0,
+    ) -> None:
+        self.url, self.model, self.vocabulary, self.timeout = url.rstrip("/"), model, vocabulary, timeout
+        self.retries = retries
+        retry = Retry(
+            total=retries, backoff_factor=backoff, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None
+        )
+        self.session = requests.Session()
+        self.session.mount(self.url, HTTPAdapter(max_retries=retry))
+        self.repair: Callable[[], None] | None = None  # gives a server that was started anew its weights again
+        self._sign: tuple[list[int], float] | None = None  # a prompt, and the log-probability of its first token
+        self.served, self.window = self._look()
+        self.logprobs_mode = self._mode()
+
+    def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
+        check_sampling(spec, self.logprobs_mode or "processed_logprobs")
+        if spec.missing == "upper" and self.vocabulary is None:
+            raise ValueError("missing='upper' needs the size of the vocabulary, which a server does not tell.")
+        if self._sign is None:
+            self._sign = (prompts[0], self._first(prompts[0]))
+        top = spec.logprobs or VLLM_LOGPROBS
+        answer, repeated = self._complete(prompts, spec.length, top, spec, seed)
+        if repeated and not self._is_the_same():
+            if self.repair is not None:
+                logger.warning("The server at %s was started anew: it gets its weights again.", self.url)
+                self.repair()
+            if self.repair is None or not self._is_the_same():
+                raise RuntimeError(
+                    f"The server at {self.url} answers otherwise than before its failure: it was started anew with "
+                    "other weights; give it those of before, and run again."
+                )
+            answer, _ = self._complete(prompts, spec.length, top, spec, seed)
+        choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+        log_p, _ = parse_logprobs([choice["logprobs"] for choice in choices])
+        if log_p is None or any(value is not None and value > 1e-3 for value in log_p[0][0]):
+            raise ValueError(
+                f"The server at {self.url} returns no log-probabilities: start it with --logprobs-mode "
+                "processed_logprobs."
+            )
+        return [from_log_probs(one, self.vocabulary or 0, spec, top) for one in log_p]
+
+    def load(self, weights: Path) -> None:
+        """
+        Has the server load weights from a folder that it can read; needs `VLLM_SERVER_DEV_MODE=1` in its environment.
+        """
+        body = {"method": "reload_weights", "kwargs": {"weights_path": str(weights)}}
+        self._ask("POST", "/collective_rpc", json=body)
+        self._ask("POST", "/reset_prefix_cache")
+
+    def forget(self) -> None:
+        """Forgets how it answered: it has other weights from now on."""
+        self._sign = None
+
+    # Requests
+
+    def _complete(
+        self, prompts: list[list[int]], length: int, top: int, spec: PrefixEntropy, seed: int
+    ) -> tuple[dict[str, Any], bool]:
+        body = {
+            "model": self.served,
+            "prompt": prompts,
+            "max_tokens": length,
+            "logprobs": top,
+            "temperature": spec.temperature,
+            "top_p": spec.top_p,
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "seed": seed,
+            "return_tokens_as_token_ids": True,
+        }
+        return self._ask("POST", "/v1/completions", json=body)
+
+    def _first(self, prompt: list[int]) -> float:
+        answer, _ = self._complete([prompt], 1, 1, PrefixEntropy(length=1), 0)
+        return float(answer["choices"][0]["logprobs"]["token_logprobs"][0])
+
+    def _is_the_same(self) -> bool:
+        assert self._sign is not None
+        prompt, before = self._sign
+        return self._look()[0] == self.served and not abs(self._first(prompt) - before) > SAME
+
+    def _look(self) -> tuple[str, int | None]:
+        """Name and window of the model that is served."""
+        card = self._ask("GET", "/v1/models")[0]["data"][0]
+        if self.model is not None and self.model not in (card["id"], card.get("root")):
+            raise ValueError(
+                f"The server at {self.url} serves {card['id']!r}, but {self.model!r} is needed: start it with that "
+                "model, or give the name that it has there as `model`."
+            )
+        return card["id"], card.get("max_model_len")
+
+    def _mode(self) -> str | None:
+        """Its `logprobs_mode`, which only its development mode tells."""
+        try:
+            answer, _ = self._ask("GET", "/server_info", params={"config_format": "json"})
+            return answer["vllm_config"]["model_config"]["logprobs_mode"]
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _ask(self, method: str, path: str, **kwargs: Any) -> tuple[Any, bool]:
+        """The answer, and whether it took more than one try."""
+        start = time.monotonic()
+        try:
+            response = self.session.request(method, self.url + path, timeout=self.timeout, **kwargs)
+        except requests.RequestException as error:
+            raise ConnectionError(
+                f"The vLLM server at {self.url} did not answer {path} in {self.retries + 1} tries and "
+                f"{time.monotonic() - start:.0f} s ({error}): start it again and run again; what was scored before is "
+                "kept where a folder was given."
+            ) from error
+        if not response.ok:
+            raise ValueError(
+                f"The vLLM server at {self.url} refuses {path} ({response.status_code}): {_message(response)}"
+            )
+        history = response.raw.retries.history if response.raw.retries is not None else ()
+        return (response.json() if response.content else None), bool(history)
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        body = response.json()
+        return str(body.get("error", body).get("message", body))
+    except (ValueError, AttributeError):
+        return response.text[:300]

@@ -1,0 +1,1 @@
+"""Stages repeated from a better model each time: generate, select, train."""

@@ -1,0 +1,192 @@
+"""From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..disk.partial import fingerprint
+from ..disk.state import write_json
+from ..generators import Candidate, save
+from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
+from ..gradients.capture import Layers
+from ..selection import SELECTORS, Features, distinct
+from ..selection.report import report
+from ..signals import IntArray
+from ..suggest import nearest
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """
+    How candidates are selected.
+
+    Args:
+        method (`str`, *optional*, defaults to `"evoselect"`):
+            One of `SELECTORS`.
+        method_kwargs (`dict`, *optional*):
+            Its options.
+        keep (`float`, *optional*, defaults to `0.2`):
+            Share of the candidates that is kept (the paper: .2 and .5); above 1 their number.
+        distinct (`float`, *optional*):
+            Cosine above which a candidate is a near-duplicate of an earlier one and goes before selecting (ours; off).
+        layers (`str`, *optional*, defaults to `"lora"`), n_last (`int`, *optional*, defaults to `4`):
+            See [`GradientFeatures`].
+        projection (`str`, *optional*, defaults to `"count_sketch"`):
+            `"count_sketch"` or `"rademacher"`.
+        dimension (`int`, *optional*, defaults to `4096`):
+            Of the projected gradients (ours).
+        seed (`int`, *optional*, defaults to `0`):
+            Of the projection, and of the method where it has one.
+        batch_tokens (`int`, *optional*, defaults to `8192`):
+            Tokens of one batch of gradients, padding included.
+    """
+
+    method: str = "evoselect"
+    method_kwargs: dict[str, Any] | None = None
+    keep: float = 0.2
+    distinct: float | None = None
+    layers: Layers = "lora"
+    n_last: int = 4
+    projection: Literal["count_sketch", "rademacher"] = "count_sketch"
+    dimension: int = 4096
+    seed: int = 0
+    batch_tokens: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.method not in SELECTORS:
+            raise ValueError(
+                f"Unknown selection method {self.method!r}{nearest(self.method, SELECTORS)}: choose one of "
+                f"{', '.join(SELECTORS)}."
+            )
+        known = list(inspect.signature(SELECTORS[self.method]).parameters)[2:]
+        for name in self.method_kwargs or {}:
+            if name not in known:
+                raise ValueError(
+                    f"method_kwargs: {self.method} has no option {name!r}{nearest(name, known)}: it has "
+                    f"{', '.join(known) or 'none'}."
+                )
+        if not self.keep > 0 or (self.keep == 1 and isinstance(self.keep, float)):  # as a share or as a number?
+            raise ValueError(
+                f"keep={self.keep} is neither a share of the candidates below 1 nor a number of them above; the "
+                "method 'all' keeps all."
+            )
+        if self.projection not in ("count_sketch", "rademacher"):
+            raise ValueError(f"projection={self.projection!r} is neither 'count_sketch' nor 'rademacher'.")
+
+    def of_features(self) -> dict[str, Any]:
+        """The settings that features depend on."""
+        names = ("layers", "n_last", "projection", "dimension", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def kept_of(self, n: int) -> int:
+        """How many of n candidates are kept."""
+        k = round(self.keep * n) if self.keep < 1 else round(self.keep)
+        if k > n:
+            raise ValueError(f"keep={self.keep:g} is more than the {n} candidates that can be used.")
+        return max(1, k)
+
+
+def gradient_features(
+    folder: Path,
+    rows: list[dict[str, list[int]]],
+    model: Any,
+    settings: SelectionSettings,
+    moments: Any = None,
+    accelerator: Any = None,
+    disable_tqdm: bool = False,
+) -> Stored:
+    """Features of tokenized rows (`input_ids`, `labels`) in a folder; what is there already is not computed again."""
+    make = CountSketch if settings.projection == "count_sketch" else Rademacher
+    gradients = GradientFeatures(
+        model, make(settings.dimension, settings.seed), settings.layers, settings.n_last, moments
+    )
+    of = (settings.layers, settings.n_last, settings.projection, settings.dimension, settings.seed, moments is None)
+    return write_features(
+        folder, rows, gradients, fingerprint((of, rows), model), settings.batch_tokens, accelerator, disable_tqdm
+    )
+
+
+def select_rows(
+    candidates: Stored,
+    targets: Stored,
+    settings: SelectionSettings,
+    source: NDArray | None = None,
+    task: IntArray | None = None,
+) -> tuple[IntArray, dict[str, Any]]:
+    """
+    Selects among candidates by their features.
+
+    Args:
+        candidates, targets ([`Stored`]):
+            Features; rows without a direction are left out and counted.
+        settings ([`SelectionSettings`]):
+            How.
+        source (`NDArray`, shape `(n,)`, *optional*):
+            Where each candidate comes from.
+        task (`IntArray`, shape `(m,)`, *optional*):
+            Subtask of each target.
+
+    Returns:
+        Positions of the candidates that are kept, most wanted first, each once; and a report of plain values.
+    """
+    usable, usable_targets = candidates.usable, targets.usable
+    for what, good, stored in (("candidates", usable, candidates), ("targets", usable_targets, targets)):
+        if len(good) == 0:
+            raise ValueError(
+                f"None of {len(stored.norm)} {what} has a gradient that is a number other than zero: look at their "
+                "labels and at the model."
+            )
+    every = torch.from_numpy(np.asarray(candidates.features[usable]))
+    alone = np.arange(len(usable)) if settings.distinct is None else distinct(every, settings.distinct)
+    features = Features(
+        every[torch.as_tensor(alone)],
+        torch.from_numpy(np.asarray(targets.features[usable_targets])).float(),
+        None if task is None else task[usable_targets],
+    )
+    options = dict(settings.method_kwargs or {})
+    if settings.method in ("random", "diversity", "attr_div", "tsds"):
+        options.setdefault("seed", settings.seed)
+    chosen = SELECTORS[settings.method](features, settings.kept_of(len(features)), **options)
+    rows = usable[alone]
+    told = report(features, chosen, None if source is None else source[rows])
+    first = np.sort(np.unique(chosen.row, return_index=True)[1])
+    return rows[chosen.row[first]], {
+        "method": settings.method,
+        "candidates": len(candidates.norm),
+        "unusable": len(candidates.norm) - len(usable),
+        "unusable_targets": len(targets.norm) - len(usable_targets),
+        "near_duplicates_dropped": len(usable) - len(alone),
+        **told,
+    }
+
+
+def select_candidates(
+    candidates: Sequence[Candidate],
+    targets: Sequence[Candidate],
+    features: Path,
+    settings: SelectionSettings,
+    folder: Path,
+) -> dict[str, Any]:
+    """
+    Selects among rows by their features in `features/candidates` and `features/targets`; writes `selected.parquet`,
+    most wanted first, and `selection.json`, the report with the settings, and returns the report.
+
+    The subtask of a target is its `source`.
+    """
+    tasks, task = np.unique([one.source for one in targets], return_inverse=True)
+    kept, told = select_rows(
+        read_features(features / "candidates"),
+        read_features(features / "targets"),
+        settings,
+        np.array([one.source for one in candidates]),
+        task if len(tasks) > 1 else None,
+    )
+    save([candidates[k] for k in kept], folder / "selected.parquet")
+    write_json(folder / "selection.json", {"settings": asdict(settings), **told})
+    return told

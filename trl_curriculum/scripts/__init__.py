@@ -1,0 +1,6 @@
+"""What the recipe scripts and the commands share."""
+
+import yaml
+
+
+MISTAKES = (ImportError, OSError, TypeError, ValueError, yaml.YAMLError)  # what is told in one line
