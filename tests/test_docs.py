@@ -12,7 +12,7 @@ from datasets import Dataset
 from simulate import run
 
 from trl_curriculum import available_curricula, make_curriculum
-from trl_curriculum.registry import BUILT_IN
+from trl_curriculum.named import BUILT_IN
 from trl_curriculum.rounds.selection import SelectionSettings
 from trl_curriculum.selection import SELECTORS, evoselect
 

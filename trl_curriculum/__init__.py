@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .named import available_curricula, make_curriculum
 from .pool import Pool
-from .registry import available_curricula, make_curriculum
 from .report.history import read_history
 from .signals import Feedback
 

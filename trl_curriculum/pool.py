@@ -10,8 +10,8 @@ import xxhash
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from .registry import nearest
 from .signals import FloatArray, IntArray
-from .suggest import nearest
 
 
 if TYPE_CHECKING:

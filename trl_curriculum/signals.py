@@ -1,13 +1,18 @@
-"""The one typed record that training hands back to a curriculum."""
+"""What training shows: the typed records that it hands to curricula, rollouts and shaping."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+if TYPE_CHECKING:
+    import torch
+
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Feedback:
             its own.
         length (`IntArray`, shape `(n,)`, *optional*):
             Completion length (GRPO) or trained tokens (SFT).
+        rewards (`dict[str, FloatArray]`, *optional*):
+            Reward of each reward function by its name, shape `(n,)` each, unweighted; NaN where it did not apply.
     """
 
     row: IntArray
@@ -51,6 +58,7 @@ class Feedback:
     loss: FloatArray | None = None
     entropy: FloatArray | None = None
     prefix_entropy: FloatArray | None = None
+    rewards: dict[str, FloatArray] | None = None
 
     def __post_init__(self) -> None:
         for name in ("draw", "reward", "advantage", "length", "loss", "entropy", "prefix_entropy"):
@@ -86,10 +94,113 @@ class Feedback:
             return reward
         raise ValueError(f"Unknown signal {name!r}; choose one of {', '.join(SIGNALS)}.")
 
+    def outcome(self, name: str | None = None) -> FloatArray:
+        """
+        The reward that decides, shape `(n,)`: the weighted sum, or one reward function's by its name, unweighted.
+
+        Raises:
+            `ValueError`: where no reward function has that name.
+        """
+        if name is None:
+            return _need(self.reward, "reward")
+        rewards = self.rewards or {}
+        if name not in rewards:
+            known = ", ".join(rewards) or "none"
+            raise ValueError(f"outcome={name!r} names a reward function, and there is no such: choose one of {known}.")
+        return rewards[name]
+
     def per_row(self, value: FloatArray) -> tuple[IntArray, FloatArray]:
         """The rows of the batch, each once, and the mean of `value` over each row's rollouts (NaN if all are NaN)."""
         rows, group = np.unique(self.row, return_inverse=True)
         return rows, group_mean(value, group, len(rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts(Feedback):
+    """
+    Feedback of GRPO, as rollouts and shaping see it: one entry per rollout, gathered over all processes; the rollouts
+    of one draw are a group, and groups are contiguous.
+
+    Args:
+        scale (`str`):
+            What TRL divides advantages by: the standard deviation of the `"group"`, of the `"batch"`, or `"none"`.
+        progress (`float`):
+            Share of the training that is done.
+        measured (`dict[str, FloatArray]`):
+            What shapers measured on the tokens of each rollout, by name, shape `(n,)` each.
+    """
+
+    scale: Literal["group", "batch", "none"] = "group"
+    progress: float = 0.0
+    measured: dict[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def group(self) -> IntArray:
+        """Number of each rollout's group, counted from 0, shape `(n,)`."""
+        return np.cumsum(np.r_[0, self.draw[1:] != self.draw[:-1]]) if len(self) else np.empty(0, np.int64)
+
+    def mean(self, value: FloatArray, where: BoolArray | None = None) -> FloatArray:
+        """Mean of `value` over each rollout's group, NaN entries left out, shape `(n,)`."""
+        kept = value if where is None else np.where(where, value, np.nan)
+        return group_mean(kept, self.group)[self.group]
+
+    def std(self, value: FloatArray) -> FloatArray:
+        """Standard deviation of `value` over each rollout's group (n - 1; 0 for one entry), shape `(n,)`."""
+        group, away = self.group, value - self.mean(value)
+        seen = np.isfinite(away)
+        squares = np.bincount(group[seen], away[seen] ** 2, minlength=int(group.max(initial=-1)) + 1)
+        count = np.bincount(group[seen], minlength=len(squares))
+        return np.sqrt(squares / np.maximum(count - 1, 1))[group]
+
+    def advantages_of(self, reward: FloatArray) -> FloatArray:
+        """
+        Advantages that TRL would give these rewards, shape `(n,)`; 0 where a reward is NaN, or alone in its group.
+        """
+        away = reward - self.mean(reward)
+        if self.scale == "group":
+            away = away / (self.std(reward) + 1e-4)
+        elif self.scale == "batch":
+            seen = reward[np.isfinite(reward)]
+            away = away / ((seen.std(ddof=1) if len(seen) > 1 else 0.0) + 1e-4)
+        return np.nan_to_num(away)
+
+
+@dataclass
+class Tokens:
+    """
+    The tokens of one device batch of this process while it is trained on, `(rollouts, tokens)` each.
+
+    Args:
+        ids, mask (`torch.Tensor`):
+            Tokens of the completions, and which of them count.
+        logp (`torch.Tensor`):
+            Log-probability of each under the current model, in nats; with gradient where a loss is made of it.
+        entropy (`torch.Tensor`):
+            Entropy of the next-token distribution at each, in nats; likewise.
+        advantage (`torch.Tensor`):
+            Advantage of each token; 1 in SFT.
+        old_logp (`torch.Tensor`, *optional*):
+            `logp` under the model that generated; `None` where that is the current one.
+        row, draw (`torch.Tensor`, shape `(rollouts,)`):
+            Row of the pool and draw that each answers.
+        step (`int`), progress (`float`):
+            Optimizer step, and share of the training that is done.
+        generator (`torch.Generator`):
+            Of the random choices of this batch: its seed depends on the run's, the micro step and the process, so
+            there is nothing to save.
+    """
+
+    ids: "torch.Tensor"
+    mask: "torch.Tensor"
+    logp: "torch.Tensor"
+    entropy: "torch.Tensor"
+    advantage: "torch.Tensor"
+    old_logp: "torch.Tensor | None"
+    row: "torch.Tensor"
+    draw: "torch.Tensor"
+    step: int
+    progress: float
+    generator: "torch.Generator"
 
 
 SHOWS = {  # fields, by trainer

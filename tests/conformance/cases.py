@@ -7,7 +7,7 @@ import numpy as np
 
 from trl_curriculum import Pool, available_curricula, make_curriculum
 from trl_curriculum.curricula import Curriculum
-from trl_curriculum.registry import BUILT_IN
+from trl_curriculum.named import BUILT_IN
 
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -13,7 +13,7 @@ from simulate import answer_probe, follows_loss, from_losses, losses, run, shown
 from trl_curriculum import Feedback, Pool
 from trl_curriculum.curricula import ArmCurriculum, Curriculum, RowCurriculum
 from trl_curriculum.disk.state import StateError, read_state, write_state
-from trl_curriculum.registry import BUILT_IN
+from trl_curriculum.named import BUILT_IN
 
 
 SUCCESS = np.linspace(0, 1, 60)

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..registry import nearest
 from ..scripts import MISTAKES
-from ..suggest import nearest
 
 
 COMMANDS = {

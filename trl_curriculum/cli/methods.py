@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ..named import available_curricula, make_curriculum
 from ..pool import Pool
-from ..registry import available_curricula, make_curriculum
 from ..signals import SHOWS
 from . import COMMANDS
 

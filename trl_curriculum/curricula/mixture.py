@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 
 from ..pool import Pool
+from ..registry import nearest
 from ..signals import FloatArray, IntArray
-from ..suggest import nearest
 from .arms import MAX_LOGGED_ARMS
 from .base import Carried, Curriculum
 from .parts.queues import Queues

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset, Features, Value, concatenate_datasets
 from datasets.exceptions import DatasetGenerationError
 
-from ..suggest import nearest
+from ..registry import nearest
 
 
 INSTRUCTION = "Think step by step, then put your final answer, and nothing else, inside \\boxed{}."

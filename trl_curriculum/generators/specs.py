@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..registry import make_options
-from ..suggest import nearest
+from ..registry import make_options, nearest
 from .agreement import Agreement
 from .candidates import Candidate, Generator
 from .file import FileGenerator, check_file

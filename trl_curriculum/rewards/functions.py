@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..data.tasks import load_family
-from ..suggest import nearest
+from ..registry import nearest
 from .answers import Completion, boxed, extract_answer, is_literal, same_answer, text_of
 
 

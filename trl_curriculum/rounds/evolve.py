@@ -17,10 +17,10 @@ from ..disk.checkpoint import newest_first, what_is_missing
 from ..disk.partial import fingerprint
 from ..disk.stages import Stages, weights_key
 from ..generators import Batch, Candidate, Generator, load, remove_duplicates, save, to_dataset
+from ..registry import nearest
 from ..report.rounds import print_rounds, scores_table
 from ..rewards.answers import normalized
 from ..rewards.functions import RewardFunction, reward
-from ..suggest import nearest
 from ..trainers.config import CurriculumConfig, CurriculumGRPOConfig, CurriculumSFTConfig
 from ..trainers.grpo import CurriculumGRPOTrainer
 from ..trainers.sft import CurriculumSFTTrainer

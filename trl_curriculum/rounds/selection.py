@@ -15,10 +15,10 @@ from ..disk.state import write_json
 from ..generators import Candidate, save
 from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
 from ..gradients.capture import Layers
+from ..registry import nearest
 from ..selection import SELECTORS, Features, distinct
 from ..selection.report import report
 from ..signals import IntArray
-from ..suggest import nearest
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from trl import TrlParser
 
-from ..suggest import nearest
+from ..registry import nearest
 from . import MISTAKES
 
 

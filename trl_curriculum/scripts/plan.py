@@ -8,9 +8,9 @@ from datasets import Dataset
 from trl import ModelConfig
 
 from ..curricula import Curriculum
+from ..named import make_curriculum
 from ..pool import Pool, check_column
 from ..probes.prefix_entropy import PrefixEntropy
-from ..registry import make_curriculum
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
 from ..trainers.checks import refuse_unmeasured, refuse_unseen
 from ..trainers.config import prefix_entropy_of

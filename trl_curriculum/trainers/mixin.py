@@ -15,8 +15,8 @@ from ..curricula import Curriculum, Draw
 from ..curricula.arms import MAX_LOGGED_ARMS, ArmCurriculum
 from ..disk import checkpoint as checkpoints
 from ..disk.state import StateError, read_state, write_state
+from ..named import make_curriculum
 from ..pool import Pool
-from ..registry import make_curriculum
 from ..report.history import History, print_summary, read_history
 from ..signals import Feedback, FloatArray, IntArray
 from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen
