@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-vllm lint ladder mixture prefix pool overhead scale selection kills clean
+.PHONY: demo test test-vllm golden lint ladder mixture prefix pool overhead scale selection kills clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -18,6 +18,16 @@ test: $(VENV)/.dev
 # With vLLM's CPU build; tests/real_vllm/conftest.py says how the same tests run on GPUs.
 test-vllm: $(VLLM)/.dev
 	$(VLLM)/bin/python -m pytest tests/real_vllm
+
+# Tiny runs of this checkout against those of a commit on this machine: make golden PINNED=<commit>
+golden: $(VENV)/.dev
+	@test -n "$(PINNED)" || { echo "Say which commit to compare with: make golden PINNED=<commit>"; exit 1; }
+	@set -e; folder=$$(mktemp -d); \
+	trap 'git worktree remove --force $$folder/pinned || true; rm -rf $$folder' EXIT; \
+	git worktree add --quiet --detach $$folder/pinned $(PINNED); \
+	PYTHONPATH=$$folder/pinned $(BIN)/python $$folder/pinned/tests/golden/runs.py $$folder/then > $$folder/log 2>&1 || { cat $$folder/log; exit 1; }; \
+	PYTHONPATH=$(CURDIR) $(BIN)/python tests/golden/runs.py $$folder/now > $$folder/log 2>&1 || { cat $$folder/log; exit 1; }; \
+	PYTHONPATH=$(CURDIR) $(BIN)/python tests/golden/runs.py --compare $$folder/then $$folder/now
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
