@@ -9,12 +9,13 @@ import pytest
 from trl import GRPOConfig, ScriptArguments, SFTConfig
 
 import trl_curriculum
-from trl_curriculum import registry, rewards
+from trl_curriculum import named as registry
+from trl_curriculum import rewards
 from trl_curriculum.cli import COMMANDS
-from trl_curriculum.cli.arguments import CurriculumScriptArguments
 from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.cli.score import ScoreArguments
 from trl_curriculum.generators import specs
+from trl_curriculum.scripts.arguments import CurriculumScriptArguments
 from trl_curriculum.selection import SELECTORS
 
 
@@ -143,16 +144,17 @@ NAMES: dict[str, list[str]] = {
 
 # What recipes, evals and docs import from modules without an `__all__`.
 ELSEWHERE: dict[str, list[str]] = {
-    "trl_curriculum.curricula.queues": ["Queues"],
-    "trl_curriculum.examples": ["Row", "pad", "tokenize_examples"],
+    "trl_curriculum.curricula.parts.queues": ["Queues"],
+    "trl_curriculum.lm.losses": ["Row", "pad", "tokenize_examples"],
     "trl_curriculum.generators.specs": ["LanguageModelSpec", "check_shares", "check_spec", "make_generator"],
     "trl_curriculum.gradients.capture": ["chosen_linears"],
-    "trl_curriculum.probes.back_ends": ["TransformersBackEnd"],
-    "trl_curriculum.probes.partial": ["by_length"],
+    "trl_curriculum.lm.engines": ["TransformersBackEnd"],
+    "trl_curriculum.disk.partial": ["by_length"],
     "trl_curriculum.probes.prefix_entropy": ["QUICK_ANSWER", "BackEnd", "PrefixEntropy", "Scores", "prefix_entropy"],
-    "trl_curriculum.probes.server": ["ServerBackEnd"],
-    "trl_curriculum.probes.token_entropy": ["aggregate", "exact_entropy", "truncated_entropy"],
-    "trl_curriculum.registry": ["GROUP", "make_options"],
+    "trl_curriculum.lm.server": ["ServerBackEnd"],
+    "trl_curriculum.lm.entropy": ["aggregate", "exact_entropy", "truncated_entropy"],
+    "trl_curriculum.named": ["GROUP"],
+    "trl_curriculum.registry": ["make_options"],
     "trl_curriculum.rewards": [
         "BoxedBonus",
         "exact_match",
@@ -163,12 +165,12 @@ ELSEWHERE: dict[str, list[str]] = {
         "reward",
     ],
     "trl_curriculum.selection.report": ["report"],
-    "trl_curriculum.selection.rows": ["SelectionSettings", "gradient_features", "select_candidates", "select_rows"],
-    "trl_curriculum.smollm2": ["smollm2"],
-    "trl_curriculum.tasks": ["disjoint", "reasoning_gym_dataset"],
-    "trl_curriculum.trainers.evolve": ["Evolution", "EvolveSettings", "grpo_args"],
-    "trl_curriculum.trainers.proxy": ["Proxy"],
-    "trl_curriculum.trainers.select": ["FileSelection"],
+    "trl_curriculum.rounds.selection": ["SelectionSettings", "gradient_features", "select_candidates", "select_rows"],
+    "trl_curriculum.data.smollm2": ["smollm2"],
+    "trl_curriculum.data.tasks": ["disjoint", "reasoning_gym_dataset"],
+    "trl_curriculum.rounds.evolve": ["Evolution", "EvolveSettings", "grpo_args"],
+    "trl_curriculum.rounds.proxy": ["Proxy"],
+    "trl_curriculum.rounds.select": ["FileSelection"],
 }
 
 
@@ -220,6 +222,7 @@ FEEDBACK = {
     "loss": None,
     "entropy": None,
     "prefix_entropy": None,
+    "rewards": None,
 }
 POOL = {"size": REQUIRED, "arm": None, "arm_names": None, "difficulty": None, "row_hash": None}
 
@@ -349,7 +352,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
         "chat_template": None,
         "seed": 0,
     },
-    "probes.server.ServerBackEnd": {
+    "lm.server.ServerBackEnd": {
         "url": REQUIRED,
         "model": None,
         "vocabulary": None,
@@ -357,7 +360,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
         "retries": 5,
         "backoff": 1.0,
     },
-    "selection.rows.SelectionSettings": {
+    "rounds.selection.SelectionSettings": {
         "method": "evoselect",
         "method_kwargs": None,
         "keep": 0.2,
@@ -369,7 +372,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
         "seed": 0,
         "batch_tokens": 8192,
     },
-    "trainers.proxy.Proxy": {
+    "rounds.proxy.Proxy": {
         "model": None,
         "steps": 8,
         "batch_size": 8,

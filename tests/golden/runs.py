@@ -44,9 +44,9 @@ from trl_curriculum import (
     read_history,
 )
 from trl_curriculum.generators import Candidate, FileGenerator, load, save
-from trl_curriculum.selection.rows import SelectionSettings
-from trl_curriculum.trainers.evolve import Evolution, EvolveSettings
-from trl_curriculum.trainers.proxy import Proxy
+from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
+from trl_curriculum.rounds.proxy import Proxy
+from trl_curriculum.rounds.selection import SelectionSettings
 
 
 ROOT = Path(__file__).parents[2]
