@@ -125,9 +125,8 @@ def learn(
     """GRPO from the warmed-up model; returns the model and where its rollouts went."""
     args = CurriculumGRPOConfig(
         str(folder / curriculum),
-        curriculum=curriculum,
-        curriculum_kwargs=RUNS[curriculum],
-        arm_column="arm",
+        curriculum={curriculum: RUNS[curriculum]},
+        arms="arm",
         max_steps=steps,
         per_device_train_batch_size=PROMPTS * ROLLOUTS,
         num_generations=ROLLOUTS,

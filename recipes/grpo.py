@@ -22,9 +22,8 @@ accelerate launch recipes/grpo.py \
     --dataset_name nlile/hendrycks-MATH-benchmark \
     --prompt_column problem \
     --reward_funcs math_accuracy \
-    --curriculum sec \
-    --curriculum_kwargs '{"alpha": 0.5, "tau": 0.4}' \
-    --arm_column level \
+    --curriculum '{"sec": {"alpha": 0.5, "tau": 0.4}}' \
+    --arms level \
     --learning_rate 1.0e-5 \
     --use_peft \
     --lora_r 32 \
@@ -97,7 +96,7 @@ def main(
     train_dataset, test_dataset = load_prompts(script_args, dataset_args, training_args.seed)
     train_dataset = with_difficulty(train_dataset, script_args, training_args)
     per_arm = script_args.eval_per_arm and test_dataset is not None
-    eval_dataset = split_by_arm(test_dataset, training_args.arm_column) if per_arm else test_dataset
+    eval_dataset = split_by_arm(test_dataset, training_args.arms) if per_arm else test_dataset
     planned = num_processes if script_args.dry_run else None  # a run has the processes that it has
     plan = grpo_plan(train_dataset, eval_dataset, reward_funcs, training_args, model_args, planned)
     if training_args.process_index == 0:

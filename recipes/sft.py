@@ -24,8 +24,7 @@ accelerate launch recipes/sft.py \
     --dataset_config main \
     --prompt_column question \
     --completion_column answer \
-    --curriculum evo_curate \
-    --curriculum_kwargs '{"kappa": 0.5, "refresh_steps": 50}' \
+    --curriculum '{"evo_curate": {"kappa": 0.5, "refresh_steps": 50}}' \
     --learning_rate 2.0e-4 \
     --num_train_epochs 3 \
     --use_peft \
@@ -85,7 +84,7 @@ def main(
     train_dataset, test_dataset = load_examples(script_args, dataset_args, training_args.seed, *columns)
     train_dataset = with_difficulty(train_dataset, script_args, training_args)
     per_arm = script_args.eval_per_arm and test_dataset is not None
-    eval_dataset = split_by_arm(test_dataset, training_args.arm_column) if per_arm else test_dataset
+    eval_dataset = split_by_arm(test_dataset, training_args.arms) if per_arm else test_dataset
     planned = num_processes if script_args.dry_run else None  # a run has the processes that it has
     plan = sft_plan(train_dataset, eval_dataset, training_args, model_args, planned)
     if training_args.process_index == 0:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .named import available_curricula, make_curriculum
+from .curricula import CURRICULA
 from .pool import Pool
 from .report.history import read_history
 from .signals import Feedback
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CURRICULA",
     "CurriculumGRPOConfig",
     "CurriculumGRPOTrainer",
     "CurriculumSFTConfig",
     "CurriculumSFTTrainer",
     "Feedback",
     "Pool",
-    "available_curricula",
-    "make_curriculum",
     "read_history",
 ]
 

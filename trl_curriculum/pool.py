@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,13 @@ import xxhash
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from .registry import nearest
-from .signals import FloatArray, IntArray
+from .arms import ArmSource, make_arms
+from .data.columns import read_column
+from .signals import FloatArray, IntArray, count_arms
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-
-CHUNK = 1 << 16
 
 
 class Pool:
@@ -36,6 +34,8 @@ class Pool:
             Static difficulty of each row, any unit, larger is harder.
         row_hash (`NDArray[np.uint64]`, shape `(size,)`, *optional*):
             Content hash of each row; lets a resume see that the data changed and match the rows that stayed.
+        estimated ([`~trl_curriculum.arms.ArmSource`], *optional*):
+            Estimates arms while training, for a pool without labels.
 
     Example:
 
@@ -55,6 +55,7 @@ class Pool:
         arm_names: Sequence[str] | None = None,
         difficulty: Sequence[float] | NDArray | None = None,
         row_hash: NDArray[np.uint64] | None = None,
+        estimated: ArmSource | None = None,
     ) -> None:
         if size < 1:
             raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
@@ -69,7 +70,9 @@ class Pool:
             if n_arms > len(self.arm_names):
                 raise ValueError(f"Arm {n_arms - 1} has no name: {len(self.arm_names)} names were given.")
         self.difficulty = None if difficulty is None else np.asarray(difficulty, dtype=np.float64)
-        self.row_hash = row_hash
+        self.row_hash, self.estimated = row_hash, estimated
+        if estimated is not None and self.n_arms > 1:
+            raise ValueError(f"The pool has {self.n_arms} arms already: leave `arms: {estimated.name}` or them out.")
         for name in ("arm", "difficulty", "row_hash"):
             value = getattr(self, name)
             if value is not None and value.shape != (size,):
@@ -95,11 +98,7 @@ class Pool:
 
     @classmethod
     def from_dataset(
-        cls,
-        dataset: "Dataset",
-        arm_column: str | Sequence[str] | None = None,
-        difficulty_column: str | None = None,
-        hash_rows: bool = True,
+        cls, dataset: "Dataset", arms: Any = None, difficulty_column: str | None = None, hash_rows: bool = True
     ) -> "Pool":
         """
         Reads a pool off a dataset's columns.
@@ -107,8 +106,9 @@ class Pool:
         Args:
             dataset (`datasets.Dataset`):
                 Rows to choose from.
-            arm_column (`str` or `Sequence[str]`, *optional*):
-                Column that names each row's arm; several columns make joint arms, named `"a/b"` (SEC-2D).
+            arms (*optional*):
+                Where arms come from: a column, several columns, or another spec of
+                [`~trl_curriculum.arms.make_arms`].
             difficulty_column (`str`, *optional*):
                 Numeric column, larger is harder.
             hash_rows (`bool`, *optional*, defaults to `True`):
@@ -119,18 +119,12 @@ class Pool:
         """
         if len(dataset) == 0:
             raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
-        columns = [arm_column] if isinstance(arm_column, str) else list(arm_column or [])
-        arm, arm_names = _arms(dataset, columns) if columns else (None, None)
+        source = make_arms(arms)
+        estimated = source if source is not None and source.estimated else None
+        arm, arm_names = source.label(dataset) if source is not None and estimated is None else (None, None)
         difficulty = _difficulty(dataset, difficulty_column) if difficulty_column else None
-        return cls(len(dataset), arm, arm_names, difficulty, _hash_rows(dataset) if hash_rows else None)
-
-
-def count_arms(arm: NDArray, n_arms: int) -> IntArray:
-    """Rows of each arm, shape `(n_arms,)`; in pieces, because `bincount` makes a copy of what it counts."""
-    size = np.zeros(n_arms, np.int64)
-    for begin in range(0, len(arm), CHUNK):
-        size += np.bincount(arm[begin : begin + CHUNK], minlength=n_arms)
-    return size
+        hashes = _hash_rows(dataset) if hash_rows else None
+        return cls(len(dataset), arm, arm_names, difficulty, hashes, estimated)
 
 
 def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> IntArray:
@@ -146,43 +140,8 @@ def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> In
     return both["position_old"].fillna(-1).to_numpy(np.int64)
 
 
-def check_column(name: str, columns: list[str], role: str) -> None:
-    """Refuses the name of a column that is not there."""
-    if name not in columns:
-        raise ValueError(
-            f"{role} {name!r}{nearest(name, columns)} is not a column of the dataset, which has: {', '.join(columns)}."
-        )
-
-
-def _column(dataset: "Dataset", name: str, role: str) -> pd.Series:
-    check_column(name, dataset.column_names, role)
-    series = pd.Series(dataset.select_columns([name]).with_format("arrow")[:].column(name).to_pylist(), name=name)
-    if series.isna().any():
-        first = int(np.flatnonzero(series.isna())[0])
-        raise ValueError(
-            f"{role} {name!r} is null in {int(series.isna().sum())} of {len(series)} rows (first: row {first}); "
-            "fill or drop them."
-        )
-    return series
-
-
-def _arms(dataset: "Dataset", columns: list[str]) -> tuple[NDArray, list[str]]:
-    frame = pd.concat([_column(dataset, name, "arm_column") for name in columns], axis=1)
-    for name in columns:
-        if not isinstance(frame[name].iloc[0], str | int | float | bool | np.generic):
-            raise ValueError(
-                f"arm_column {name!r} holds {type(frame[name].iloc[0]).__name__} values; an arm is named by a "
-                "string, a number or a boolean."
-            )
-    groups = frame.groupby(columns if len(columns) > 1 else columns[0], sort=True)
-    names = ["/".join(str(v) for v in (key if isinstance(key, tuple) else (key,))) for key in groups.groups]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Two arms of {columns} have the same joint name; values must not contain '/'.")
-    return groups.ngroup().to_numpy(np.int32), names
-
-
 def _difficulty(dataset: "Dataset", name: str) -> FloatArray:
-    series = _column(dataset, name, "difficulty_column")
+    series = read_column(dataset, name, "difficulty_column")
     if not pd.api.types.is_numeric_dtype(series):
         raise ValueError(f"difficulty_column {name!r} holds {series.iloc[0]!r}; it must be numeric, larger is harder.")
     return series.to_numpy(np.float64)

@@ -30,6 +30,7 @@ def option(
     most: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    kw_only: bool = False,
 ) -> Any:
     """
     Declares an option of a method.
@@ -43,10 +44,12 @@ def option(
             Whose the default is: the paper's, its code's or ours.
         least, most, above, below (`float`, *optional*):
             Limits of a number; the latter two are themselves outside.
+        kw_only (`bool`, *optional*, defaults to `False`):
+            Whether it has to be named: for options of a base class, which would come before a method's own.
     """
     limits = {"least": least, "most": most, "above": above, "below": below}
     metadata = {"help": help, "source": source} | {name: value for name, value in limits.items() if value is not None}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+CHUNK = 1 << 16  # entries of a large array that are worked on at once, so that temporary arrays stay small
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -39,14 +41,12 @@ class Feedback:
             where it was not observed.
         entropy (`FloatArray`, shape `(n,)`, *optional*):
             Entropy of the model's next-token distribution in nats, mean over the trained tokens.
-        prefix_entropy (`FloatArray`, shape `(n,)`, *optional*):
-            Entropy of a rollout's first tokens, scored as [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`]
-            says, NaN where it was not observed. It comes later than the rewards of the same draws, in a feedback of
-            its own.
         length (`IntArray`, shape `(n,)`, *optional*):
             Completion length (GRPO) or trained tokens (SFT).
         rewards (`dict[str, FloatArray]`, *optional*):
             Reward of each reward function by its name, shape `(n,)` each, unweighted; NaN where it did not apply.
+        scale (`str`, *optional*, defaults to `"group"`):
+            What TRL divides advantages by: the standard deviation of the `"group"`, of the `"batch"`, or `"none"`.
     """
 
     row: IntArray
@@ -57,42 +57,17 @@ class Feedback:
     length: IntArray | None = None
     loss: FloatArray | None = None
     entropy: FloatArray | None = None
-    prefix_entropy: FloatArray | None = None
     rewards: dict[str, FloatArray] | None = None
+    scale: Literal["group", "batch", "none"] = "group"
 
     def __post_init__(self) -> None:
-        for name in ("draw", "reward", "advantage", "length", "loss", "entropy", "prefix_entropy"):
+        for name in ("draw", "reward", "advantage", "length", "loss", "entropy"):
             value = getattr(self, name)
             if value is not None and value.shape != self.row.shape:
                 raise ValueError(f"Feedback.{name} has shape {value.shape}, but row has shape {self.row.shape}.")
 
     def __len__(self) -> int:
         return len(self.row)
-
-    def signal(self, name: str) -> FloatArray:
-        """
-        Returns a learning signal per rollout, shape `(n,)`, NaN where it was not observed.
-
-        Args:
-            name (`str`):
-                `"advantage"`: |A|; `"unnormalized"`: |r - mean of the group's r|; `"success"`: r, which must lie in
-                [0, 1].
-        """
-        if name == "advantage":
-            return np.abs(_need(self.advantage, "advantage"))
-        reward = _need(self.reward, "reward")
-        if name == "unnormalized":
-            group = np.unique(self.draw, return_inverse=True)[1]
-            return np.abs(reward - group_mean(reward, group)[group])
-        if name == "success":
-            outside = reward[(reward < 0) | (reward > 1)]
-            if len(outside):
-                raise ValueError(
-                    f"Success rates need rewards in [0, 1], but a reward of {outside[0]:g} came back: scale the "
-                    "rewards, or do without learn_from='success' and success_bins."
-                )
-            return reward
-        raise ValueError(f"Unknown signal {name!r}; choose one of {', '.join(SIGNALS)}.")
 
     def outcome(self, name: str | None = None) -> FloatArray:
         """
@@ -109,35 +84,37 @@ class Feedback:
             raise ValueError(f"outcome={name!r} names a reward function, and there is no such: choose one of {known}.")
         return rewards[name]
 
-    def per_row(self, value: FloatArray) -> tuple[IntArray, FloatArray]:
-        """The rows of the batch, each once, and the mean of `value` over each row's rollouts (NaN if all are NaN)."""
-        rows, group = np.unique(self.row, return_inverse=True)
-        return rows, group_mean(value, group, len(rows))
+    def success(self, outcome: str | None = None) -> FloatArray:
+        """
+        The reward that decides, see [`outcome`], which must lie in [0, 1]; shape `(n,)`, NaN where there is none.
 
+        Raises:
+            `ValueError`: where one does not.
+        """
+        reward = self.outcome(outcome)
+        outside = reward[(reward < 0) | (reward > 1)]
+        if len(outside):
+            raise ValueError(
+                f"Success rates need rewards in [0, 1], but a reward of {outside[0]:g} came back: scale the rewards, "
+                "or name the reward function that says what success is (outcome)."
+            )
+        return reward
 
-@dataclass(frozen=True, kw_only=True)
-class Rollouts(Feedback):
-    """
-    Feedback of GRPO, as rollouts and shaping see it: one entry per rollout, gathered over all processes; the rollouts
-    of one draw are a group, and groups are contiguous.
-
-    Args:
-        scale (`str`):
-            What TRL divides advantages by: the standard deviation of the `"group"`, of the `"batch"`, or `"none"`.
-        progress (`float`):
-            Share of the training that is done.
-        measured (`dict[str, FloatArray]`):
-            What shapers measured on the tokens of each rollout, by name, shape `(n,)` each.
-    """
-
-    scale: Literal["group", "batch", "none"] = "group"
-    progress: float = 0.0
-    measured: dict[str, FloatArray] = field(default_factory=dict)
+    def advantages(self, outcome: str | None = None) -> FloatArray:
+        """
+        The trainer's advantages, or those that it would give to one reward function alone; shape `(n,)`, NaN where
+        there is none.
+        """
+        if outcome is None:
+            return _need(self.advantage, "advantage")
+        reward = self.outcome(outcome)
+        scored = np.bincount(self.group, np.isfinite(reward))[self.group]
+        return np.where(np.isfinite(reward) & (scored > 1), self.advantages_of(reward), np.nan)
 
     @property
     def group(self) -> IntArray:
-        """Number of each rollout's group, counted from 0, shape `(n,)`."""
-        return np.cumsum(np.r_[0, self.draw[1:] != self.draw[:-1]]) if len(self) else np.empty(0, np.int64)
+        """Number of each entry's draw among those of the batch, shape `(n,)`: the rollouts of a draw are a group."""
+        return np.unique(self.draw, return_inverse=True)[1]
 
     def mean(self, value: FloatArray, where: BoolArray | None = None) -> FloatArray:
         """Mean of `value` over each rollout's group, NaN entries left out, shape `(n,)`."""
@@ -163,6 +140,28 @@ class Rollouts(Feedback):
             seen = reward[np.isfinite(reward)]
             away = away / ((seen.std(ddof=1) if len(seen) > 1 else 0.0) + 1e-4)
         return np.nan_to_num(away)
+
+    def per_row(self, value: FloatArray) -> tuple[IntArray, FloatArray]:
+        """The rows of the batch, each once, and the mean of `value` over each row's rollouts (NaN if all are NaN)."""
+        rows, group = np.unique(self.row, return_inverse=True)
+        return rows, group_mean(value, group, len(rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts(Feedback):
+    """
+    Feedback of GRPO, as rollouts and shaping see it: one entry per rollout, gathered over all processes; the rollouts
+    of one draw are a group, and groups are contiguous.
+
+    Args:
+        progress (`float`):
+            Share of the training that is done.
+        measured (`dict[str, FloatArray]`):
+            What shapers measured on the tokens of each rollout, by name, shape `(n,)` each.
+    """
+
+    progress: float = 0.0
+    measured: dict[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass
@@ -204,10 +203,9 @@ class Tokens:
 
 
 SHOWS = {  # fields, by trainer
-    "GRPO": ("reward", "advantage", "length", "prefix_entropy"),
+    "GRPO": ("reward", "advantage", "length"),
     "SFT": ("loss", "entropy", "length"),
 }
-SIGNALS = ("advantage", "unnormalized", "success")
 
 
 def group_mean(value: FloatArray, group: IntArray, n_groups: int | None = None) -> FloatArray:
@@ -223,3 +221,11 @@ def _need(value: FloatArray | None, name: str) -> FloatArray:
     if value is None:
         raise ValueError(f"This curriculum follows the {name}, but the trainer's feedback carries none.")
     return value
+
+
+def count_arms(arm: NDArray, n_arms: int) -> IntArray:
+    """Rows of each arm, shape `(n_arms,)`; in pieces, because `bincount` makes a copy of what it counts."""
+    size = np.zeros(n_arms, np.int64)
+    for begin in range(0, len(arm), CHUNK):
+        size += np.bincount(arm[begin : begin + CHUNK], minlength=n_arms)
+    return size

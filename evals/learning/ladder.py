@@ -17,6 +17,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,7 @@ class Method:
 
 FLIP, FINITE = {"baseline": "coin_uniform", "coin": True}, {"baseline": "finite_uniform", "rows_per_arm": 40}
 SHARP = {"alpha": 0.5, "tau": 0.2}
+ESTIMATED = {"success_rate": {"bins": 5, "every": 5}}
 METHODS = {
     "uniform": Method("uniform", "uniform"),
     "sec": Method("SEC, tau .2", "sec", SHARP),
@@ -58,14 +60,14 @@ METHODS = {
     "finite_estimated": Method(
         "480 rows: SEC, tau .2, arms estimated",
         "sec",
-        SHARP | {"success_bins": 5, "rebucket_every": 5},
+        SHARP,
         labels=False,
         **FINITE,
     ),
     "finite_estimated_uniform": Method(
         "480 rows: SEC, tau .2, arms estimated, prior uniform",
         "sec",
-        SHARP | {"success_bins": 5, "rebucket_every": 5, "prior": "uniform"},
+        SHARP | {"prior": "uniform"},
         labels=False,
         **FINITE,
     ),
@@ -73,13 +75,14 @@ METHODS = {
 }
 
 
-def controls() -> dict[str, type]:
-    """The two curricula that exist only to be compared with; built late, so that the report needs no trainer."""
-    from trl_curriculum.curricula import SEC
+def control(name: str, options: dict[str, Any]) -> Any:
+    """A curriculum that exists only to be compared with; made late, so that the report needs no trainer."""
+    from trl_curriculum.curricula import SEC, ArmCurriculum
 
     class Placebo(SEC):
         """SEC whose beliefs are shuffled over the arms at each draw: as uneven as SEC, and as blind as uniform."""
 
+    class PlaceboCurriculum(ArmCurriculum, of=Placebo):
         def _pick(self, n):
             if self.drawn == 0:
                 self.shuffler = np.random.default_rng([self.seed, 1])
@@ -92,13 +95,14 @@ def controls() -> dict[str, type]:
     class Oracle(SEC):
         """Always the arm whose exact pass@1, which no real method knows, was last measured nearest to one half."""
 
+    class OracleCurriculum(ArmCurriculum, of=Oracle):
         passed: dict[str, float]
 
         def probabilities(self):
             distance = [abs(self.passed[arm] - 0.5) for arm in self.arm_names]
             return np.eye(len(distance))[int(np.argmin(distance))]
 
-    return {"placebo": Placebo, "oracle": Oracle}
+    return {"placebo": Placebo, "oracle": Oracle}[name](**options)
 
 
 def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
@@ -142,8 +146,7 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
             temperature=1.0,
             loss_type="dapo",
             scale_rewards="group",
-            curriculum_kwargs=kwargs or None,
-            arm_column="arm" if method.labels else None,
+            arms="arm" if method.labels else ESTIMATED,
             difficulty_column="difficulty" if method.curriculum == "order" else None,
             use_cpu=True,
             bf16=False,
@@ -160,7 +163,9 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             callbacks=[Measure()],
-            curriculum=controls().get(method.curriculum, method.curriculum),
+            curriculum=control(method.curriculum, kwargs)
+            if method.curriculum in ("placebo", "oracle")
+            else {method.curriculum: kwargs},
         )
         trainer.train()
         history = trainer.history()

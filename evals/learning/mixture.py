@@ -17,6 +17,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,22 +67,25 @@ WORLDS = {  # task and mixture: methods
 }
 
 
-def controls() -> dict[str, type]:
-    """The two curricula that exist only to be compared with."""
-    from trl_curriculum.curricula import Curriculum, EVOCurate
+def control(name: str, options: dict) -> Any:
+    """A curriculum that exists only to be compared with."""
+    from trl_curriculum.curricula import Curriculum, CurriculumMethod, EVOCurate
     from trl_curriculum.curricula.parts.queues import Queues
 
     class Placebo(EVOCurate):
         """EVO-Curate whose utilities are shuffled over the rows: as uneven, and blind."""
 
-        def utility(self):
-            return np.random.default_rng([self.seed, self.refreshes]).permutation(super().utility())
+        def utility(self, now):
+            return np.random.default_rng([now.seed, now.refreshes]).permutation(super().utility(now))
 
-    class Oracle(Curriculum):
+    class Oracle(CurriculumMethod):
         """Draws only clean rows, copies once, and each skill as often: what no method can know."""
 
-        def __init__(self, pool, seed=0):
-            super().__init__(pool, seed)
+        name = "oracle"
+
+    class OracleCurriculum(Curriculum, of=Oracle):
+        def __init__(self, method, pool, seed=0):
+            super().__init__(method, pool, seed)
             self.queues = Queues(pool.arm, pool.n_arms, self.rng)
 
         def _pick(self, n):
@@ -89,7 +93,7 @@ def controls() -> dict[str, type]:
             arm = np.array([names.index(skill) for skill in ("easy", "medium", "hard")])[self.rng.integers(3, size=n)]
             return self.queues.pop(arm), arm, np.full(n, np.nan)
 
-    return {"placebo": Placebo, "oracle": Oracle}
+    return {"placebo": Placebo, "oracle": Oracle}[name](**options)
 
 
 def run(task: str, mixture: str, name: str, seed: int, file: str) -> str:
@@ -126,8 +130,7 @@ def run(task: str, mixture: str, name: str, seed: int, file: str) -> str:
                 warmup_steps=0.05,
                 lr_scheduler_type="cosine",
                 max_grad_norm=1.0,
-                curriculum_kwargs=kwargs or None,
-                arm_column="kind",
+                arms="kind",
                 difficulty_column="difficulty",
                 use_cpu=True,
                 bf16=False,
@@ -139,7 +142,9 @@ def run(task: str, mixture: str, name: str, seed: int, file: str) -> str:
             ),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            curriculum=controls().get(method.curriculum, method.curriculum),
+            curriculum=control(method.curriculum, kwargs)
+            if method.curriculum in ("placebo", "oracle")
+            else {method.curriculum: kwargs},
         )
         trainer.train()
         history = trainer.history()
@@ -155,8 +160,8 @@ def run(task: str, mixture: str, name: str, seed: int, file: str) -> str:
         "seed": seed,
         "right": right,
         "macro": float(np.mean(list(right.values()))),
-        "tokens": trainer._tokens,
-        "probe_tokens": trainer._probe.tokens,
+        "tokens": trainer.budget.tokens,
+        "probe_tokens": trainer.probe.tokens,
         "steps": int(history["step"].max()) + 1,
         "spent": spent.tolist(),  # rows of each kind in each sixth of the training
     }

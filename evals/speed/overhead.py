@@ -100,7 +100,7 @@ def make(variant: str, folder: str, model: str, steps: int) -> tuple[GRPOTrainer
     clock = Clock()
     if variant == "stock":
         return GRPOTrainer(args=GRPOConfig(**options), callbacks=[clock], **arguments), clock
-    options |= {"curriculum": variant, "arm_column": ["arm"]}
+    options |= {"curriculum": variant, "arms": ["arm"]}
     return CurriculumGRPOTrainer(args=CurriculumGRPOConfig(**options), callbacks=[clock], **arguments), clock
 
 

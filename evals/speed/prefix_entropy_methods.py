@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from prefix_entropy_scores import LENGTHS, Pool, agreement, bootstrap, ceiling, interval
 
-from trl_curriculum.curricula import SharedBelief
+from trl_curriculum.curricula.parts.shared_belief import SharedBelief
 
 
 DRAWS = 40  # of the rows that are probed, where that is a part

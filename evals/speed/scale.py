@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from trl_curriculum import Feedback, Pool, make_curriculum
+from trl_curriculum import CURRICULA, Feedback, Pool
+from trl_curriculum.arms import ARMS as ARM_SOURCES
 from trl_curriculum.curricula import Draw
 
 
@@ -38,6 +39,7 @@ class Case:
     steps: int = STEPS
     arms: bool = True
     sft: bool = False
+    estimated: bool = False
 
 
 CASES: dict[str, Case] = {
@@ -45,7 +47,7 @@ CASES: dict[str, Case] = {
     "order, interleaved": Case("order", {"mode": "interleaved"}),
     "sec": Case("sec", {"tau": 0.2}),
     "dump": Case("dump"),
-    "sec, estimated arms": Case("sec", {"tau": 0.2, "success_bins": 5}, steps=50, arms=False),
+    "sec, estimated arms": Case("sec", {"tau": 0.2}, steps=50, arms=False, estimated=True),
     "evo_curate, free": Case("evo_curate", steps=400, arms=False, sft=True),
     "evo_curate, free, progress": Case("evo_curate", {"variability": "progress"}, steps=400, arms=False, sft=True),
     "evo_curate, probe, std": Case(
@@ -79,7 +81,9 @@ def measure(name: str) -> dict[str, float]:
     row_hash = np.arange(case.rows, dtype=np.uint64) if case.rows <= MILLION else None
     names = [str(k) for k in range(ARMS)] if case.arms else None
     start = time.perf_counter()
-    curriculum = make_curriculum(case.curriculum, Pool(case.rows, arm, names, row_hash=row_hash), **case.options)
+    estimated = ARM_SOURCES.make("success_rate") if case.estimated else None
+    pool = Pool(case.rows, arm, names, row_hash=row_hash, estimated=estimated)
+    curriculum = CURRICULA.make({case.curriculum: case.options}).bind(pool)
     built = time.perf_counter() - start
     times, refreshes = [], []
     for step in range(case.steps):

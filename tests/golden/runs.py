@@ -77,20 +77,20 @@ EVOLVE: dict[str, Any] = {"rounds": 2, "candidates": 40, "near_duplicates": 1.0,
 CASES: dict[str, dict[str, Any]] = {
     "sec": {
         "by": "grpo",
-        "args": GRPO | {"curriculum": "sec", "arm_column": "arm", "curriculum_kwargs": {"tau": 0.3}, "max_steps": 8},
+        "args": GRPO | {"curriculum": {"sec": {"tau": 0.3}}, "arms": "arm", "max_steps": 8},
     },
     "sec_estimated": {
         "by": "grpo",
         "args": GRPO
         | {
-            "curriculum": "sec",
-            "curriculum_kwargs": {"tau": 0.3, "success_bins": 3, "rebucket_every": 1, "learn_from": "success"},
+            "curriculum": {"sec": {"tau": 0.3}},
+            "arms": {"success_rate": {"bins": 3, "every": 1}},
             "max_steps": 8,
         },
     },
     "dump": {
         "by": "grpo",
-        "args": GRPO | {"curriculum": "dump", "arm_column": ["level", "kind"], "max_steps": 8},
+        "args": GRPO | {"curriculum": "dump", "arms": ["level", "kind"], "max_steps": 8},
     },
     "uniform": {"by": "grpo", "args": GRPO | {"curriculum": "uniform", "max_steps": 4}},
     "edco": {
@@ -99,23 +99,20 @@ CASES: dict[str, dict[str, Any]] = {
         "peaked": True,
         "args": GRPO
         | {
-            "curriculum": "edco",
-            "curriculum_kwargs": {"rounds": 3, "top_n": 4},
-            "probe_kwargs": {"length": 3, "quick_answer": None},
-            "probe_back_end": "transformers",
+            "curriculum": {"edco": {"rounds": 3, "top_n": 4}},
+            "probe": {"prefix_entropy": {"length": 3, "quick_answer": None, "back_end": "transformers"}},
             "max_steps": 6,
         },
     },
     "edco_uncertain": {
         "by": "sft",
-        "rows": 16,
+        "rows": 80,
         "peaked": True,
         "args": SFT
         | {
-            "curriculum": "edco",
-            "curriculum_kwargs": {"rounds": 3, "top_n": 6, "reprobe": "uncertain", "pilot": 2},
-            "probe_kwargs": {"length": 3, "quick_answer": None},
-            "arm_column": "arm",
+            "curriculum": {"edco": {"rounds": 3, "top_n": 6, "reprobe": "uncertain"}},
+            "probe": {"prefix_entropy": {"length": 3, "quick_answer": None}},
+            "arms": "arm",
             "max_steps": 6,
         },
     },
@@ -124,8 +121,7 @@ CASES: dict[str, dict[str, Any]] = {
         "by": "sft",
         "args": SFT
         | {
-            "curriculum": "evo_curate",
-            "curriculum_kwargs": {"refresh_steps": 2, "kappa": 0.3, "variability": "std"},
+            "curriculum": {"evo_curate": {"refresh_steps": 2, "kappa": 0.3, "variability": "std"}},
             "packing": True,
             "max_length": 32,
             "per_device_train_batch_size": 2,
@@ -136,17 +132,17 @@ CASES: dict[str, dict[str, Any]] = {
         "by": "sft",
         "args": SFT
         | {
-            "curriculum": "evo_curate",
-            "curriculum_kwargs": {
-                "measure": "probe",
-                "probe_share": 0.5,
-                "refresh_steps": 3,
-                "variability": "progress",
-                "fusion": "rank",
-                "diversity": 0.2,
-                "replacement": False,
+            "curriculum": {
+                "evo_curate": {
+                    "measure": "probe",
+                    "probe_share": 0.5,
+                    "refresh_steps": 3,
+                    "variability": "progress",
+                    "diversity": 0.2,
+                    "replacement": False,
+                }
             },
-            "arm_column": "arm",
+            "arms": "arm",
             "padding_free": True,
             "max_length": None,
             "max_steps": 9,
@@ -156,65 +152,59 @@ CASES: dict[str, dict[str, Any]] = {
         "by": "grpo",
         "args": GRPO
         | {
-            "curriculum": "mixture",
-            "curriculum_kwargs": {"weights": {"a": 4, "b": 2, "c": 1, "d": 1}},
-            "arm_column": "arm",
+            "curriculum": {"mixture": {"weights": {"a": 4, "b": 2, "c": 1, "d": 1}}},
+            "arms": "arm",
             "max_steps": 4,
         },
     },
     "ucb1": {
         "by": "grpo",
-        "args": GRPO
-        | {"curriculum": "ucb1", "curriculum_kwargs": {"round_batches": 1}, "arm_column": "arm", "max_steps": 12},
+        "args": GRPO | {"curriculum": {"ucb1": {"round_batches": 1}}, "arms": "arm", "max_steps": 12},
     },
     "order": {
         "by": "sft",
         "args": SFT
         | {
-            "curriculum": "order",
-            "curriculum_kwargs": {"mode": "interleaved"},
-            "arm_column": "arm",
+            "curriculum": {"order": {"mode": "interleaved"}},
+            "arms": "arm",
             "difficulty_column": "index",
             "max_steps": 6,
         },
     },
     "baby_steps": {
         "by": "sft",
-        "args": SFT
-        | {"curriculum": "baby_steps", "curriculum_kwargs": {"stages": 3, "difficulty": "probe"}, "max_steps": 12},
+        "args": SFT | {"curriculum": {"baby_steps": {"stages": 3, "difficulty": "probe"}}, "max_steps": 12},
     },
     "competence": {
         "by": "sft",
         "args": SFT
         | {
-            "curriculum": "competence",
-            "curriculum_kwargs": {"initial": 0.1},
+            "curriculum": {"competence": {"initial": 0.1}},
             "difficulty_column": "index",
             "max_steps": 8,
         },
     },
     "self_paced": {
         "by": "sft",
-        "args": SFT | {"curriculum": "self_paced", "curriculum_kwargs": {"refresh_steps": 2}, "max_steps": 14},
+        "args": SFT | {"curriculum": {"self_paced": {"refresh_steps": 2}}, "max_steps": 14},
     },
     "loss_top_k": {
         "by": "sft",
         "args": SFT
         | {
-            "curriculum": "loss_top_k",
-            "curriculum_kwargs": {"share": 0.3, "measure": "probe", "refresh_steps": 2},
+            "curriculum": {"loss_top_k": {"share": 0.3, "measure": "probe", "refresh_steps": 2}},
             "max_steps": 6,
         },
     },
     "data_maps": {
         "by": "sft",
         "rows": 12,
-        "args": SFT | {"curriculum": "data_maps", "curriculum_kwargs": {"refresh_steps": 2}, "max_steps": 12},
+        "args": SFT | {"curriculum": {"data_maps": {"refresh_steps": 2}}, "max_steps": 12},
     },
     "cyclical": {
         "by": "sft",
         "rows": 12,
-        "args": SFT | {"curriculum": "cyclical", "curriculum_kwargs": {"start": 0.5}, "max_steps": 12},
+        "args": SFT | {"curriculum": {"cyclical": {"start": 0.5}}, "max_steps": 12},
     },
     "evolve": {
         "by": "evolve",

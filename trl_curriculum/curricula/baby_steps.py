@@ -1,16 +1,20 @@
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..pool import Pool
+from ..records import PoolMapping, row_state, value_state
+from ..registry import option
 from ..signals import FloatArray, IntArray
-from .base import Carried
-from .difficulty import DifficultyCurriculum
+from .base import CURRICULA
+from .difficulty import DifficultyCurriculum, DifficultyMethod
 from .parts.row_sampler import RowSampler
 
 
-class BabySteps(DifficultyCurriculum):
+@CURRICULA.add("baby_steps", paper="arXiv 2506.05695", signal="static difficulty, in cumulative stages")
+@dataclass(frozen=True)
+class BabySteps(DifficultyMethod):
     r"""
     Baby steps: training goes through stages, and each adds the next harder part of the rows to those before.
 
@@ -19,17 +23,6 @@ class BabySteps(DifficultyCurriculum):
     $$ \frac{s + 1}{S} N $$
 
     of the N rows, each of them once before any comes again. Rows of equal difficulty are ranked at random.
-
-    Args:
-        pool ([`Pool`]):
-            Rows and their difficulty.
-        stages (`int`, *optional*, defaults to `4`):
-            Number of stages S (POCL's GPT-2 script; the same authors' SRD has 3).
-        difficulty (`str`, *optional*, defaults to `"column"`):
-            `"column"`: the pool's difficulties; `"probe"`: every row's loss, measured before the first draw. A row
-            without one is as hard as the median.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the draws.
 
     Learning rate and temperature stay the trainer's: POCL restarts the one and raises the other at each stage.
 
@@ -40,29 +33,25 @@ class BabySteps(DifficultyCurriculum):
     ```python
     >>> from trl_curriculum import Pool
     >>> from trl_curriculum.curricula import BabySteps
-    >>> baby = BabySteps(Pool(4, difficulty=[4, 1, 3, 2]), stages=2)
+    >>> baby = BabySteps(stages=2).bind(Pool(4, difficulty=[4, 1, 3, 2]))
     >>> sorted(baby.select(2, progress=0.1).row.tolist()), sorted(baby.select(4, progress=0.6).row.tolist())
     ([1, 3], [0, 1, 2, 3])
 
     ```
     """
 
-    name = "baby_steps"
-    signal = "static difficulty, in cumulative stages"
-    cost = "none, or one forward over the pool"
-    paper = "arXiv 2506.05695"
-    probabilistic = True
-    replaces = True
+    stages: int = option(4, "Number of stages S.", "POCL's GPT-2 script (the same authors' SRD: 3)", least=1)
 
-    def __init__(
-        self, pool: Pool, stages: int = 4, difficulty: Literal["column", "probe"] = "column", seed: int = 0
-    ) -> None:
-        if stages < 1:
-            raise ValueError(f"stages={stages} must be at least 1.")
-        self.stages = stages
-        self.stage = -1  # not begun
-        self.rank: NDArray[np.int32] | None = None  # 0: the easiest row
-        super().__init__(pool, difficulty, seed)
+
+class BabyStepsCurriculum(DifficultyCurriculum, of=BabySteps):
+    """[`BabySteps`] over a pool."""
+
+    method: BabySteps
+    stage: int = value_state(-1, least=-1)  # -1: not begun
+    rank: NDArray[np.int32] | None = row_state(0, np.int32, 0, optional=True)  # 0: the easiest row
+
+    def __init__(self, method: BabySteps, pool: Pool, seed: int = 0) -> None:
+        super().__init__(method, pool, seed)
         self.sampler = RowSampler(pool.size, self.rng, replacement=False)
 
     def _sort(self, hardness: FloatArray) -> None:
@@ -73,10 +62,10 @@ class BabySteps(DifficultyCurriculum):
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         self._need_hardness()
         assert self.rank is not None
-        stage = min(int(self.progress * self.stages), self.stages - 1)
+        stage = min(int(self.progress * self.method.stages), self.method.stages - 1)
         if stage != self.stage:
             self.stage = stage
-            admitted = -(-(stage + 1) * self.pool.size // self.stages)  # rounded up: never none
+            admitted = -(-(stage + 1) * self.pool.size // self.method.stages)  # rounded up: never none
             self.sampler.set((self.rank < admitted).astype(float))
         row = self.sampler.draw(n)
         return row, self.pool.arm[row], self.sampler.probability(row)
@@ -84,15 +73,10 @@ class BabySteps(DifficultyCurriculum):
     def metrics(self) -> dict[str, float]:
         return {"stage": float(self.stage)} if self.stage >= 0 else {}
 
-    def _state(self) -> dict[str, Any]:
-        state = super()._state() | {"stage": self.stage, "sampler": self.sampler.state_dict()}
-        return state | ({"rank": self.rank.copy()} if self.rank is not None else {})
-
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        super()._load(state, carried)
-        self.sampler.load_state_dict(state["sampler"], carried)
-        if carried is None:
-            self.stage = state["stage"]
-            self.rank = state["rank"].copy() if "rank" in state else None
-        else:
-            self.stage = -1  # ranks changed: the stage starts over with the next draw
+    def before_parts(self, mapping: PoolMapping | None) -> None:
+        saved = self.rank
+        super().before_parts(mapping)  # which ranks anew, and breaks ties anew
+        if mapping is None and saved is not None:
+            self.rank = saved
+        elif mapping is not None:
+            self.stage = -1  # ranks change: the stage starts over with the next draw

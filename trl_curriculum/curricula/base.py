@@ -1,7 +1,5 @@
-"""What every curriculum is: what it is asked and told, and nothing of any method."""
+"""What every curriculum is: a method, which is a value, and what it becomes over a pool of rows."""
 
-import inspect
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,10 +8,29 @@ import numpy as np
 
 from ..disk.state import StateError
 from ..pool import Pool, match_rows
+from ..records import PoolMapping, Stateful, value_state
+from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 
 
-STATE_VERSION = 2
+STATE_VERSION = 3
+MAX_LOGGED_ARMS = 64
+
+
+@dataclass(frozen=True)
+class RoundBegan:
+    """
+    A round began with this draw.
+
+    Args:
+        number (`int`):
+            Counted from 1.
+        fresh_optimizer (`bool`):
+            Whether the optimizer forgets what it has gathered.
+    """
+
+    number: int
+    fresh_optimizer: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,12 +48,15 @@ class Draw:
             a method draws without replacement. NaN where the method has none.
         id (`IntArray`, shape `(n,)`):
             Number of the draw, counted from the start of the run.
+        events (`tuple[RoundBegan, ...]`, *optional*):
+            What a trainer has to know that happened with this draw.
     """
 
     row: IntArray
     arm: IntArray
     probability: FloatArray
     id: IntArray
+    events: tuple[RoundBegan, ...] = ()
 
     def __len__(self) -> int:
         return len(self.row)
@@ -45,92 +65,104 @@ class Draw:
         return Draw(self.row[which], self.arm[which], self.probability[which], self.id[which])
 
     def __add__(self, other: "Draw") -> "Draw":
-        return Draw(*(np.concatenate(pair) for pair in zip(vars(self).values(), vars(other).values(), strict=True)))
+        joined = {name: np.concatenate([value, other.columns()[name]]) for name, value in self.columns().items()}
+        return Draw(**joined, events=self.events + other.events)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The arrays by name."""
+        return {name: value for name, value in vars(self).items() if name != "events"}
 
 
 NOTHING = Draw(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
-class Carried:
-    """Which old row and which old arm each new one continues; -1 where it is new."""
-
-    row: IntArray
-    arm: IntArray
-    old_size: int
-
-    def arms(self, old: np.ndarray, default: float | int) -> np.ndarray:
-        """Per-arm array of the new pool: the old value where the arm continues, `default` where it is new."""
-        new = np.full((len(self.arm), *old.shape[1:]), default, dtype=old.dtype)
-        new[self.arm >= 0] = old[self.arm[self.arm >= 0]]
-        return new
-
-    def rows(self, old: np.ndarray, default: float | int) -> np.ndarray:
-        """Per-row array of the new pool: the old value where the row continues, `default` where it is new."""
-        new = np.full((len(self.row), *old.shape[1:]), default, dtype=old.dtype)
-        new[self.row >= 0] = old[self.row[self.row >= 0]]
-        return new
-
-    def summary(self) -> str:
-        """How many rows were kept, are new and were lost, in words."""
-        kept = int((self.row >= 0).sum())
-        return f"{kept} rows kept, {len(self.row) - kept} new, {self.old_size - kept} lost"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    try:
-        return json.loads(json.dumps(value))
-    except TypeError:
-        return getattr(value, "__name__", None) or repr(value)
-
-
-class Curriculum(ABC):
+class CurriculumMethod(Method):
     """
-    Chooses which rows of a pool to train on next.
+    A curriculum with its options, before it has a pool. `bind` makes what draws and observes.
 
-    A method implements `_pick` and, as far as it learns or remembers anything, `observe`, `metrics`, `_state` and
-    `_load`. Every constructor option is kept as an attribute of the same name: that is how a saved state knows
-    whether it was made with the same options.
+    Three words say what it needs of a trainer: `follows`, the columns of [`Feedback`] that it cannot do without;
+    `wants`, the late columns that it would like (a trainer may spend a collective on them); and `probe`, what must be
+    measured on purpose before it draws: `"loss"` or `"prefix_entropy"`.
+    """
+
+    signal: ClassVar[str] = "none"  # in words, for tables
+    cost: ClassVar[str] = "free"
+    follows: ClassVar[tuple[str, ...]] = ()
+    wants: ClassVar[tuple[str, ...]] = ()
+    probe: ClassVar[str | None] = None
+    bound: ClassVar[type["Curriculum"]]
+
+    def bind(self, pool: Pool, seed: int = 0) -> "Curriculum":
+        """
+        What draws from a pool.
+
+        Args:
+            pool ([`Pool`]):
+                Rows to choose from.
+            seed (`int`, *optional*, defaults to `0`):
+                Seed of the method's own random generator, which is part of its state.
+
+        Raises:
+            `ValueError`: where the pool lacks what the method needs, such as arms or difficulties.
+        """
+        return self.bound(self, pool, seed)
+
+
+CURRICULA: Registry[CurriculumMethod] = Registry("curriculum", CurriculumMethod, "trl_curriculum.curricula")
+
+
+class Curriculum(Stateful, ABC):
+    """
+    Chooses which rows of a pool to train on next: a method bound to the pool.
+
+    A method implements `_pick` and, as far as it learns anything, `observe`, `observe_probe`, `observe_late` and
+    `metrics`. What it remembers it declares ([`~trl_curriculum.records.row_state`] and the like).
+
+    `class Mine(Curriculum, of=Method)` says what a method is bound to.
 
     Args:
+        method ([`CurriculumMethod`]):
+            The options.
         pool ([`Pool`]):
             Rows to choose from.
         seed (`int`, *optional*, defaults to `0`):
-            Seed of the method's own random generator, which is part of its state.
+            Seed of the method's own random generator.
     """
 
-    name: ClassVar[str]
-    needs: tuple[str, ...] = ()  # fields of Feedback that it cannot do without
-    uses: tuple[str, ...] = ()  # fields that it would like: a trainer may spend a collective on them
-    asks_for: str | None = None  # what `rows_to_probe` wants measured: "loss" or "prefix_entropy"
-    round: int = 0  # rounds begun, for methods that train in rounds
-    fresh_optimizer: bool = False  # whether a round starts with a fresh optimizer
-    signal: ClassVar[str] = "none"
-    cost: ClassVar[str] = "none"
-    paper: ClassVar[str] = "-"
-    probabilistic: ClassVar[bool] = False
-    has_floor: ClassVar[bool] = False
-    replaces: bool = False
+    drawn: int = value_state(0, least=0)
+    progress: float = value_state(0.0, least=0, most=1)
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    takes_estimated_arms: ClassVar[bool] = False  # whether arms may change while it trains
+
+    def __init_subclass__(cls, of: type[CurriculumMethod] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not hasattr(cls, "name"):
-            cls.name = cls.__name__.lower()
+        if of is not None:
+            of.bound = cls
 
-    def __init__(self, pool: Pool, seed: int = 0) -> None:
-        self.pool = pool
-        self.seed = seed
+    def __init__(self, method: Any, pool: Pool, seed: int = 0) -> None:
+        if pool.estimated is not None and not self.takes_estimated_arms:
+            raise ValueError(
+                f"arms={pool.estimated.name!r} are estimated while training, which has no effect on curriculum "
+                f"{method.name!r}: leave them out, or choose a bandit such as 'sec'."
+            )
+        self.method, self.pool, self.seed = method, pool, seed
         self.rng = np.random.default_rng(seed)
-        self.drawn = 0
-        self.progress = 0.0
         self._waiting = NOTHING
+        self._events: list[RoundBegan] = []
+        self.start(pool.size, len(self.arm_names))
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+        return self.method.name
 
     @property
     def arm_names(self) -> tuple[str, ...]:
         """Names of the arms that draws are reported under."""
         return self.pool.arm_names
+
+    # Drawing
 
     def select(self, n: int, progress: float = 0.0) -> Draw:
         """
@@ -152,7 +184,12 @@ class Curriculum(ABC):
         row, arm, probability = self._pick(new)
         ids = np.arange(self.drawn, self.drawn + new)
         self.drawn += new
-        return again + Draw(row.astype(np.int64), arm.astype(np.int64), probability, ids)
+        events, self._events = tuple(self._events), []
+        return again + Draw(row.astype(np.int64), arm.astype(np.int64), probability, ids, events)
+
+    @abstractmethod
+    def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
+        """Returns rows, their arms and their probabilities, each of shape `(n,)`."""
 
     def put_back(self, draw: Draw) -> None:
         """
@@ -167,15 +204,31 @@ class Curriculum(ABC):
         """Ids of the draws that were put back."""
         return self._waiting.id
 
+    # Learning
+
+    def observe(self, feedback: Feedback) -> None:
+        """Learns from what the last draws showed; the default learns nothing."""
+
+    def observe_late(self, row: IntArray, draw: IntArray, **columns: FloatArray) -> None:
+        """
+        Learns what draws show later than their feedback, such as `prefix_entropy`; the default learns nothing.
+
+        Args:
+            row, draw (`IntArray`, shape `(n,)`):
+                Rows and draw ids, one entry per rollout.
+            columns (`FloatArray`, shape `(n,)` each):
+                By name; NaN where it was not observed.
+        """
+
     def rows_to_probe(self, progress: float = 0.0) -> IntArray | None:
         """
-        Rows for which `asks_for` has to be measured before the next `select`, or `None`.
+        Rows for which the method's `probe` has to be measured before the next `select`, or `None`.
 
         It is asked again after each answer, until it is `None`.
         """
         return None
 
-    def observe_probe(self, row: IntArray, value: FloatArray, measured: Any = None) -> None:
+    def observe_probe(self, row: IntArray, value: FloatArray, scores: Any = None) -> None:
         """
         Learns what `rows_to_probe` asked for.
 
@@ -184,32 +237,22 @@ class Curriculum(ABC):
                 The rows that it asked for.
             value (`FloatArray`, shape `(n,)`):
                 Losses in nats per trained token, or prefix entropies; NaN where there is none.
-            measured ([`~trl_curriculum.probes.prefix_entropy.Scores`], *optional*):
+            scores ([`~trl_curriculum.probes.prefix_entropy.Scores`], *optional*):
                 More about prefix entropies: what they cost, and which prompts are equal.
         """
-        raise NotImplementedError(f"{type(self).__name__} asked for no probe.")
+        raise NotImplementedError(f"Curriculum {self.name!r} asked for no probe.")
 
-    @abstractmethod
-    def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
-        """Returns rows, their arms and their probabilities, each of shape `(n,)`."""
-
-    def observe(self, feedback: Feedback) -> None:  # noqa: B027
-        """Learns from what the last draws showed; the default learns nothing."""
+    # Reporting
 
     def metrics(self) -> dict[str, float]:
         """What a person wants to watch; logged as `curriculum/<key>`."""
         return {}
 
-    def options(self) -> dict[str, Any]:
-        """The constructor's options with their values, as plain values; parts and functions by what they print."""
-        names = [name for name in inspect.signature(type(self)).parameters if name not in ("pool", "seed")]
-        missing = [name for name in names if not hasattr(self, name)]
-        if missing:
-            raise TypeError(
-                f"{type(self).__name__} does not keep its option {missing[0]!r} as an attribute of that name, so a "
-                "saved state could not tell what it was made with."
-            )
-        return {name: _plain(getattr(self, name)) for name in names}
+    def unfinished(self) -> str | None:
+        """At the end of a training: a sentence on what it never came to do, or `None`."""
+        return None
+
+    # State
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next draws depend on: arrays and plain values only."""
@@ -219,16 +262,14 @@ class Curriculum(ABC):
         return {
             "version": STATE_VERSION,
             "method": self.name,
-            "options": self.options(),
+            "options": _saved_options(self.method),
             "pool": pool,
-            "drawn": self.drawn,
-            "progress": self.progress,
             "rng": self.rng.bit_generator.state,
-            "waiting": vars(self._waiting).copy(),
-            "own": self._state(),
+            "waiting": self._waiting.columns(),
+            "own": super().state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any], carry_over: bool = False) -> Carried | None:
+    def load_state_dict(self, state: dict[str, Any], carry_over: bool = False) -> PoolMapping | None:  # type: ignore[override]
         """
         Continues from a saved state.
 
@@ -240,17 +281,17 @@ class Curriculum(ABC):
                 back are forgotten.
 
         Returns:
-            [`Carried`] or `None`: which rows were carried over, where the pool changed.
+            [`PoolMapping`] or `None`: which rows were carried over, where the pool changed.
 
         Raises:
-            [`StateError`]: on a state of another method, version, options or pool.
+            [`StateError`]: on a state of another method, version, options or pool, or one that is damaged.
         """
         if state.get("version", STATE_VERSION) != STATE_VERSION:
             raise StateError(
                 f"The saved state has version {state['version']}, this release reads version {STATE_VERSION}; "
                 "resume with the release that wrote it."
             )
-        for key in ("version", "method", "options", "pool", "drawn", "progress", "rng", "waiting", "own"):
+        for key in ("version", "method", "options", "pool", "rng", "waiting", "own"):
             if key not in state:
                 raise StateError(f"The saved state has no entry {key!r}; it is not a curriculum's or it is damaged.")
         if state["method"] != self.name:
@@ -258,20 +299,44 @@ class Curriculum(ABC):
                 f"The checkpoint was made with curriculum {state['method']!r}, but this run uses {self.name!r}; "
                 f"resume with curriculum={state['method']!r} or start a new run."
             )
-        for name, value in self.options().items():
+        for name, value in _saved_options(self.method).items():
             if state["options"].get(name) != value:
                 raise StateError(
                     f"The checkpoint was made with {name}={state['options'].get(name)!r}, but this run has "
                     f"{name}={value!r}; resume with the same value or start a new run."
                 )
-        carried = self._compare_pool(state["pool"], carry_over)
-        self._load(state["own"], carried)
-        self._waiting = Draw(**state["waiting"]) if carried is None else NOTHING
-        self.drawn, self.progress = state["drawn"], state["progress"]
-        self.rng.bit_generator.state = state["rng"]
-        return carried
+        mapping = self._compare_pool(state["pool"], carry_over)
+        super().load_state_dict(state["own"], None if mapping is None else self.own_mapping(mapping))
+        self._waiting = self._read_waiting(state["waiting"]) if mapping is None else NOTHING
+        self._load_random(state["rng"])
+        self._loaded(mapping)
+        return mapping
 
-    def _compare_pool(self, old: dict[str, Any], carry_over: bool) -> Carried | None:
+    def own_mapping(self, mapping: PoolMapping) -> PoolMapping:
+        """Which of its own arms each new one continues, where these are not the pool's."""
+        return mapping
+
+    def _loaded(self, mapping: PoolMapping | None) -> None:
+        """Called when a state was loaded: works out anew what is not saved."""
+
+    def _read_waiting(self, saved: dict[str, Any]) -> Draw:
+        for name, value in NOTHING.columns().items():
+            array = saved.get(name)
+            if not isinstance(array, np.ndarray) or array.dtype != value.dtype or len(array) != len(saved["row"]):
+                raise StateError(f"The saved draws that wait have no whole {name!r}: the state is damaged.")
+        draw = Draw(**{name: saved[name] for name in NOTHING.columns()})
+        inside = (draw.row >= 0) & (draw.row < self.pool.size) & (draw.id >= 0) & (draw.id < self.drawn)
+        if not (inside & (draw.arm >= 0) & (draw.arm < len(self.arm_names))).all():
+            raise StateError("The saved draws that wait are not of this pool: the state is damaged.")
+        return draw
+
+    def _load_random(self, saved: Any) -> None:
+        try:
+            self.rng.bit_generator.state = saved
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise StateError(f"The saved random generator cannot be read ({error}): the state is damaged.") from error
+
+    def _compare_pool(self, old: dict[str, Any], carry_over: bool) -> PoolMapping | None:
         if old["digest"] == self.pool.digest and list(old["arm_names"]) == list(self.pool.arm_names):
             return None
         if "row_hash" not in old or self.pool.row_hash is None:
@@ -281,26 +346,24 @@ class Curriculum(ABC):
                 "cannot be matched; resume on the same data or start a new run."
             )
         arm_of = {name: k for k, name in enumerate(old["arm_names"])}
-        carried = Carried(
+        mapping = PoolMapping(
             row=match_rows(old["row_hash"], self.pool.row_hash),
             arm=np.array([arm_of.get(name, -1) for name in self.pool.arm_names]),
             old_size=old["size"],
         )
         if not carry_over:
-            if np.array_equal(carried.row, np.arange(old["size"])) and list(arm_of) == list(self.pool.arm_names):
+            if np.array_equal(mapping.row, np.arange(old["size"])) and list(arm_of) == list(self.pool.arm_names):
                 raise StateError(
                     "The rows are those of the checkpoint, but their arms or difficulties are not: resume with the "
-                    "same arm_column and difficulty_column, or set on_data_change='carry_over'."
+                    "same arms and difficulty_column, or set on_data_change='carry_over'."
                 )
             raise StateError(
-                f"The dataset changed since the checkpoint: {carried.summary()}; arms {old['arm_names']} before, "
+                f"The dataset changed since the checkpoint: {mapping.summary()}; arms {old['arm_names']} before, "
                 f"{list(self.pool.arm_names)} now. Resume on the same data, or set on_data_change='carry_over'."
             )
-        return carried
+        return mapping
 
-    def _state(self) -> dict[str, Any]:
-        """The method's own state: arrays and plain values only."""
-        return {}
 
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:  # noqa: B027
-        """Restores what `_state` returned; `carried` maps old rows and arms to new ones where the pool changed."""
+def _saved_options(method: CurriculumMethod) -> dict[str, Any]:
+    """Options as plain values, as a state keeps them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in method.options.items()}

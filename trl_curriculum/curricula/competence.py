@@ -1,15 +1,18 @@
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pool import Pool
+from ..records import PoolMapping, row_state
+from ..registry import option
 from ..signals import FloatArray, IntArray
-from .base import Carried
-from .difficulty import DifficultyCurriculum
+from .base import CURRICULA
+from .difficulty import DifficultyCurriculum, DifficultyMethod
 
 
-class Competence(DifficultyCurriculum):
+@CURRICULA.add("competence", paper="arXiv 1903.09848", signal="static difficulty, up to a growing limit")
+@dataclass(frozen=True)
+class Competence(DifficultyMethod):
     r"""
     Competence-based curriculum: batches come from the rows that are no harder than the model's competence.
 
@@ -19,80 +22,58 @@ class Competence(DifficultyCurriculum):
 
     a batch is drawn uniformly, without a row twice, from the easiest c(t) N of the N rows: the square root adds new
     rows ever more slowly, so that each batch shows an equal share of them. Rows of equal difficulty are ranked at
-    random.
+    random. At least as many rows as are drawn at once are in (ours).
 
-    Args:
-        pool ([`Pool`]):
-            Rows and their difficulty.
-        initial (`float`, *optional*, defaults to `0.01`):
-            Competence c0 at the start (the paper's). At least as many rows as are drawn at once are in (ours).
-        duration (`float`, *optional*, defaults to `0.5`):
-            T, as a share of the training. Ours: the paper takes the steps that plain training needs to 90% of its
-            final score, which has to be measured first.
-        difficulty (`str`, *optional*, defaults to `"column"`):
-            `"column"`: the pool's difficulties (the paper: sentence length or word rarity); `"probe"`: every row's
-            loss, measured before the first draw. A row without one is as hard as the median.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the draws.
-
-    Source: Platanios et al. 2019, arXiv 1903.09848.
+    Source: Platanios et al. 2019, arXiv 1903.09848. Its difficulties are sentence length and word rarity.
 
     Example:
 
     ```python
-    >>> from trl_curriculum import Pool
     >>> from trl_curriculum.curricula import Competence
-    >>> Competence(Pool(100, difficulty=range(100)), duration=1.0).competence(0.25)  # a quarter of the way: half
+    >>> Competence(duration=1.0).competence(0.25)  # a quarter of the way: half
     0.50...
 
     ```
     """
 
-    name = "competence"
-    signal = "static difficulty, up to a growing limit"
-    cost = "none, or one forward over the pool"
-    paper = "arXiv 1903.09848"
-    probabilistic = True
-    replaces = True
-
-    def __init__(
-        self,
-        pool: Pool,
-        initial: float = 0.01,
-        duration: float = 0.5,
-        difficulty: Literal["column", "probe"] = "column",
-        seed: int = 0,
-    ) -> None:
-        if not 0 < initial <= 1:
-            raise ValueError(f"initial={initial} is not a share of the rows in (0, 1].")
-        if not 0 < duration <= 1:
-            raise ValueError(f"duration={duration} is not a share of the training in (0, 1].")
-        self.initial, self.duration = initial, duration
-        self.order: NDArray[np.int32] | None = None  # rows, the easiest first
-        super().__init__(pool, difficulty, seed)
-
-    def _sort(self, hardness: FloatArray) -> None:
-        self.order = np.lexsort((self.rng.random(self.pool.size), hardness)).astype(np.int32)
+    initial: float = option(0.01, "Competence c0 at the start.", "the paper's", above=0, most=1)
+    duration: float = option(
+        0.5,
+        "T, as a share of the training.",
+        "ours (the paper: the steps that plain training needs to 90% of its final score)",
+        above=0,
+        most=1,
+    )
 
     def competence(self, progress: float) -> float:
         """c: the share of the rows that is in."""
         return min(1.0, float(np.sqrt(progress / self.duration * (1 - self.initial**2) + self.initial**2)))
 
+
+class CompetenceCurriculum(DifficultyCurriculum, of=Competence):
+    """[`Competence`] over a pool."""
+
+    method: Competence
+    order: NDArray[np.int32] | None = row_state(0, np.int32, 0, optional=True)  # rows, the easiest first
+
+    def _sort(self, hardness: FloatArray) -> None:
+        self.order = np.lexsort((self.rng.random(self.pool.size), hardness)).astype(np.int32)
+
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         self._need_hardness()
         assert self.order is not None
         size = self.pool.size
-        admitted = max(int(self.competence(self.progress) * size), min(n, size))
+        admitted = max(int(self.method.competence(self.progress) * size), min(n, size))
         row = self.order[self.rng.choice(admitted, n, replace=n > admitted)]
         return row, self.pool.arm[row], np.full(n, 1 / admitted)
 
     def metrics(self) -> dict[str, float]:
-        return {"competence": self.competence(self.progress)}
+        return {"competence": self.method.competence(self.progress)}
 
-    def _state(self) -> dict[str, Any]:
-        return super()._state() | ({"order": self.order.copy()} if self.order is not None else {})
-
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        super()._load(state, carried)
-        if carried is None and "order" in state:
-            self.order = state["order"].copy()
+    def before_parts(self, mapping: PoolMapping | None) -> None:
+        saved = self.order
+        super().before_parts(mapping)  # which sorts anew, and breaks ties anew
+        if mapping is None and saved is not None:
+            if not np.array_equal(np.sort(saved), np.arange(self.pool.size)):
+                raise self.damaged("order")
+            self.order = saved

@@ -1,16 +1,23 @@
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from ..pool import Pool
+from ..registry import option
 from ..signals import FloatArray, IntArray
-from .base import Carried
+from .base import CURRICULA
 from .parts.row_history import RowHistory
-from .parts.selectors import check_share, top_share
-from .rows import Measure, RowCurriculum
+from .parts.selectors import top_share
+from .rows import RowCurriculum, RowMethod
 
 
-class DataMaps(RowCurriculum):
+OBSERVATIONS = 2  # of a row before it has a place on the map: the fewest that have a variability
+
+
+@CURRICULA.add("data_maps", paper="arXiv 2009.10795", signal="mean and spread of a row's exp(-loss) over training")
+@dataclass(frozen=True)
+class DataMaps(RowMethod):
     r"""
     Data maps: one region of the map that a row's probability of being right draws over training.
 
@@ -20,31 +27,13 @@ class DataMaps(RowCurriculum):
     $$ \text{confidence} = \operatorname{mean}(p), \quad \text{variability} = \operatorname{std}(p). $$
 
     The *ambiguous* region holds the rows with the largest variability, *hard* those with the lowest confidence, *easy*
-    those with the highest. All rows are drawn alike until some have been observed `observations` times; from then on
-    the region is chosen among these, and of all others the same share comes in, by lot and anew at each refresh. So a
-    row whose loss never comes back is neither lost nor favoured. With free losses, a row outside keeps its place on
-    the map: it shows nothing new.
+    those with the highest. All rows are drawn alike until some have been observed twice (ours; the paper's maps have 5
+    or 6 observations, its epochs); from then on the region is chosen among these, and of all others the same share
+    comes in, at random and anew at each refresh. So a row whose loss never comes back is neither lost nor favoured.
+    With free losses, a row outside keeps its place on the map: it shows nothing new.
 
-    The paper makes the map in one run and trains a new model on the region; here one run does both.
-
-    Args:
-        pool ([`Pool`]):
-            Rows; its arms are only reported.
-        region (`str`, *optional*, defaults to `"ambiguous"`):
-            `"ambiguous"`, `"hard"` or `"easy"`.
-        share (`float`, *optional*, defaults to `0.33`):
-            Share of the rows in the region (the paper's).
-        observations (`int`, *optional*, defaults to `2`):
-            Observations before a row has a place on the map: the fewest that have a variability (ours; the paper's
-            maps have 5 or 6, its epochs).
-        measure (`str`, *optional*, defaults to `"free"`):
-            `"free"`: losses that training shows anyway; `"probe"`: a forward over the pool at every refresh.
-        refresh_steps (`int`, *optional*):
-            Optimizer steps between two refreshes; default: as many as it takes to draw as many rows as the pool has.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the draws.
-
-    The standard deviation divides by n - 1, where the paper's code divides by n: here rows differ in n.
+    The paper makes the map in one run and trains a new model on the region; here one run does both. The standard
+    deviation divides by n - 1, where the paper's code divides by n: here rows differ in n.
 
     Source: Swayamdipta et al. 2020, arXiv 2009.10795, and its code.
 
@@ -54,7 +43,7 @@ class DataMaps(RowCurriculum):
     >>> import numpy as np
     >>> from trl_curriculum import Pool
     >>> from trl_curriculum.curricula import DataMaps
-    >>> maps = DataMaps(Pool(3), measure="probe", share=0.33)
+    >>> maps = DataMaps(measure="probe").bind(Pool(3))
     >>> for loss in ([0.1, 2.0, 3.0], [0.1, 0.5, 2.9]):
     ...     maps.observe_probe(np.arange(3), np.array(loss))
     >>> maps.probabilities().tolist()
@@ -63,44 +52,26 @@ class DataMaps(RowCurriculum):
     ```
     """
 
-    name = "data_maps"
-    signal = "mean and spread of a row's exp(-loss) over training"
-    cost = "none, or a forward over the pool at each refresh"
-    paper = "arXiv 2009.10795"
+    region: Literal["ambiguous", "hard", "easy"] = option("ambiguous", "Which region.", "the paper's best")
+    share: float = option(0.33, "Share of the rows in the region.", "the paper's", above=0, most=1)
 
-    def __init__(
-        self,
-        pool: Pool,
-        region: Literal["ambiguous", "hard", "easy"] = "ambiguous",
-        share: float = 0.33,
-        observations: int = 2,
-        measure: Measure = "free",
-        refresh_steps: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        if region not in ("ambiguous", "hard", "easy"):
-            raise ValueError(f"region={region!r} is none of ambiguous, hard, easy.")
-        check_share(share)
-        if observations < 2:
-            raise ValueError(f"observations={observations} must be at least 2, or there is no variability.")
-        self.region, self.share, self.observations = region, share, observations
-        super().__init__(pool, measure=measure, refresh_steps=refresh_steps, replacement=False, seed=seed)
-        self.right = RowHistory(pool.size)
-
-    def _weights(self, row: IntArray, loss: FloatArray, stands_for: FloatArray) -> FloatArray:
-        self.right.update(row, np.exp(-loss))
-        mapped = self.right.count >= self.observations
+    def weights(self, now: RowCurriculum, row: IntArray, loss: FloatArray, inclusion_weight: FloatArray) -> FloatArray:
+        assert isinstance(now, DataMapsCurriculum)
+        right = now.right
+        right.update(row, np.exp(-loss))
+        mapped = right.count >= OBSERVATIONS
         if not mapped.any():
-            return np.ones(self.pool.size)
+            return np.ones(now.pool.size)
         if self.region == "ambiguous":
-            value = self.right.std()
+            value = right.std()
         else:
-            value = self.right.average() * (1 if self.region == "easy" else -1)
-        return top_share(np.where(mapped, value, np.nan), self.share, self.rng)
+            value = right.average() * (1 if self.region == "easy" else -1)
+        return top_share(np.where(mapped, value, np.nan), self.share, now.rng)
 
-    def _state(self) -> dict[str, Any]:
-        return super()._state() | {"right": self.right.state_dict()}
 
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        super()._load(state, carried)
-        self.right.load_state_dict(state["right"], carried)
+class DataMapsCurriculum(RowCurriculum, of=DataMaps):
+    """[`DataMaps`] over a pool: it also remembers the map."""
+
+    def __init__(self, method: DataMaps, pool: Pool, seed: int = 0) -> None:
+        super().__init__(method, pool, seed)
+        self.right = RowHistory(pool.size)

@@ -1,53 +1,60 @@
 """Where the difficulty of a row comes from, for all curricula that follow a fixed one."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from ..pool import Pool
+from ..records import PoolMapping, row_state
+from ..registry import option
 from ..signals import FloatArray, IntArray
-from .base import Carried, Curriculum
+from .base import Curriculum, CurriculumMethod
+
+
+@dataclass(frozen=True)
+class DifficultyMethod(CurriculumMethod):
+    """Follows a difficulty that does not change: the pool's column, or every row's loss as measured at the start."""
+
+    difficulty: Literal["column", "probe"] = option(
+        "column",
+        "The pool's difficulties, or every row's loss, by one forward over the pool before the first draw. A row "
+        "without a difficulty is as hard as the median.",
+        kw_only=True,
+    )
+
+    cost = "free; with difficulty: probe, 1 forward over the pool"
+
+    @property
+    def probe(self) -> str | None:  # type: ignore[override]
+        return "loss" if self.difficulty == "probe" else None
+
+    @property
+    def sorts(self) -> bool:
+        """Whether it follows difficulties at all as it is set up."""
+        return True
 
 
 class DifficultyCurriculum(Curriculum):
     """
-    Follows a difficulty that does not change: the pool's column, or every row's loss, measured once at the start.
+    A [`DifficultyMethod`] over a pool.
 
-    A method implements `_sort`, which is called as soon as `hardness` is known: when it is made, or after the probe.
-
-    Args:
-        pool ([`Pool`]):
-            Rows to choose from.
-        difficulty (`str`):
-            `"column"`: the pool's difficulties; `"probe"`: one forward over the pool before the first draw. A row
-            without a difficulty (no loss came back, or it joined the data after the probe) is as hard as the median.
-        seed (`int`):
-            Seed of the draws.
+    A method implements `_sort`, which is called as soon as the difficulty is known: when it is made, or after the
+    probe.
     """
 
-    def __init__(self, pool: Pool, difficulty: Literal["column", "probe"], seed: int) -> None:
-        super().__init__(pool, seed)
-        if difficulty not in ("column", "probe"):
-            raise ValueError(f"difficulty={difficulty!r} is neither 'column' nor 'probe'.")
-        self.difficulty = difficulty
+    measured: FloatArray | None = row_state(np.nan, np.float64, optional=True)  # losses, once the probe was answered
+
+    def __init__(self, method: DifficultyMethod, pool: Pool, seed: int = 0) -> None:
+        super().__init__(method, pool, seed)
         self.hardness: FloatArray | None = None
-        if difficulty == "column" and self._follows_difficulty():
+        if method.difficulty == "column" and method.sorts:
             if pool.difficulty is None:
                 raise ValueError(
-                    f"{self._who()} sorts by difficulty: set difficulty_column to a numeric column, or "
+                    f"Curriculum {self.name!r} sorts by difficulty: set difficulty_column to a numeric column, or "
                     "difficulty='probe' to measure every row's loss."
                 )
             self._know(pool.difficulty)
-
-    @property
-    def asks_for(self) -> str | None:  # type: ignore[override]
-        return "loss" if self.difficulty == "probe" else None
-
-    def _follows_difficulty(self) -> bool:
-        return True
-
-    def _who(self) -> str:
-        return f"Curriculum {self.name!r}"
 
     def _sort(self, hardness: FloatArray) -> None:
         """Gets ready for draws, from the difficulty of each row, shape `(size,)`, all of it known."""
@@ -60,24 +67,22 @@ class DifficultyCurriculum(Curriculum):
         self._sort(self.hardness)
 
     def rows_to_probe(self, progress: float = 0.0) -> IntArray | None:
-        return np.arange(self.pool.size) if self.difficulty == "probe" and self.hardness is None else None
+        return np.arange(self.pool.size) if self.method.difficulty == "probe" and self.hardness is None else None
 
-    def observe_probe(self, row: IntArray, value: FloatArray, measured: Any = None) -> None:
-        loss = np.full(self.pool.size, np.nan)
-        loss[row] = value
-        self._know(loss)
+    def observe_probe(self, row: IntArray, value: FloatArray, scores: Any = None) -> None:
+        self.measured = np.full(self.pool.size, np.nan)
+        self.measured[row] = np.where(np.isfinite(value), value, np.nan)
+        self._know(self.measured)
 
     def _need_hardness(self) -> None:
-        if self.hardness is None and self._follows_difficulty():
+        if self.hardness is None and self.method.sorts:
             raise RuntimeError(
-                f"{self._who()} has difficulty='probe' and was asked for rows before the losses were measured: "
-                "answer rows_to_probe() with observe_probe(row, value) first."
+                f"Curriculum {self.name!r} has difficulty='probe' and was asked for rows before the losses were "
+                "measured: answer rows_to_probe() with observe_probe(row, value) first."
             )
 
-    def _state(self) -> dict[str, Any]:
-        measured = self.difficulty == "probe" and self.hardness is not None
-        return {"hardness": self.hardness.copy()} if measured and self.hardness is not None else {}
-
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        if "hardness" in state:
-            self._know(carried.rows(state["hardness"], np.nan) if carried is not None else state["hardness"])
+    def before_parts(self, mapping: PoolMapping | None) -> None:
+        if self.measured is not None:
+            self._know(self.measured)
+        elif mapping is not None and self.method.sorts and self.pool.difficulty is not None:
+            self._know(self.pool.difficulty)

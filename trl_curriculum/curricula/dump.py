@@ -1,11 +1,20 @@
-from ..pool import Pool
-from .arms import ArmCurriculum
-from .parts.estimators import SlidingWindow
+from dataclasses import dataclass
+
+from ..registry import option
+from .arms import ArmMethod
+from .base import CURRICULA
+from .parts.estimators import Estimator, SlidingWindow
 from .parts.selectors import Boltzmann
-from .parts.utilities import ucb
+from .parts.utilities import Utility, ucb
 
 
-class DUMP(ArmCurriculum):
+@CURRICULA.add(
+    "dump",
+    paper="arXiv 2504.09710",
+    signal="mean |advantage| per arm over a sliding window, with a confidence bonus",
+)
+@dataclass(frozen=True)
+class DUMP(ArmMethod):
     r"""
     DUMP: an upper confidence bound on the learnability of each data distribution.
 
@@ -14,20 +23,6 @@ class DUMP(ArmCurriculum):
     P(d) = \operatorname{softmax}(\mathrm{UCB}(d) / \tau). $$
 
     n_d counts d's rollouts since the start, N is their sum. Rows of a distribution are drawn with replacement.
-
-    Args:
-        pool ([`Pool`]):
-            Rows and their arms (data distributions).
-        window (`int`, *optional*, defaults to `300`):
-            Rollouts k that L(d) looks back (the paper's).
-        tau (`float`, *optional*, defaults to `0.1`):
-            Temperature (the paper's).
-        success_bins (`int`, *optional*, defaults to `0`):
-            Without labels: estimate the arms from running success rates, in this many buckets (ours).
-        rebucket_every (`int`, *optional*, defaults to `5`):
-            Batches between two regroupings of estimated arms.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the draws.
 
     Two quirks of the paper's code are left out: it averages the signed token advantages of a sample before taking
     the absolute value, and it feeds validation rewards in as advantages every 10 steps.
@@ -39,33 +34,16 @@ class DUMP(ArmCurriculum):
     ```python
     >>> from trl_curriculum import Pool
     >>> from trl_curriculum.curricula import DUMP
-    >>> DUMP(Pool(4, arm=[0, 0, 1, 1], arm_names=["a", "b"])).probabilities().tolist()
+    >>> DUMP().bind(Pool(4, arm=[0, 0, 1, 1], arm_names=["a", "b"])).probabilities().tolist()
     [0.5, 0.5]
 
     ```
     """
 
-    name = "dump"
-    signal = "mean |advantage| per arm over a sliding window, with a confidence bonus"
-    paper = "arXiv 2504.09710"
+    window: int = option(300, "Rollouts k that L(d) looks back.", "the paper's", least=1)
+    tau: float = option(0.1, "Temperature.", "the paper's", above=0)
 
-    def __init__(
-        self,
-        pool: Pool,
-        window: int = 300,
-        tau: float = 0.1,
-        success_bins: int = 0,
-        rebucket_every: int = 5,
-        seed: int = 0,
-    ) -> None:
-        self.window, self.tau = window, tau
-        super().__init__(
-            pool,
-            estimator=SlidingWindow(window),
-            utility=ucb,
-            selector=Boltzmann(tau),
-            replacement=True,
-            success_bins=success_bins,
-            rebucket_every=rebucket_every,
-            seed=seed,
-        )
+    replacement = True
+
+    def parts(self) -> tuple[Estimator, Utility, Boltzmann]:
+        return SlidingWindow(self.window), ucb, Boltzmann(self.tau)

@@ -1,17 +1,18 @@
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..pool import Pool
-from ..registry import nearest
+from ..registry import nearest, option
 from ..signals import FloatArray, IntArray
-from .arms import MAX_LOGGED_ARMS
-from .base import Carried, Curriculum
+from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
 from .parts.queues import Queues
 from .parts.selectors import draw_arms, entropy
 
 
-class Mixture(Curriculum):
+@CURRICULA.add("mixture", paper="arXiv 1910.10683", signal="nothing: fixed weights of the arms")
+@dataclass(frozen=True)
+class Mixture(CurriculumMethod):
     r"""
     A mixture of arms (datasets, languages, tasks) whose weights do not change.
 
@@ -20,18 +21,9 @@ class Mixture(Curriculum):
 
     $$ p(\text{arm}) \propto \text{rows}(\text{arm})^{1/T}, $$
 
-    which at T = 1 is in proportion to the rows and towards infinity equal for all arms.
-
-    Args:
-        pool ([`Pool`]):
-            Rows and their arms.
-        weights (`dict[str, float]`, *optional*):
-            Weight of each arm by its name, in any unit; 0 leaves an arm out. Every arm has to be named.
-        temperature (`float`, *optional*, defaults to `1.0`):
-            T. T5 compares 2, 4 and 8; mT5's exponent .3 is T = 3.33. Both also limit or balance by other means,
-            which are left out: T5 counts at most 2^21 rows of an arm.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the draws.
+    which at T = 1 is in proportion to the rows and towards infinity equal for all arms. T5 compares T = 2, 4 and 8;
+    mT5's exponent .3 is T = 3.33. Both also limit or balance by other means, which are left out: T5 counts at most
+    2^21 rows of an arm.
 
     Source: temperature-scaled mixing, Raffel et al. 2019 (T5), arXiv 1910.10683; Xue et al. 2020 (mT5), 2010.11934.
 
@@ -41,47 +33,52 @@ class Mixture(Curriculum):
     >>> from trl_curriculum import Pool
     >>> from trl_curriculum.curricula import Mixture
     >>> pool = Pool(5, arm=[0, 0, 0, 0, 1], arm_names=["web", "code"])
-    >>> Mixture(pool, temperature=2).probabilities().round(3).tolist()
+    >>> Mixture(temperature=2).bind(pool).probabilities().round(3).tolist()
     [0.667, 0.333]
-    >>> Mixture(pool, weights={"web": 1, "code": 3}).probabilities().tolist()
+    >>> Mixture(weights={"web": 1, "code": 3}).bind(pool).probabilities().tolist()
     [0.25, 0.75]
 
     ```
     """
 
-    name = "mixture"
-    signal = "nothing: fixed weights of the arms"
-    paper = "arXiv 1910.10683"
-    probabilistic = True
+    weights: dict[str, float] | None = option(
+        None, "Weight of each arm by its name, in any unit; 0 leaves an arm out, and every arm has to be named."
+    )
+    temperature: float = option(1.0, "T, where no weights are given.", "plain mixing by rows", above=0)
 
-    def __init__(
-        self, pool: Pool, weights: dict[str, float] | None = None, temperature: float = 1.0, seed: int = 0
-    ) -> None:
-        super().__init__(pool, seed)
-        if not temperature > 0:
-            raise ValueError(f"temperature={temperature} must be above 0.")
-        if weights is not None and temperature != 1:
+    def check(self) -> None:
+        if self.weights is not None and self.temperature != 1:
             raise ValueError("Give either weights or a temperature: weights are taken as they are.")
-        self.weights, self.temperature = weights, temperature
+        for name, weight in (self.weights or {}).items():
+            if not 0 <= weight < np.inf:
+                raise ValueError(f"weights[{name!r}]={weight!r} is not a number of at least 0.")
+        if self.weights is not None and not any(self.weights.values()):
+            raise ValueError("All weights are 0: nothing could be drawn.")
+
+
+class MixtureCurriculum(Curriculum, of=Mixture):
+    """[`Mixture`] over a pool."""
+
+    method: Mixture
+
+    def __init__(self, method: Mixture, pool: Pool, seed: int = 0) -> None:
+        super().__init__(method, pool, seed)
         self.queues = Queues(pool.arm, pool.n_arms, self.rng)
         share = self.queues.size / self.queues.size.max()  # at most 1: no power of it overflows
-        worth = share ** (1 / temperature) if weights is None else self._given(weights)
+        weights = method.weights
+        worth = share ** (1 / method.temperature) if weights is None else self._given(weights)
         self._probabilities = worth / worth.sum()
 
     def _given(self, weights: dict[str, float]) -> FloatArray:
         names = self.pool.arm_names
-        for name, weight in weights.items():
+        for name in weights:
             if name not in names:
                 raise ValueError(
                     f"weights names an arm {name!r} that the data does not have{nearest(name, list(names))}: its "
                     f"arms are {', '.join(names)}."
                 )
-            if isinstance(weight, str) or not 0 <= weight < np.inf:
-                raise ValueError(f"weights[{name!r}]={weight!r} is not a number of at least 0.")
         if missing := [name for name in names if name not in weights]:
             raise ValueError(f"weights lacks the arm {missing[0]!r}: name every arm, with 0 to leave one out.")
-        if not any(weights.values()):
-            raise ValueError("All weights are 0: nothing could be drawn.")
         return np.array([weights[name] for name in names], float)
 
     def probabilities(self) -> FloatArray:
@@ -99,9 +96,3 @@ class Mixture(Curriculum):
         if len(p) <= MAX_LOGGED_ARMS:
             values |= {f"probability/{name}": float(p[k]) for k, name in enumerate(self.pool.arm_names)}
         return values
-
-    def _state(self) -> dict[str, Any]:
-        return self.queues.state_dict()
-
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        self.queues.load_state_dict(state, carried)

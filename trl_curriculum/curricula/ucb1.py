@@ -1,34 +1,28 @@
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..pool import Pool
+from ..records import PoolMapping, arm_state, value_state
+from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
-from .arms import MAX_LOGGED_ARMS
-from .base import Carried, Curriculum
+from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
 from .parts.queues import Queues
 
 
-class UCB1(Curriculum):
+@CURRICULA.add(
+    "ucb1", paper="arXiv 2601.03725", signal="mean reward per arm, with a confidence bonus, one arm at a time"
+)
+@dataclass(frozen=True)
+class UCB1(CurriculumMethod):
     r"""
     UCB1 over arms: in rounds, all rows from the arm with the largest upper confidence bound of its mean reward.
 
-    $$ \text{arm} = \operatorname{argmax}_a\; \bar r_a + c \sqrt{2 \ln t / n_a}, $$
+    $$ \text{arm} = \operatorname{argmax}_a\; \bar r_a + \sqrt{2 \ln t / n_a}, $$
 
     where $n_a$ of t rounds went to arm a; each is played once first, in their order. The reward of a round is the mean
-    reward of its rollouts: what is rewarded comes again, so an easy arm is preferred.
-
-    Args:
-        pool ([`Pool`]):
-            Rows and their arms. A pool without arms is cut by its difficulties.
-        round_batches (`int`, *optional*, defaults to `20`):
-            Batches of one round (the code's).
-        levels (`int`, *optional*, defaults to `3`):
-            Without arms: how many of equal size the difficulties are cut into (the code's).
-        c (`float`, *optional*, defaults to `1.0`):
-            Weight of the confidence bonus; 1 is UCB1's, for rewards in [0, 1].
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the order within an arm.
+    reward of its rollouts: what is rewarded comes again, so an easy arm is preferred. The bonus is that of rewards in
+    [0, 1]. A pool without arms is cut by its difficulties.
 
     Source: Auer et al. 2002; as a baseline in EDCO's code, arXiv 2601.03725.
 
@@ -37,45 +31,36 @@ class UCB1(Curriculum):
     ```python
     >>> from trl_curriculum import Pool
     >>> from trl_curriculum.curricula import UCB1
-    >>> ucb = UCB1(Pool(6, difficulty=[5, 1, 3, 2, 4, 6]))
+    >>> ucb = UCB1().bind(Pool(6, difficulty=[5, 1, 3, 2, 4, 6]))
     >>> sorted(ucb.select(2).row.tolist())
     [1, 3]
 
     ```
     """
 
-    name = "ucb1"
-    needs = ("reward",)
-    signal = "mean reward per arm, with a confidence bonus, one arm at a time"
-    paper = "arXiv 2601.03725"
+    round_batches: int = option(20, "Batches of one round.", "EDCO's code", least=1)
+    levels: int = option(3, "Without arms: how many the difficulties are cut into.", "EDCO's code", least=2)
+    outcome: str | None = option(None, "Reward function that is followed; default: the weighted sum of all.")
 
-    def __init__(self, pool: Pool, round_batches: int = 20, levels: int = 3, c: float = 1.0, seed: int = 0) -> None:
-        super().__init__(pool, seed)
-        if round_batches < 1 or levels < 2 or not c >= 0:
-            raise ValueError(
-                f"round_batches={round_batches}, levels={levels} and c={c}: a round has at least one batch, there are "
-                "at least 2 levels, and c is not negative."
-            )
-        self.round_batches, self.levels, self.c = round_batches, levels, c
-        self.level, self._names = self._cut(pool, levels)
+    follows = ("reward",)
+    trainers = ("GRPO",)
+
+
+class UCB1Curriculum(Curriculum, of=UCB1):
+    """[`UCB1`] over a pool."""
+
+    method: UCB1
+    reward: FloatArray = arm_state(0.0)
+    plays: IntArray = arm_state(0, np.int64, 0)
+    playing: int = value_state(0, least=0)
+    batches: int = value_state(0, least=0)
+    seen_sum: float = value_state(0.0)
+    seen_count: int = value_state(0, least=0)
+
+    def __init__(self, method: UCB1, pool: Pool, seed: int = 0) -> None:
+        self.level, self._names = _cut(pool, method.levels)
+        super().__init__(method, pool, seed)
         self.queues = Queues(self.level, len(self._names), self.rng)
-        self.reward, self.plays = np.zeros(len(self._names)), np.zeros(len(self._names), np.int64)
-        self.playing = 0
-        self.batches, self.seen_sum, self.seen_count = 0, 0.0, 0
-
-    @staticmethod
-    def _cut(pool: Pool, levels: int) -> tuple[IntArray, tuple[str, ...]]:
-        if pool.n_arms > 1 or pool.difficulty is None:
-            if pool.n_arms == 1:
-                raise ValueError(
-                    "Curriculum 'ucb1' plays arms: set arm_column, or difficulty_column to be cut into arms."
-                )
-            return pool.arm, pool.arm_names
-        levels = min(levels, pool.size)
-        middle = np.nan_to_num(pool.difficulty, nan=float(np.nanmedian(pool.difficulty)))
-        rank = np.empty(pool.size, np.int64)
-        rank[np.argsort(middle, kind="stable")] = np.arange(pool.size)
-        return (rank * levels // pool.size).astype(np.int32), tuple(f"level {k + 1}" for k in range(levels))
 
     @property
     def arm_names(self) -> tuple[str, ...]:
@@ -84,11 +69,11 @@ class UCB1(Curriculum):
     def bounds(self) -> FloatArray:
         """Upper confidence bound of each arm, shape `(n_arms,)`; infinite where it was never played."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            bonus = self.c * np.sqrt(2 * np.log(max(self.plays.sum(), 1)) / self.plays)
+            bonus = np.sqrt(2 * np.log(max(self.plays.sum(), 1)) / self.plays)
             return np.where(self.plays == 0, np.inf, self.reward / self.plays + bonus)
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
-        if self.batches >= self.round_batches:
+        if self.batches >= self.method.round_batches:
             self._end_round()
         arm = np.full(n, self.playing)
         return self.queues.pop(arm), arm, np.full(n, np.nan)
@@ -97,8 +82,9 @@ class UCB1(Curriculum):
         if feedback.reward is None or len(feedback) == 0:
             return
         self.batches += 1
-        seen = np.isfinite(feedback.reward)
-        self.seen_sum += float(feedback.reward[seen].sum())
+        reward = feedback.outcome(self.method.outcome)
+        seen = np.isfinite(reward)
+        self.seen_sum += float(reward[seen].sum())
         self.seen_count += int(seen.sum())
 
     def _end_round(self) -> None:
@@ -116,22 +102,30 @@ class UCB1(Curriculum):
                     values[f"value/{name}"] = float(self.reward[k] / self.plays[k])
         return values
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "queues": self.queues.state_dict(),
-            **{name: getattr(self, name).copy() for name in ("reward", "plays")},
-            **{name: getattr(self, name) for name in ("playing", "batches", "seen_sum", "seen_count")},
-        }
+    def load_state_dict(self, state: dict, carry_over: bool = False) -> PoolMapping | None:  # type: ignore[override]
+        mapping = super().load_state_dict(state, carry_over)
+        if self.playing >= len(self._names):
+            raise self.damaged("playing")
+        return mapping
 
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        if carried is not None and self.pool.n_arms == 1:  # levels stay what they are
-            carried = Carried(carried.row, np.arange(len(self._names)), carried.old_size)
-        self.queues.load_state_dict(state["queues"], carried)
-        for name in ("reward", "plays"):
-            setattr(self, name, carried.arms(state[name], 0) if carried is not None else state[name].copy())
-        playing = state["playing"]
-        if carried is not None:
-            continued = np.flatnonzero(carried.arm == playing)
-            playing = int(continued[0]) if len(continued) else 0
-        self.playing = playing
-        self.batches, self.seen_sum, self.seen_count = (state[k] for k in ("batches", "seen_sum", "seen_count"))
+    def own_mapping(self, mapping: PoolMapping) -> PoolMapping:
+        if self.pool.n_arms == 1:  # levels stay what they are
+            return mapping.with_arms(np.arange(len(self._names)))
+        return mapping
+
+    def _loaded(self, mapping: PoolMapping | None) -> None:
+        if mapping is not None:
+            continued = np.flatnonzero(self.own_mapping(mapping).arm == self.playing)
+            self.playing = int(continued[0]) if len(continued) else 0
+
+
+def _cut(pool: Pool, levels: int) -> tuple[IntArray, tuple[str, ...]]:
+    if pool.n_arms > 1 or pool.difficulty is None:
+        if pool.n_arms == 1:
+            raise ValueError("Curriculum 'ucb1' plays arms: set arms, or difficulty_column to be cut into arms.")
+        return pool.arm, pool.arm_names
+    levels = min(levels, pool.size)
+    middle = np.nan_to_num(pool.difficulty, nan=float(np.nanmedian(pool.difficulty)))
+    rank = np.empty(pool.size, np.int64)
+    rank[np.argsort(middle, kind="stable")] = np.arange(pool.size)
+    return (rank * levels // pool.size).astype(np.int32), tuple(f"level {k + 1}" for k in range(levels))

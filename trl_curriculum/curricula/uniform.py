@@ -1,50 +1,44 @@
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..pool import Pool
+from ..records import PoolMapping
 from ..signals import FloatArray, IntArray
-from .base import Carried, Curriculum
+from .base import CURRICULA, Curriculum, CurriculumMethod
 from .parts.queues import Queues
 
 
-class Uniform(Curriculum):
+@CURRICULA.add("uniform")
+@dataclass(frozen=True)
+class Uniform(CurriculumMethod):
     """
     Every row once in random order, then again in another: what TRL's shuffling does, and the baseline of all others.
 
-    Args:
-        pool ([`Pool`]):
-            Rows to choose from; its arms are only reported.
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the draws.
+    Arms are only reported.
 
     Example:
 
     ```python
     >>> from trl_curriculum import Pool
     >>> from trl_curriculum.curricula import Uniform
-    >>> sorted(Uniform(Pool(4)).select(4).row.tolist())
+    >>> sorted(Uniform().bind(Pool(4)).select(4).row.tolist())
     [0, 1, 2, 3]
 
     ```
     """
 
-    name = "uniform"
-    probabilistic = True
-    has_floor = True
 
-    def __init__(self, pool: Pool, seed: int = 0) -> None:
-        super().__init__(pool, seed)
+class UniformCurriculum(Curriculum, of=Uniform):
+    """[`Uniform`] over a pool."""
+
+    def __init__(self, method: Uniform, pool: Pool, seed: int = 0) -> None:
+        super().__init__(method, pool, seed)
         self.queues = Queues(np.broadcast_to(np.int32(0), pool.size), 1, self.rng)
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         row = self.queues.pop(np.zeros(n, np.int64))
         return row, self.pool.arm[row], np.full(n, 1 / self.pool.size)
 
-    def _state(self) -> dict[str, Any]:
-        return self.queues.state_dict()
-
-    def _load(self, state: dict[str, Any], carried: Carried | None) -> None:
-        if carried is not None:
-            carried = Carried(carried.row, np.zeros(1, np.int64), carried.old_size)
-        self.queues.load_state_dict(state, carried)
+    def own_mapping(self, mapping: PoolMapping) -> PoolMapping:
+        return mapping.with_arms(np.zeros(1, np.int64))

@@ -1,16 +1,22 @@
-"""Clusters of rows that a model represents alike, as a column: the arms of a curriculum that keeps draws diverse."""
+"""Clusters of rows that are alike, in their words or to a model: arms of a curriculum that keeps draws diverse."""
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+import xxhash
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
+from scipy.sparse import csr_matrix, diags
+from scipy.sparse.linalg import svds
 from tqdm.auto import tqdm
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+HASHES = 1 << 14  # words are told apart by their hash
 
 
 def embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int = 16, max_length: int = 512) -> NDArray:
@@ -30,6 +36,8 @@ def embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int = 16, ma
     Returns:
         `NDArray`, shape `(len(texts), hidden size)`, float32.
     """
+    import torch  # which takes seconds to import, and words need none
+
     device = next(model.parameters()).device
     encoded = [tokenizer(text, truncation=True, max_length=max_length).input_ids for text in texts]
     order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))  # texts of similar length together
@@ -50,39 +58,46 @@ def embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int = 16, ma
     return vectors
 
 
-def add_clusters(
-    dataset: "Dataset",
-    vectors: NDArray,
-    n_clusters: int,
-    column: str = "cluster",
-    seed: int = 0,
-) -> "Dataset":
+def cluster(vectors: NDArray, n_clusters: int, seed: int = 0) -> NDArray[np.int64]:
     """
-    Adds the cluster of each row as a column (k-means, k-means++ start), to be used as `arm_column`.
+    Clusters vectors (k-means, k-means++ start).
 
     Args:
-        dataset (`datasets.Dataset`):
-            Rows.
-        vectors (`NDArray`, shape `(len(dataset), d)`):
-            What to cluster them by, for example from [`embed`].
+        vectors (`NDArray`, shape `(n, d)`):
+            What to cluster, for example from [`embed`] or [`word_vectors`].
         n_clusters (`int`):
             How many clusters; ones that stay empty are left out.
-        column (`str`, *optional*, defaults to `"cluster"`):
-            Name of the new column.
         seed (`int`, *optional*, defaults to `0`):
             Seed of the start.
 
     Returns:
-        `datasets.Dataset`, with one column more, of integers from 0.
+        `NDArray[np.int64]`, shape `(n,)`: the cluster of each, counted from 0.
 
     Raises:
-        `ValueError`: if vectors and rows differ in number, or `n_clusters` or `column` is out of range.
+        `ValueError`: if `n_clusters` is out of range.
     """
-    if len(vectors) != len(dataset):
-        raise ValueError(f"There are {len(vectors)} vectors for {len(dataset)} rows: each row needs one.")
-    if not 1 <= n_clusters <= len(dataset):
-        raise ValueError(f"n_clusters={n_clusters} is not between 1 and the number of rows, {len(dataset)}.")
-    if column in dataset.column_names:
-        raise ValueError(f"The dataset already has a column {column!r}; choose another name.")
+    if not 1 <= n_clusters <= len(vectors):
+        raise ValueError(f"{n_clusters} clusters of {len(vectors)} rows: take between 1 and the number of rows.")
     _, label = kmeans2(vectors.astype(np.float64), n_clusters, minit="++", seed=np.random.default_rng(seed))
-    return dataset.add_column(column, np.unique(label, return_inverse=True)[1])
+    return np.unique(label, return_inverse=True)[1]
+
+
+def word_vectors(dataset: "Dataset", dimension: int = 64) -> NDArray:
+    """
+    What the words of each row say of it: TF-IDF over hashed words of its prompt (else of all its texts), reduced to
+    `dimension` numbers by a singular value decomposition, and scaled to length 1; shape `(len(dataset), d)`.
+    """
+    row, column = [], []
+    for k, one in enumerate(dataset):
+        words = re.findall(r"\w+", json.dumps(one.get("prompt", one), ensure_ascii=False, default=str).casefold())
+        column += [xxhash.xxh3_64_intdigest(word.encode()) % HASHES for word in words]
+        row += [k] * len(words)
+    count = csr_matrix((np.ones(len(row)), (row, column)), shape=(len(dataset), HASHES))
+    rarity = np.log((1 + len(dataset)) / (1 + np.asarray((count > 0).sum(axis=0)).ravel())) + 1
+    weighed = count.log1p() @ diags(rarity)
+    d = min(dimension, len(dataset) - 1, HASHES - 1)
+    if d < 1:
+        return np.ones((len(dataset), 1))
+    left, size, _ = svds(weighed, k=d, rng=np.random.default_rng(0))
+    vectors = left * size
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from ..pool import check_column
+from ..data.columns import check_column
 from ..rewards.answers import Completion, text_of
 
 

@@ -49,7 +49,7 @@ def pool_loss(trainer: Any, rows: IntArray, length: IntArray, batch_tokens: int,
 
 
 def _losses(trainer: Any, rows: IntArray) -> FloatArray:
-    batch = trainer._prepare_inputs(trainer._collate(rows))
+    batch = trainer._prepare_inputs(trainer.collate(rows))
     with trainer.compute_loss_context_manager():
         output = trainer.model(**batch, use_cache=False, fused_lm_head=True)
     nll, _, count = per_sequence(output, batch, len(rows)).double().cpu().numpy().T

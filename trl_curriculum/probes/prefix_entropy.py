@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ..disk.partial import by_length, fingerprint, measure_in_batches
 from ..lm.entropy import Missing, aggregate
+from ..registry import option
 from ..signals import FloatArray, IntArray
+from .base import PROBES, Probe
 
 
 logger = logging.getLogger(__name__)
@@ -26,78 +28,78 @@ QUICK_ANSWER = {
 VLLM_LOGPROBS = 20  # what vLLM returns at most unless it is started with a larger max_logprobs
 
 
+@PROBES.add("prefix_entropy", paper="arXiv 2601.03725")
 @dataclass(frozen=True)
-class PrefixEntropy:
+class PrefixEntropy(Probe):
     """
-    What the prefix entropy of a prompt is: the model starts an answer, and the entropies of its first tokens are
-    averaged.
-
-    Args:
-        length (`int`, *optional*, defaults to `128`):
-            Tokens L of the prefix; an answer that ends before is scored whole (the paper's and its code's).
-        token_share (`float`, *optional*, defaults to `0.2`):
-            Share of the tokens that count, those with the largest entropies, one at least (the code's); 1 is the mean.
-        logprobs (`int`, *optional*):
-            How many of the most probable tokens an entropy is computed from (the code: 20). Default: the whole
-            vocabulary where the back end sees it (transformers), 20 with vLLM.
-        missing (`str`, *optional*, defaults to `"renormalize"`):
-            What to make of the probability of all others: `"renormalize"` (the code's), or `"lower"` and `"upper"`,
-            the bounds that it leaves open.
-        unit (`str`, *optional*, defaults to `"bits"`):
-            `"bits"` (the code's) or `"nats"`.
-        temperature (`float`, *optional*, defaults to `0.0`):
-            Of the answer's sampling; 0 takes the most probable token (ours: ranks as well as one sample, without its
-            noise; the code: .7). The entropies are the model's own at any temperature.
-        top_p (`float`, *optional*, defaults to `1.0`):
-            Of the answer's sampling (the code: .7).
-        samples (`int`, *optional*, defaults to `1`):
-            Prefixes whose scores are averaged.
-        quick_answer (`str`, *optional*, defaults to `"en"`):
-            What asks for a short answer, before the question: `"en"`, `"zh"` (the paper's language), any other text,
-            or `None` for nothing.
-        chat_template (`bool`, *optional*):
-            Whether the question goes through the chat template, without thinking where the template has that switch.
-            Default: where the dataset is conversational. The code: `False`.
-        seed (`int`, *optional*, defaults to `0`):
-            Of the answer's sampling.
+    The uncertainty of a prompt: the model starts an answer, and the entropies of its first tokens are averaged.
 
     Source: EDCO, Pang et al. 2026, arXiv 2601.03725, and its code.
     """
 
-    length: int = 128
-    token_share: float = 0.2
-    logprobs: int | None = None
-    missing: Missing = "renormalize"
-    unit: Literal["bits", "nats"] = "bits"
-    temperature: float = 0.0
-    top_p: float = 1.0
-    samples: int = 1
-    quick_answer: str | None = "en"
-    chat_template: bool | None = None
-    seed: int = 0
+    length: int = option(
+        128,
+        "Tokens L of the prefix; an answer that ends before is scored whole.",
+        "the paper's and its code's",
+        least=1,
+    )
+    token_share: float = option(
+        0.2,
+        "Share of the tokens that count, those with the largest entropies, one at least; 1 is the mean.",
+        "the code's",
+        above=0,
+        most=1,
+    )
+    logprobs: int | None = option(
+        None,
+        "How many of the most probable tokens an entropy is computed from; default: the whole vocabulary where the "
+        "back end sees it (transformers), 20 with vLLM.",
+        "ours (the code: 20)",
+        least=2,
+    )
+    missing: Missing = option(
+        "renormalize",
+        "What to make of the probability of all others: scale it away, or take the `lower` or `upper` bound.",
+        "the code's",
+    )
+    unit: Literal["bits", "nats"] = option("bits", "Unit of the score.", "the code's")
+    temperature: float = option(
+        0.0,
+        "Of the answer's sampling; 0 takes the most probable token. The entropies are the model's own at any.",
+        "ours: ranks as well as one sample, without its noise (the code: .7)",
+        least=0,
+    )
+    top_p: float = option(1.0, "Of the answer's sampling.", "ours (the code: .7)", above=0, most=1)
+    samples: int = option(1, "Prefixes whose scores are averaged.", "the code's", least=1)
+    quick_answer: str | None = option(
+        "en",
+        "What asks for a short answer, before the question: `en`, `zh` (the paper's language), any other text, or "
+        "null for nothing.",
+        "the paper's idea in our words",
+    )
+    chat_template: bool | None = option(
+        None,
+        "Whether the question goes through the chat template, without thinking where the template has that switch; "
+        "default: where the dataset is conversational.",
+        "ours (the code: false)",
+    )
+    seed: int = option(0, "Of the answer's sampling.", least=0)
+    back_end: Literal["auto", "transformers", "vllm", "server"] = option(
+        "auto",
+        "What generates: `transformers`; `vllm`: GRPO's own vLLM, in SFT an engine of its own; `server`: a vLLM "
+        "server that loads new weights from disk; `auto`: GRPO's vLLM where it has one, transformers otherwise.",
+    )
+    back_end_options: dict[str, Any] | None = option(
+        None, "Options of the server, at least its `url`, or of the engine that `vllm` starts in SFT."
+    )
 
-    def __post_init__(self) -> None:
-        if self.length < 1 or self.samples < 1:
-            raise ValueError(
-                f"length={self.length} and samples={self.samples}: a prefix entropy needs at least one of each."
-            )
-        if not 0 < self.token_share <= 1:
-            raise ValueError(f"token_share={self.token_share} is not a share of the tokens in (0, 1].")
-        if self.logprobs is not None and self.logprobs < 2:
-            raise ValueError(f"logprobs={self.logprobs}: an entropy needs at least the 2 most probable tokens.")
-        if self.missing not in ("renormalize", "lower", "upper"):
-            raise ValueError(f"missing={self.missing!r} is none of renormalize, lower, upper.")
-        if self.unit not in ("bits", "nats"):
-            raise ValueError(f"unit={self.unit!r} is neither 'bits' nor 'nats'.")
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
-                f"temperature={self.temperature} and top_p={self.top_p}: the temperature must not be negative, and "
-                "top_p lies in (0, 1]."
-            )
+    def check(self) -> None:
         if self.temperature == 0 and self.samples > 1:
             raise ValueError(f"samples={self.samples} of a greedy prefix are all alike; set a temperature above 0.")
         if self.temperature == 0 and self.top_p < 1:
             raise ValueError(f"top_p={self.top_p} has no effect at temperature 0; set a temperature above 0.")
+        if self.back_end == "transformers" and self.back_end_options is not None:
+            raise ValueError("back_end_options have no effect with back_end 'transformers': leave them out.")
 
     def text_before(self) -> str:
         """What asks for a short answer."""

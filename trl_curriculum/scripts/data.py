@@ -6,9 +6,11 @@ from typing import Any
 from datasets import Dataset, load_dataset
 from trl import DatasetMixtureConfig
 
+from ..arms import make_arms
+from ..data.columns import check_column
 from ..data.sources import load_mixture
 from ..data.tasks import INSTRUCTION, disjoint, reasoning_gym_dataset
-from ..pool import Pool, check_column
+from ..pool import Pool
 from ..probes.prompts import prompt_of
 from ..rewards.answers import text_of
 from .arguments import DIFFICULTIES, CurriculumScriptArguments
@@ -84,11 +86,12 @@ def load_examples(
     return convert(train), None if test is None else convert(test)
 
 
-def split_by_arm(dataset: Dataset, arm_column: list[str] | str | None) -> dict[str, Dataset]:
+def split_by_arm(dataset: Dataset, arms: Any) -> dict[str, Dataset]:
     """Return one dataset per arm, so that the metrics are `eval_<arm>_...`."""
-    if not arm_column:
-        raise ValueError("`eval_per_arm` needs `arm_column`, the column that tells the arms apart.")
-    pool = Pool.from_dataset(dataset, arm_column, hash_rows=False)
+    source = make_arms(arms)
+    if source is None or source.name != "columns":
+        raise ValueError(f"`eval_per_arm` needs `arms` to be a column that tells the arms apart, and not {arms!r}.")
+    pool = Pool.from_dataset(dataset, source, hash_rows=False)
     names = [name.replace("/", "-") for name in pool.arm_names]  # trackers read a slash as a folder
     return {name: dataset.select((pool.arm == arm).nonzero()[0]) for arm, name in enumerate(names)}
 

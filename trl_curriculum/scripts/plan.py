@@ -7,13 +7,14 @@ from typing import Any, TypeAlias
 from datasets import Dataset
 from trl import ModelConfig
 
-from ..curricula import Curriculum
-from ..named import make_curriculum
-from ..pool import Pool, check_column
-from ..probes.prefix_entropy import PrefixEntropy
+from ..curricula import CurriculumMethod
+from ..data.columns import check_column
+from ..pool import Pool
+from ..probes import PrefixEntropy
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
 from ..trainers.checks import refuse_unmeasured, refuse_unseen
-from ..trainers.config import prefix_entropy_of
+from ..trainers.grpo import GRPOHost
+from ..trainers.sft import SFTHost
 
 
 EvalDataset: TypeAlias = Dataset | dict[str, Dataset] | None
@@ -36,7 +37,7 @@ def grpo_plan(
         num_processes (`int`, *optional*):
             Number of processes to plan for, by default those that are there.
     """
-    lines = _what(train_dataset, eval_dataset, args, model_args, CurriculumGRPOTrainer)
+    lines = _what(train_dataset, eval_dataset, args, model_args, GRPOHost.shows, CurriculumGRPOTrainer)
     processes = num_processes or args.world_size
     micro_batch = args.per_device_train_batch_size * processes
     micro_steps: Any = args.steps_per_generation
@@ -77,7 +78,7 @@ def sft_plan(
         train_dataset, eval_dataset, args, model_args, num_processes:
             As in [`grpo_plan`].
     """
-    lines = _what(train_dataset, eval_dataset, args, model_args, CurriculumSFTTrainer)
+    lines = _what(train_dataset, eval_dataset, args, model_args, SFTHost.shows, CurriculumSFTTrainer)
     processes = num_processes or args.world_size
     batch = args.per_device_train_batch_size * processes * args.gradient_accumulation_steps
     longest = "of any length" if args.max_length is None else f"of at most {args.max_length} tokens"
@@ -113,17 +114,19 @@ def _what(
     eval_dataset: EvalDataset,
     args: CurriculumGRPOConfig | CurriculumSFTConfig,
     model_args: ModelConfig,
+    shows: tuple[str, ...],
     trainer: type[CurriculumGRPOTrainer] | type[CurriculumSFTTrainer],
 ) -> dict[str, str]:
     """The model, the rows and the curriculum, which is made here and must follow what the trainer shows."""
-    pool = Pool.from_dataset(train_dataset, args.arm_column, args.difficulty_column, hash_rows=False)
-    kwargs: Any = args.curriculum_kwargs or {}
-    curriculum = make_curriculum(args.curriculum, pool, args.seed, **kwargs)
-    refuse_unseen(curriculum, trainer.shows, trainer.__name__)
-    refuse_unmeasured(curriculum, args)
+    method, pool = args.curriculum_method, Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, False)
+    refuse_unseen(method, shows, trainer.__name__)
+    refuse_unmeasured(method, args)
+    curriculum = method.bind(pool, args.seed)
     if (answers := getattr(args, "answer_column", None)) is not None:
         check_column(answers, train_dataset.column_names, "answer_column")
-    options = ", ".join(f"{name}={value}" for name, value in curriculum.options().items())
+    options = ", ".join(f"{name}={value}" for name, value in method.options.items())
+    named = args.arms or ["one"]
+    source = " x ".join(named) if isinstance(named, list) else named if isinstance(named, str) else next(iter(named))
     arms = ", ".join(f"{name} ({size})" for name, size in zip(pool.arm_names, pool.arm_size, strict=True))
     held_out = {"all": eval_dataset} if isinstance(eval_dataset, Dataset) else eval_dataset or {}
     tested = ", ".join(f"{name} ({len(rows)})" for name, rows in held_out.items()) or "none"
@@ -134,33 +137,28 @@ def _what(
     return {
         "model": f"{model_args.model_name_or_path}{bits}{adapter}",
         "rows": f"{pool.size} to train on, {sum(map(len, held_out.values()))} held out",
-        "arms": f"{' x '.join(args.arm_column or ['one'])}: {arms}",
+        "arms": f"{source}: {', '.join(curriculum.arm_names) if pool.estimated else arms}",
         "evaluation": f"{evaluation}: {tested}",
-        "curriculum": f"{curriculum.name} ({options})",
-        "signal": f"{curriculum.signal}; extra cost: {curriculum.cost}",
-        **_probe(curriculum, args),
+        "curriculum": f"{method.name} ({options})",
+        "signal": f"{method.signal}; extra cost: {method.cost}",
+        **_probe(method, pool.size, args),
     }
 
 
-def _probe(curriculum: Curriculum, args: CurriculumGRPOConfig | CurriculumSFTConfig) -> dict[str, str]:
+def _probe(method: CurriculumMethod, rows: int, args: CurriculumGRPOConfig | CurriculumSFTConfig) -> dict[str, str]:
     """What a curriculum that trains in rounds, or follows prefix entropies, has measured beforehand."""
-    options = curriculum.options()
-    rounds, budget, rows = options.get("rounds"), options.get("budget"), curriculum.pool.size
-    if curriculum.asks_for is None or (rounds is None and curriculum.asks_for != "prefix_entropy"):
+    rounds = method.options.get("rounds")
+    if method.probe is None or (rounds is None and method.probe != "prefix_entropy"):
         return {}
-    if budget is not None:
-        often, times = f"while it takes at most {budget:g} x the tokens trained on, each time ", 1
-    elif rounds is not None:
-        often, times = f"{rounds} rounds x ", rounds
-    else:
-        often, times = "each time ", 1
-    which = "at most " if options.get("reprobe") == "uncertain" else ""
-    if curriculum.asks_for != "prefix_entropy":
+    often, times = ("each time ", 1) if rounds is None else (f"{rounds} rounds x ", rounds)
+    which = "at most " if method.options.get("reprobe") == "uncertain" else ""
+    if method.probe != "prefix_entropy":
         return {"probe": f"{often}{which}{rows} rows, one forward over each with its answer"}
-    back_end = args.probe_back_end
+    spec = args.prefix_entropy
+    back_end: str = spec.back_end
     if back_end == "auto":
         back_end = "vllm" if getattr(args, "use_vllm", False) else "transformers"
-    return {"probe": f"{often}{which}{prefixes(rows, prefix_entropy_of(args), times)}, {back_end}"}
+    return {"probe": f"{often}{which}{prefixes(rows, spec, times)}, {back_end}"}
 
 
 def prefixes(rows: int, spec: PrefixEntropy, times: int = 1) -> str:

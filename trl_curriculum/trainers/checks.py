@@ -5,6 +5,8 @@ from typing import Any
 
 from datasets import Dataset, IterableDataset
 
+from ..curricula import ArmCurriculum
+
 
 logger = logging.getLogger(__name__)
 
@@ -88,29 +90,45 @@ def say_what_was_not_tried(trainer: Any) -> None:
             )
 
 
-def refuse_unseen(curriculum: Any, shows: tuple[str, ...], trainer: str) -> None:
+def refuse_unseen(method: Any, shows: tuple[str, ...], trainer: str) -> None:
     """Refuses a curriculum that follows what a trainer does not show."""
-    lacking = sorted(set(curriculum.needs) - set(shows))
+    lacking = sorted(set(method.follows) - set(shows))
     if lacking:
         raise ValueError(
-            f"Curriculum {curriculum.name!r} as it is set up follows the {lacking[0]}, but {trainer} shows only "
+            f"Curriculum {method.name!r} as it is set up follows the {lacking[0]}, but {trainer} shows only "
             f"{', '.join(shows)}; choose another with `trl-curriculum methods`."
         )
 
 
-def refuse_unmeasured(curriculum: Any, args: Any) -> None:
+def refuse_unmeasured(method: Any, args: Any) -> None:
     """Refuses a curriculum that asks for a loss which the trainer has no answers for."""
-    if curriculum.asks_for == "loss" and getattr(args, "answer_column", "") is None:
+    if method.probe == "loss" and getattr(args, "answer_column", "") is None:
         raise ValueError(
-            f"Curriculum {curriculum.name!r} as it is set up asks for the loss of rows, and GRPO's rows have no "
-            "answers to measure it on; set answer_column to the column with reference answers."
+            f"Curriculum {method.name!r} as it is set up asks for the loss of rows, and GRPO's rows have no answers "
+            "to measure it on; set answer_column to the column with reference answers."
         )
 
 
-def refuse_fresh_optimizer(trainer: Any) -> None:
+def refuse_fresh_optimizer(method: Any, trainer: Any) -> None:
     """Refuses to start rounds with a fresh optimizer where another engine holds its state."""
-    if trainer.curriculum.fresh_optimizer and trainer.is_deepspeed_enabled:
+    if method.options.get("optimizer") == "reset" and trainer.is_deepspeed_enabled:
         raise ValueError(
-            f"Curriculum {trainer.curriculum.name!r} starts every round with a fresh optimizer, whose state DeepSpeed "
-            "holds; set optimizer: keep in curriculum_kwargs."
+            f"Curriculum {method.name!r} starts every round with a fresh optimizer, whose state DeepSpeed holds; set "
+            "optimizer: keep in its options."
+        )
+
+
+def warn_of_arms(conductor: Any, args: Any, batch: int | None) -> None:
+    """Warns of a single arm, and of arms that are smaller than the `batch` rows that are drawn at once."""
+    pool = conductor.pool
+    if args.arms is not None and pool.n_arms == 1 and pool.estimated is None:
+        logger.warning("arms %s has one value: a single arm leaves nothing to choose.", args.arms)
+    small = [name for name, size in zip(pool.arm_names, pool.arm_size, strict=True) if batch and size < batch]
+    if small and pool.n_arms > 1 and isinstance(conductor.curriculum, ArmCurriculum):
+        logger.warning(
+            "%d arms have fewer rows than a batch has (%d), for example %r: when such an arm is favoured a row can "
+            "come twice in a batch; curriculum/repeated_rows counts it.",
+            len(small),
+            batch,
+            small[0],
         )

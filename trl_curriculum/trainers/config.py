@@ -1,18 +1,24 @@
+"""Arguments that a curriculum adds to those of TRL's trainers."""
+
 from dataclasses import dataclass, field
 from typing import Any
 
 from trl import GRPOConfig, SFTConfig
 
-from ..probes.prefix_entropy import PrefixEntropy
-from ..registry import make_options
+from ..arms import make_arms
+from ..curricula import CURRICULA, CurriculumMethod
+from ..probes import PROBES, PrefixEntropy, Probe
+from ..registry import Method
 
 
-BACK_ENDS = ("auto", "transformers", "vllm", "server")
-DICT_FIELDS = ("curriculum_kwargs", "probe_kwargs", "probe_vllm_kwargs")
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+MOVED = {  # what earlier spellings have become
+    "curriculum_kwargs": "curriculum: {name: {option: value}}",
+    "arm_column": "arms: column",
+    "probe_kwargs": "probe: {prefix_entropy: {option: value}}",
+    "probe_back_end": "probe: {prefix_entropy: {back_end: name}}",
+    "probe_vllm_kwargs": "probe: {prefix_entropy: {back_end_options: {option: value}}}",
+    "probe_batch_tokens": "probe: {name: {batch_tokens: number}}",
+}
 
 
 @dataclass
@@ -20,43 +26,33 @@ class CurriculumConfig:
     """
     Arguments that every curriculum trainer has.
 
+    A method is spelled as its name, or as `{name: {option: value}}`; on the command line the latter is JSON.
+
     Parameters:
-        curriculum (`str`, *optional*, defaults to `"uniform"`):
-            Name of the curriculum that chooses the rows; `trl-curriculum methods` lists them.
-        curriculum_kwargs (`dict[str, Any]`, *optional*):
-            Options of the curriculum, for example `{"tau": 0.2}`.
-        arm_column (`list[str]`, *optional*):
-            Dataset column that names each row's arm (category); several columns make joint arms.
+        curriculum (`str` or `dict`, *optional*, defaults to `"uniform"`):
+            Curriculum that chooses the rows, for example `{"sec": {"tau": 0.2}}`; `trl-curriculum methods` lists them.
+        arms (`list[str]` or `dict`, *optional*):
+            Where arms (categories of rows) come from: a column, several columns for joint arms,
+            `{"success_rate": {"bins": 5}}` or `{"clusters": {"k": 50}}`.
         difficulty_column (`str`, *optional*):
             Numeric dataset column, larger is harder.
         on_data_change (`str`, *optional*, defaults to `"refuse"`):
             What to do when a run is resumed on other data: `"refuse"`, or `"carry_over"`, which matches rows by their
             content and reports how many were kept, are new and were lost.
-        probe_kwargs (`dict[str, Any]`, *optional*):
-            What a prefix entropy is, for example `{"length": 32, "quick_answer": None}`: options of
-            [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`].
-        probe_back_end (`str`, *optional*, defaults to `"auto"`):
-            What generates prefixes: `"transformers"`; `"vllm"`: GRPO's own vLLM, in SFT an engine of its own;
-            `"server"`: a vLLM server that loads new weights from disk; `"auto"`: GRPO's vLLM where it has one,
-            transformers otherwise.
-        probe_vllm_kwargs (`dict[str, Any]`, *optional*):
-            With `"server"`: options of [`~trl_curriculum.lm.server.ServerBackEnd`], at least `{"url": ...}`. With
-            `"vllm"` in SFT: arguments of TRL's `VLLMGeneration`, such as `{"gpu_memory_utilization": 0.3}`.
-        probe_batch_tokens (`int`, *optional*, defaults to `16384`):
-            Tokens, padding included, of one batch with which a probe measures losses or generates prefixes.
+        probe (`str` or `dict`, *optional*):
+            How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
     """
 
-    curriculum: str = field(
+    curriculum: dict[str, Any] | str = field(
         default="uniform",
-        metadata={"help": "Curriculum that chooses the rows; `trl-curriculum methods` lists them."},
+        metadata={"help": 'Curriculum that chooses the rows: a name, or JSON such as \'{"sec": {"tau": 0.2}}\'.'},
     )
-    curriculum_kwargs: dict[str, Any] | str | None = field(
+    arms: list[str] | None = field(
         default=None,
-        metadata={"help": "Options of the curriculum, for example '{\"tau\": 0.2}'."},
-    )
-    arm_column: list[str] | None = field(
-        default=None,
-        metadata={"help": "Column that names each row's arm (category); several columns make joint arms."},
+        metadata={
+            "help": "Where arms come from: a column, several for joint arms, or JSON such as "
+            '\'{"success_rate": {"bins": 5}}\'.'
+        },
     )
     difficulty_column: str | None = field(
         default=None,
@@ -69,61 +65,62 @@ class CurriculumConfig:
             "choices": ["refuse", "carry_over"],
         },
     )
-    probe_kwargs: dict[str, Any] | str | None = field(
+    probe: dict[str, Any] | str | None = field(
         default=None,
-        metadata={"help": 'What a prefix entropy is, for example \'{"length": 32, "quick_answer": null}\'.'},
-    )
-    probe_back_end: str = field(
-        default="auto",
         metadata={
-            "help": "What generates the prefixes of prefix entropies.",
-            "choices": ["auto", "transformers", "vllm", "server"],
+            "help": 'How what the curriculum asks for is measured, for example \'{"prefix_entropy": {"length": 32}}\'.'
         },
     )
-    probe_vllm_kwargs: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={"help": "Options of the vLLM server that a probe asks, or of the engine that it starts in SFT."},
-    )
-    probe_batch_tokens: int = field(
-        default=16384,
-        metadata={"help": "Tokens, padding included, of one batch with which a probe measures rows."},
-    )
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "CurriculumConfig":
+        for name in kwargs:
+            if name in MOVED:
+                raise TypeError(f"{name} is now spelled `{MOVED[name]}`.")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        if isinstance(self.arm_column, str):
-            self.arm_column = [self.arm_column]
-        if self.arm_column is not None and not all(isinstance(name, str) for name in _as_list(self.arm_column)):
-            raise ValueError(f"arm_column={self.arm_column!r} is not the name of a column, or a list of names.")
         if self.on_data_change not in ("refuse", "carry_over"):
             raise ValueError(f"on_data_change={self.on_data_change!r} is neither 'refuse' nor 'carry_over'.")
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
-        for name, example in (
-            ("curriculum_kwargs", {"tau": 0.2}),
-            ("probe_kwargs", {"length": 32}),
-            ("probe_vllm_kwargs", {"url": "http://localhost:8000"}),
-        ):
-            if not isinstance(getattr(self, name), dict | None):
-                raise ValueError(f"{name}={getattr(self, name)!r} is not a mapping of options such as {example}.")
-        options: Any = self.probe_kwargs or {}
-        make_options(PrefixEntropy, options, "probe_kwargs")
-        if self.probe_back_end not in BACK_ENDS:
-            raise ValueError(f"probe_back_end={self.probe_back_end!r} is none of {', '.join(BACK_ENDS)}.")
-        if self.probe_batch_tokens < 1:
-            raise ValueError(f"probe_batch_tokens={self.probe_batch_tokens} must be at least 1.")
-        reserved = {"curriculum", "pool", "seed"} & set(self.curriculum_kwargs or ())
-        if reserved:
-            raise ValueError(
-                f"curriculum_kwargs has {min(reserved)!r}, which the trainer sets itself (the seed is data_seed or "
-                "seed); leave it out."
-            )
+        # Every mistake in an option is found here. Arguments are plain values, as trackers and checkpoints keep them.
+        self.curriculum = _spec("curriculum", self.curriculum_method)
+        arms: Any = self.arm_source
+        self.arms = None if arms is None else [*arms.names] if arms.name == "columns" else arms.spec
+        if self.probe is not None:
+            self.probe = _spec("probe", PROBES.make(self.probe))
+
+    @property
+    def curriculum_method(self) -> CurriculumMethod:
+        """The curriculum with its options."""
+        return CURRICULA.make(self.curriculum)
+
+    @property
+    def arm_source(self) -> Any:
+        """Where arms come from, or `None`."""
+        return make_arms(self.arms)
+
+    def probe_for(self, method: CurriculumMethod) -> Probe | None:
+        """How what a curriculum asks for is measured, or `None` where it asks for nothing."""
+        if method.probe is None:
+            return None
+        set_up = None if self.probe is None else PROBES.make(self.probe)
+        return set_up if set_up is not None and set_up.name == method.probe else PROBES.make(method.probe)
+
+    @property
+    def prefix_entropy(self) -> PrefixEntropy:
+        """What a prefix entropy is in this run."""
+        set_up = None if self.probe is None else PROBES.make(self.probe)
+        return set_up if isinstance(set_up, PrefixEntropy) else PrefixEntropy()
 
 
-def prefix_entropy_of(args: CurriculumConfig) -> PrefixEntropy:
-    """What the arguments say a prefix entropy is."""
-    assert isinstance(args.probe_kwargs, dict | None)
-    return PrefixEntropy(**(args.probe_kwargs or {}))
+def _spec(role: str, method: Method) -> Any:
+    if not method.name:
+        raise ValueError(
+            f"{role}={method!r} has no name that arguments could keep: register its class, or give it to the trainer."
+        )
+    return method.spec
 
 
 def own_config(args: Any, model: Any, config: type[CurriculumConfig], trainer: str, suffix: str) -> Any:
@@ -148,8 +145,6 @@ class CurriculumGRPOConfig(CurriculumConfig, GRPOConfig):
             Column with reference answers, for curricula that ask for the loss of rows.
     """
 
-    _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, *DICT_FIELDS]
-
     answer_column: str | None = field(
         default=None,
         metadata={"help": "Column with reference answers, for curricula that ask for the loss of rows."},
@@ -170,8 +165,6 @@ class CurriculumSFTConfig(CurriculumConfig, SFTConfig):
             earlier.
     """
 
-    _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, *DICT_FIELDS]
-
     max_tokens: int | None = field(
         default=None,
         metadata={"help": "Input tokens after which training ends, and over which the learning rate is scheduled."},
@@ -180,19 +173,7 @@ class CurriculumSFTConfig(CurriculumConfig, SFTConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_tokens is not None:
-            if self.max_tokens < 1:
-                raise ValueError(f"max_tokens={self.max_tokens} must be at least 1.")
-            if self.warmup_steps >= 1:
-                raise ValueError(
-                    f"warmup_steps={self.warmup_steps} counts steps, but with max_tokens the learning rate follows "
-                    "tokens; give the warm-up as a share of the budget, for example warmup_steps=0.05."
-                )
-            for name in ("logging_steps", "eval_steps", "save_steps"):
-                if self.max_steps < 1 and 0 < (getattr(self, name) or 0) < 1:
-                    raise ValueError(
-                        f"{name}={getattr(self, name)} is a share of the steps, whose number max_tokens leaves open; "
-                        "give a number of steps."
-                    )
+            check_token_budget(self)
         if self.packing and self.max_length is None:
             raise ValueError(
                 "packing needs max_length: a batch holds per_device_train_batch_size * max_length tokens."
@@ -201,4 +182,21 @@ class CurriculumSFTConfig(CurriculumConfig, SFTConfig):
             raise ValueError(
                 f"packing_strategy={self.packing_strategy!r} cuts rows into pieces, and a curriculum must know whose "
                 "loss it sees; use 'bfd'."
+            )
+
+
+def check_token_budget(args: Any) -> None:
+    """Refuses what does not go with `max_tokens`."""
+    if args.max_tokens < 1:
+        raise ValueError(f"max_tokens={args.max_tokens} must be at least 1.")
+    if args.warmup_steps >= 1:
+        raise ValueError(
+            f"warmup_steps={args.warmup_steps} counts steps, but with max_tokens the learning rate follows tokens; "
+            "give the warm-up as a share of the budget, for example warmup_steps=0.05."
+        )
+    for name in ("logging_steps", "eval_steps", "save_steps"):
+        if args.max_steps < 1 and 0 < (getattr(args, name) or 0) < 1:
+            raise ValueError(
+                f"{name}={getattr(args, name)} is a share of the steps, whose number max_tokens leaves open; give a "
+                "number of steps."
             )

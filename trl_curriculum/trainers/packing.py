@@ -1,10 +1,17 @@
 """Best-fit packing of the rows of one optimizer step."""
 
+import math
 from bisect import bisect_left, insort
+from typing import Any
 
 import numpy as np
 
+from ..curricula import Draw
+from ..curricula.base import NOTHING
 from ..signals import IntArray
+
+
+FILL = 0.97  # share of a step's token budget from which on no more rows are drawn for it
 
 
 def best_fit(length: IntArray, capacity: int, n_bins: int, first: int = 0) -> IntArray:
@@ -38,3 +45,33 @@ def best_fit(length: IntArray, capacity: int, n_bins: int, first: int = 0) -> In
             bins[item] = k
             insort(free, (space - size, k))
     return bins
+
+
+def draw_packed(conductor: Any, length: IntArray, capacity: int, n_bins: int) -> tuple[Draw, list[IntArray]]:
+    """
+    Draws the rows of one optimizer step, and packs them; what does not fit waits for the next.
+
+    Args:
+        conductor ([`~.conductor.Conductor`]):
+            Draws.
+        length (`IntArray`, shape `(size,)`):
+            Tokens of each row of the pool.
+        capacity, n_bins (`int`):
+            Tokens of a device batch, and how many of these the step has.
+
+    Returns:
+        The draws in the order of their batches, and the rows of each batch.
+    """
+    curriculum = conductor.curriculum
+    budget, waited = n_bins * capacity, len(curriculum.waiting)
+    draw, mean, filled, drawn = NOTHING, 4 * length.mean(), 0, 0  # it may prefer rows longer than most
+    # More is drawn than fits, so that gaps which long rows leave are filled; but not without end.
+    while filled < FILL * budget and drawn < 1.5 * budget:
+        draw = draw + conductor.draw(math.ceil((budget - filled) / mean))
+        of_draw = length[draw.row]
+        place = best_fit(of_draw, capacity, n_bins, waited)
+        mean, filled, drawn = of_draw.mean(), int(of_draw[place >= 0].sum()), int(of_draw.sum())
+    curriculum.put_back(draw[place < 0])
+    order = np.argsort(place, kind="stable")[(place < 0).sum() :]
+    draw, place = draw[order], place[order]
+    return draw, np.split(draw.row, np.searchsorted(place, np.arange(1, n_bins)))

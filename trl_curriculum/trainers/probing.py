@@ -14,10 +14,11 @@ from huggingface_hub import save_torch_state_dict
 
 from ..lm.engines import TrainerVLLMBackEnd, TransformersBackEnd
 from ..lm.weights import whole_weights
+from ..probes import Probe, RowLoss
 from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
 from ..probes.prompts import tokenize
 from ..signals import FloatArray, IntArray
-from .config import prefix_entropy_of
+from .host import Host
 
 
 SAME_WEIGHTS = 0.2  # nats by which an entropy may differ through rounding, at the most
@@ -29,42 +30,47 @@ class TrainerProbe:
 
     Args:
         trainer ([`CurriculumMixin`]):
-            Has `_loss_of(rows)`, which measures losses and says how many tokens that took, and `_prompts(rows)`.
+            Whose model is measured.
+        host ([`~.host.Host`]):
+            Gives prompts and losses of rows.
+        probe ([`~trl_curriculum.probes.Probe`], *optional*):
+            What is measured, and how; `None` where the curriculum asks for nothing.
     """
 
-    def __init__(self, trainer: Any) -> None:
-        self.trainer, self.args = trainer, trainer.args
-        self.spec = prefix_entropy_of(trainer.args)
+    def __init__(self, trainer: Any, host: Host, probe: Probe | None) -> None:
+        self.trainer, self.host, self.args, self.spec = trainer, host, trainer.args, probe
         self.folder = Path(trainer.args.output_dir) / "curriculum_probe"
         self.tokens, self.seconds = 0, 0.0
         self.back_end: BackEnd | None = None
         self._rounding: float | None = None  # nats by which a server's entropies differ from the trainer's own
-        if trainer.curriculum.asks_for == "prefix_entropy":
-            trainer._prompts(range(min(1, trainer.pool.size)))  # a dataset without prompts is refused now
-            self.back_end = self._make_back_end()
+        if isinstance(probe, PrefixEntropy):
+            host.prompts(np.arange(min(1, trainer.pool.size)))  # a dataset without prompts is refused now
+            self.back_end = self._make_back_end(probe)
 
-    def measure(self, asked_for: str | None, rows: IntArray) -> tuple[FloatArray, Scores | None]:
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of one batch, padding included."""
+        return (self.spec or RowLoss()).batch_tokens
+
+    def measure(self, kind: str, rows: IntArray) -> tuple[FloatArray, Scores | None]:
         """Measures rows of the pool, on all processes together."""
         start = time.monotonic()
         scores = None
-        if asked_for == "prefix_entropy":
+        if kind == "prefix_entropy":
             scores = self._prefix_entropy(rows)
             value, tokens = scores.value, int(scores.tokens.sum())
-        elif asked_for == "loss":
-            value, tokens = self.trainer._loss_of(rows)
+        elif kind == "loss":
+            value, tokens = self.host.row_loss(rows)
         else:
-            raise ValueError(
-                f"Curriculum {self.trainer.curriculum.name!r} asks for {asked_for!r}, but a trainer measures 'loss' "
-                "and 'prefix_entropy'."
-            )
+            raise ValueError(f"A trainer measures 'loss' and 'prefix_entropy', and not {kind!r}.")
         self.tokens += tokens
         self.seconds += time.monotonic() - start
         return value, scores
 
     def _prefix_entropy(self, rows: IntArray) -> Scores:
-        assert self.back_end is not None
+        assert self.back_end is not None and isinstance(self.spec, PrefixEntropy)
         trainer = self.trainer
-        prompts = self.tokenize(trainer._prompts(rows))
+        prompts = self._tokenize(self.host.prompts(rows), self.spec)
         if self.back_end.name == "server":
             self._give_weights()
             fitting = [ids for ids in prompts if 0 < len(ids) < (self.back_end.window or len(ids) + 1)]
@@ -75,7 +81,7 @@ class TrainerProbe:
                 prompts,
                 self.back_end,
                 self.spec,
-                batch_tokens=self.args.probe_batch_tokens,
+                batch_tokens=self.batch_tokens,
                 folder=self.folder,
                 model=trainer.model,
                 accelerator=trainer.accelerator,
@@ -83,7 +89,7 @@ class TrainerProbe:
                 others=self.tokens > 0,
             )
 
-    def tokenize(self, prompts: list[Any]) -> list[list[int]]:
+    def _tokenize(self, prompts: list[Any], spec: PrefixEntropy) -> list[list[int]]:
         """Token ids of prompts: texts, messages or ids already."""
         if isinstance(prompts[0], list) and prompts[0] and isinstance(prompts[0][0], int):
             return prompts
@@ -91,7 +97,7 @@ class TrainerProbe:
         return tokenize(
             prompts,
             trainer.processing_class,
-            self.spec,
+            spec,
             getattr(trainer, "chat_template", None),
             getattr(trainer, "tools", None),
             getattr(trainer, "chat_template_kwargs", None),
@@ -99,22 +105,22 @@ class TrainerProbe:
 
     # Back ends
 
-    def _make_back_end(self) -> BackEnd:
-        trainer, kind = self.trainer, self.args.probe_back_end
+    def _make_back_end(self, spec: PrefixEntropy) -> BackEnd:
+        trainer, kind, options = self.trainer, spec.back_end, spec.back_end_options or {}
         with_vllm = getattr(trainer, "use_vllm", False)
         if kind == "auto":
             kind = "vllm" if with_vllm else "transformers"
         if kind == "transformers":
             return TransformersBackEnd.of(trainer)
         if kind == "server":
-            return self._make_server()
+            return self._make_server(options)
         if not with_vllm:
             if hasattr(trainer, "use_vllm"):
-                raise ValueError("probe_back_end='vllm' probes with the trainer's own vLLM: set use_vllm=True.")
-            self._start_vllm()
+                raise ValueError("back_end='vllm' probes with the trainer's own vLLM: set use_vllm=True.")
+            self._start_vllm(options)
         return TrainerVLLMBackEnd(trainer)
 
-    def _start_vllm(self) -> None:
+    def _start_vllm(self, given: dict[str, Any]) -> None:
         """Gives a trainer that has none an engine as TRL makes it for GRPO."""
         from trl.generation.vllm_generation import VLLMGeneration
 
@@ -122,7 +128,7 @@ class TrainerProbe:
 
         trainer = self.trainer
         on_gpu = trainer.accelerator.device.type != "cpu"
-        options = {"enable_sleep_mode": on_gpu, "gpu_memory_utilization": 0.3} | (self.args.probe_vllm_kwargs or {})
+        options = {"enable_sleep_mode": on_gpu, "gpu_memory_utilization": 0.3} | given
         with _random_as_before():
             trainer.vllm_generation = VLLMGeneration(
                 model=trainer.model,
@@ -133,18 +139,18 @@ class TrainerProbe:
         trainer._last_loaded_step = -1
         reload_weights_on_cpu(trainer.vllm_generation)
 
-    def _make_server(self) -> BackEnd:
+    def _make_server(self, given: dict[str, Any]) -> BackEnd:
         from ..lm.server import ServerBackEnd
 
         trainer = self.trainer
         if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled or getattr(trainer.model, "is_quantized", False):
             raise ValueError(
-                "probe_back_end='server' writes whole weights for the server, which sharded and quantized models do "
+                "back_end='server' writes whole weights for the server, which sharded and quantized models do "
                 "not have at hand; use 'transformers' or 'vllm'."
             )
         config = trainer.model.config
         options = {"model": config._name_or_path or None, "vocabulary": config.get_text_config().vocab_size}
-        server = ServerBackEnd(**(options | (self.args.probe_vllm_kwargs or {})))
+        server = ServerBackEnd(**(options | given))
         server.repair = self._write_and_load
         return server
 

@@ -1,79 +1,98 @@
 """Arms without labels: rows grouped by their own running success rate, regrouped as the model changes."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ...signals import Feedback
-from ..base import Carried
+from ...arms import ARMS, ArmSource
+from ...records import PoolMapping, Stateful, row_state, value_state
+from ...registry import option
+from ...signals import Feedback, IntArray
+from .arms import Arms
 from .queues import Queues
 
 
-class SuccessBuckets:
+@ARMS.add("success_rate", paper="PipelineRL's estimated categories")
+@dataclass(frozen=True)
+class SuccessRate(ArmSource):
     """
-    Buckets of equal width over the running success rate, and one arm for rows that were never tried.
+    Arms are buckets of equal width over the rows' running success rates, and one for rows that were never tried.
 
-    After PipelineRL's estimated categories (5 bins, regrouped every 5 batches). A row's rate is the mean of its last
-    group and its rate before (equal weights: ours). A row that was tried and never scored joins the lowest bucket,
-    so that unscorable rows cannot fill the untried arm for ever (ours). Within a bucket the rows that were drawn
-    least often come first.
+    A row's rate is the mean of its last group and of its rate before. A row that was tried and never scored joins the
+    lowest bucket, so that unscorable rows cannot fill the untried arm for ever (ours). Within a bucket the rows that
+    were drawn least often come first (ours).
+    """
+
+    bins: int = option(5, "Buckets over [0, 1].", "PipelineRL", least=2)
+    every: int = option(5, "Batches between two regroupings.", "PipelineRL", least=1)
+    outcome: str | None = option(None, "Reward function that says what success is; default: the weighted sum.")
+
+    estimated = True
+
+    def bind(self, size: int, rng: np.random.Generator) -> "SuccessBuckets":
+        return SuccessBuckets(size, self, rng)
+
+
+class SuccessBuckets(Arms):
+    """
+    The buckets of [`SuccessRate`] over a pool.
 
     Args:
         size (`int`):
             Rows in the pool.
-        bins (`int`):
-            Buckets over [0, 1].
-        every (`int`):
-            Batches between two regroupings.
+        source ([`SuccessRate`]):
+            How many buckets, and how often they are made anew.
         rng (`np.random.Generator`):
             The curriculum's generator.
     """
 
-    def __init__(self, size: int, bins: int, every: int, rng: np.random.Generator) -> None:
-        self.bins, self.every, self.rng = bins, every, rng
-        edges = np.linspace(0, 1, bins + 1)
+    success = row_state(np.nan, np.float32, 0, 1)
+    visits = row_state(0, np.int32, 0)
+    arm: IntArray = row_state(0, np.int32, 0)
+    batches = value_state(0, least=0)
+
+    by_rows = True  # a bucket may hold a handful of rows, which would otherwise be drawn over and over
+
+    def __init__(self, size: int, source: SuccessRate, rng: np.random.Generator) -> None:
+        self.source, self.rng = source, rng
+        edges = np.linspace(0, 1, source.bins + 1)
         self.names = ("untried", *(f"{a:.2g}-{b:.2g}" for a, b in pairwise(edges)))
-        self.success = np.full(size, np.nan, np.float32)
-        self.visits = np.zeros(size, np.int32)
-        self.batches = 0
+        self.start(size, len(self.names))
         self.regroup()
 
     def regroup(self) -> None:
         """Puts every row into the bucket that its success rate has reached."""
         rate = np.where(np.isnan(self.success), 0, self.success)
-        bucket = 1 + np.minimum((rate * self.bins).astype(np.int32), self.bins - 1)
+        bucket = 1 + np.minimum((rate * self.source.bins).astype(np.int32), self.source.bins - 1)
         self.arm = np.where(self.visits > 0, bucket, 0).astype(np.int32)
         by_visits = np.lexsort((self.rng.random(len(self.arm)), self.visits, self.arm))
         self.queues = Queues(self.arm, len(self.names), self.rng, order=by_visits)
 
     def observe(self, feedback: Feedback) -> None:
-        """Moves the success rates of the batch's rows, and regroups all rows every `every` batches."""
-        rows, success = feedback.per_row(feedback.signal("success"))
+        """Moves the success rates of the batch's rows, and regroups all rows every few batches."""
+        rows, success = feedback.per_row(feedback.success(self.source.outcome))
         old = self.success[rows]
         new = np.where(np.isnan(old), success, (old + success) / 2)
         self.success[rows] = np.where(np.isnan(success), old, new)
         self.visits[rows] += 1
         self.batches += 1
-        if self.batches % self.every == 0:
+        if self.batches % self.source.every == 0:
             self.regroup()
+
+    def parts(self) -> dict[str, Stateful]:
+        return {}  # queues are made anew from the arms
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "success": self.success.copy(),
-            "visits": self.visits.copy(),
-            "arm": self.arm.copy(),
-            "batches": self.batches,
-            "queues": self.queues.state_dict(),
-        }
+        return super().state_dict() | {"queues": self.queues.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any], carried: Carried | None = None) -> None:
-        self.batches = state["batches"]
-        if carried is not None:
-            self.success = carried.rows(state["success"], np.nan)
-            self.visits = carried.rows(state["visits"], 0)
+    def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
+        super().load_state_dict(state, mapping)
+        if mapping is not None:
             self.regroup()
             return
-        self.success, self.visits, self.arm = state["success"].copy(), state["visits"].copy(), state["arm"].copy()
+        if self.arm.max(initial=0) >= len(self.names):
+            raise self.damaged("arm")
         self.queues = Queues(self.arm, len(self.names), self.rng)
-        self.queues.load_state_dict(state["queues"])
+        self.queues.load_state_dict(state.get("queues", {}))

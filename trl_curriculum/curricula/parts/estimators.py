@@ -1,14 +1,13 @@
 """What we believe of an arm, from the signals that its rollouts showed."""
 
-import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from ...records import Stateful, arm_state
 from ...signals import FloatArray, IntArray, group_mean
-from ..base import Carried
 
 
 @dataclass(frozen=True)
@@ -19,17 +18,11 @@ class Belief:
     count: IntArray
 
 
-class Estimator(ABC):
+class Estimator(Stateful):
     """Turns signals per rollout into a belief per arm. A rollout whose signal is NaN counts, but teaches nothing."""
 
-    def __repr__(self) -> str:
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters)
-        return f"{type(self).__name__}({options})"
-
-    def start(self, n_arms: int) -> None:
-        """Forgets everything."""
-        self.mean = np.zeros(n_arms)
-        self.count = np.zeros(n_arms, np.int64)
+    mean: FloatArray = arm_state(0.0)
+    count: IntArray = arm_state(0, np.int64, 0)
 
     @property
     def belief(self) -> Belief:
@@ -44,13 +37,6 @@ class Estimator(ABC):
     def _learn(self, arm: IntArray, value: FloatArray) -> None:
         """Moves `self.mean`."""
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"mean": self.mean.copy(), "count": self.count.copy()}
-
-    def load_state_dict(self, state: dict[str, Any], carried: Carried | None = None) -> None:
-        for name, old in state.items():
-            setattr(self, name, carried.arms(old, 0) if carried is not None else old.copy())
-
 
 class TD(Estimator):
     """
@@ -64,10 +50,7 @@ class TD(Estimator):
     """
 
     def __init__(self, alpha: float, unsampled: Literal["keep", "decay"] = "keep") -> None:
-        if not 0 < alpha <= 1:
-            raise ValueError(f"alpha={alpha} is not a step size in (0, 1].")
-        self.alpha = alpha
-        self.unsampled = unsampled
+        self.alpha, self.unsampled = alpha, unsampled
 
     def _learn(self, arm: IntArray, value: FloatArray) -> None:
         reward = group_mean(value, arm, len(self.mean))
@@ -86,15 +69,11 @@ class SlidingWindow(Estimator):
             Rollouts that are remembered per arm.
     """
 
-    def __init__(self, window: int) -> None:
-        if window < 1:
-            raise ValueError(f"window={window} must remember at least one rollout.")
-        self.window = window
+    last: FloatArray = arm_state(0.0, np.float32, width="window")
+    seen: IntArray = arm_state(0, np.int64, 0)
 
-    def start(self, n_arms: int) -> None:
-        super().start(n_arms)
-        self.last = np.zeros((n_arms, self.window), np.float32)
-        self.seen = np.zeros(n_arms, np.int64)
+    def __init__(self, window: int) -> None:
+        self.window = window
 
     def _learn(self, arm: IntArray, value: FloatArray) -> None:
         observed = np.isfinite(value)
@@ -105,6 +84,3 @@ class SlidingWindow(Estimator):
         self.last[arm[by_arm], place % self.window] = value[by_arm]
         self.seen[moved] += count
         self.mean[moved] = self.last[moved].sum(axis=1) / np.minimum(self.seen[moved], self.window)
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"last": self.last.copy(), "seen": self.seen.copy()}

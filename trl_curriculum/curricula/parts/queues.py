@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pool import CHUNK, count_arms
-from ...signals import IntArray
-from ..base import Carried
+from ...records import PoolMapping, Stateful, check_array
+from ...signals import CHUNK, IntArray, count_arms
 
 
-class Queues:
+class Queues(Stateful):
     """
     One shuffled queue of rows per arm, in 4 bytes a row.
 
@@ -28,7 +27,7 @@ class Queues:
     def __init__(self, arm: NDArray, n_arms: int, rng: np.random.Generator, order: NDArray | None = None) -> None:
         self.rng = rng
         self.size = count_arms(arm, n_arms)
-        self.start = np.cumsum(self.size) - self.size
+        self.start_of = np.cumsum(self.size) - self.size
         self.order = self._grouped(arm) if order is None else order.astype(np.int32)
         # Place of the next row in its queue; -1: not shuffled yet
         self.position = np.full(n_arms, -1 if order is None else 0)
@@ -36,7 +35,7 @@ class Queues:
     def _grouped(self, arm: NDArray) -> NDArray[np.int32]:
         """Rows sorted by arm: a counting sort in pieces, whose temporary arrays stay small."""
         order = np.empty(len(arm), np.int32)
-        place = self.start.copy()
+        place = self.start_of.copy()
         for begin in range(0, len(arm), CHUNK):
             piece = arm[begin : begin + CHUNK]
             by_arm = np.argsort(piece, kind="stable")
@@ -55,14 +54,14 @@ class Queues:
         left = (self.position[asked] >= 0) & (self.position[asked] + count <= self.size[asked])
         from_queue = np.repeat(left, count)
         arm_of = np.repeat(asked, count)
-        rows[by_arm[from_queue]] = self.order[(self.start[arm_of] + position)[from_queue]]
+        rows[by_arm[from_queue]] = self.order[(self.start_of[arm_of] + position)[from_queue]]
         self.position[asked[left]] += count[left]
         for k in np.flatnonzero(~left):
             rows[by_arm[first[k] : first[k] + count[k]]] = self._pop_past_the_end(asked[k], count[k])
         return rows
 
     def _pop_past_the_end(self, arm: int, count: int) -> IntArray:
-        queue = self.order[self.start[arm] : self.start[arm] + self.size[arm]]
+        queue = self.order[self.start_of[arm] : self.start_of[arm] + self.size[arm]]
         taken = [queue[self.position[arm] :].copy()] if self.position[arm] >= 0 else []
         missing = count - sum(map(len, taken))
         while missing > 0:
@@ -75,26 +74,37 @@ class Queues:
     def state_dict(self) -> dict[str, Any]:
         return {"order": self.order.copy(), "position": self.position.copy(), "size": self.size.copy()}
 
-    def load_state_dict(self, state: dict[str, Any], carried: Carried | None = None) -> None:
-        if carried is None:
-            self.order[:] = state["order"]
-            self.position[:] = state["position"]
-        else:
-            self._carry_over(state, carried)
+    def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
+        for name in ("order", "position", "size"):
+            like = getattr(self, name)
+            check_array(name, state.get(name), like.dtype, like.shape if mapping is None else None, -1)
+        if mapping is not None:
+            self._carry_over(state, mapping)
+            return
+        arm = np.repeat(np.arange(len(self.size)), self.size)
+        arm_of = np.full(len(self.order), -1)
+        arm_of[self.order] = arm
+        inside = state["order"].max(initial=0) < len(arm_of) and state["order"].min(initial=0) >= 0
+        if not inside or not np.array_equal(np.bincount(state["order"], minlength=len(arm_of)), np.ones(len(arm_of))):
+            raise self.damaged("order")
+        if not np.array_equal(arm_of[state["order"]], arm) or (state["position"] > self.size).any():
+            raise self.damaged("position")
+        self.order[:] = state["order"]
+        self.position[:] = state["position"]
 
-    def _carry_over(self, state: dict[str, Any], carried: Carried) -> None:
+    def _carry_over(self, state: dict[str, Any], mapping: PoolMapping) -> None:
         """What was used up stays used up, what was waiting keeps its order, new rows are shuffled in among it."""
         old_arm = np.repeat(np.arange(len(state["size"])), state["size"])
-        place = np.arange(carried.old_size) - np.repeat(np.cumsum(state["size"]) - state["size"], state["size"])
+        place = np.arange(mapping.old_size) - np.repeat(np.cumsum(state["size"]) - state["size"], state["size"])
         left = place - state["position"][old_arm]  # < 0: used up
         waiting = np.maximum(state["size"] - np.maximum(state["position"], 0), 1)[old_arm]
         key_in_order = np.where((left < 0) & (state["position"][old_arm] >= 0), -1 / (1.0 + place), left / waiting)
-        key_of_old = np.empty(carried.old_size)
+        key_of_old = np.empty(mapping.old_size)
         key_of_old[state["order"]] = key_in_order  # [-1, 0): used up, in order; [0, 1]: waiting, in order
-        key = carried.rows(key_of_old, np.nan)
+        key = mapping.rows(key_of_old, np.nan)
         key = np.where(np.isnan(key), self.rng.random(len(key)), key)
         for arm in range(len(self.size)):
-            queue = self.order[self.start[arm] : self.start[arm] + self.size[arm]]
+            queue = self.order[self.start_of[arm] : self.start_of[arm] + self.size[arm]]
             queue[:] = queue[np.argsort(key[queue], kind="stable")]
-            continues = carried.arm[arm] >= 0 and state["position"][carried.arm[arm]] >= 0
+            continues = mapping.arm[arm] >= 0 and state["position"][mapping.arm[arm]] >= 0
             self.position[arm] = (key[queue] < 0).sum() if continues else -1

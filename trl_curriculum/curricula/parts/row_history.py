@@ -1,16 +1,13 @@
 """What each row has shown so far."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pool import CHUNK
-from ...signals import FloatArray, IntArray
-from ..base import Carried
+from ...records import Stateful, row_state
+from ...signals import CHUNK, FloatArray, IntArray
 
 
-class RowHistory:
+class RowHistory(Stateful):
     """
     First, previous and last value of each row, and the variance of its whole history, in 22 bytes a row.
 
@@ -22,10 +19,15 @@ class RowHistory:
             Number of rows.
     """
 
+    count: NDArray = row_state(0, np.uint16)
+    first: NDArray = row_state(np.nan)
+    previous: NDArray = row_state(np.nan)
+    last: NDArray = row_state(np.nan)
+    mean: NDArray = row_state(0.0)  # of all but the first, as the next
+    squares: NDArray = row_state(0.0)
+
     def __init__(self, size: int) -> None:
-        self.count = np.zeros(size, np.uint16)
-        self.first, self.previous, self.last = (np.full(size, np.nan, np.float32) for _ in range(3))
-        self.mean, self.squares = np.zeros(size, np.float32), np.zeros(size, np.float32)  # of all but the first
+        self.start(size, 0)
 
     def update(self, row: IntArray, value: NDArray) -> None:
         """Adds one finite value to each of some distinct rows; both of shape `(n,)`."""
@@ -58,14 +60,6 @@ class RowHistory:
     def progress(self) -> NDArray[np.float32]:
         """Previous value minus last value, shape `(size,)`: how far a loss has just fallen; NaN before the second."""
         return self.previous - self.last
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: value.copy() for name, value in vars(self).items()}
-
-    def load_state_dict(self, state: dict[str, Any], carried: Carried | None = None) -> None:
-        for name, old in state.items():
-            start = np.nan if name in ("first", "previous", "last") else 0
-            setattr(self, name, carried.rows(old, start) if carried is not None else old.copy())
 
 
 def percentile_rank(value: NDArray, weight: FloatArray | None = None) -> NDArray[np.float32]:

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...records import PoolMapping, Stateful, check_array
 from ...signals import FloatArray, IntArray
-from ..base import Carried
 
 
-class RowSampler:
+class RowSampler(Stateful):
     """
     Draws rows by their weights from a cumulative sum: 8 bytes a row (9 to 13 without replacement) and
     O(n log N) a draw, with no tree to maintain.
@@ -126,23 +126,26 @@ class RowSampler:
         return int(np.searchsorted(self.cumulative, self.cumulative[-1], side="left"))
 
     def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = {}
-        if self.cumulative is not None:
-            state["cumulative"] = self.cumulative.copy()
-        if self.taken is not None:
-            state["taken"] = self.taken.copy()
-        if self.queue is not None:
-            state["queue"] = self.queue.copy()
-        return state
+        held = {name: getattr(self, name) for name in ("cumulative", "taken", "queue")}
+        return {name: value.copy() for name, value in held.items() if value is not None}
 
-    def load_state_dict(self, state: dict[str, Any], carried: Carried | None = None) -> None:
-        """Continues; with changed rows (`carried`) only `taken` is kept and weights are equal until they are set."""
-        if carried is not None:
+    def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
+        """Continues; with changed rows only `taken` is kept, and weights are equal until they are set."""
+        if self.taken is not None:
+            check_array("taken", state.get("taken"), bool, self.taken.shape if mapping is None else None)
+        if mapping is not None:
             self.cumulative, self.queue = None, None
             if self.taken is not None:
-                self.taken = carried.rows(state["taken"], False)
+                self.taken = mapping.rows(state["taken"], False)
             return
-        self.cumulative = state["cumulative"].copy() if "cumulative" in state else None
-        self.queue = state["queue"].copy() if "queue" in state else None
+        self.cumulative = self.queue = None
+        if "cumulative" in state:
+            check_array("cumulative", state["cumulative"], float, (self.size,), 0)
+            if (np.diff(state["cumulative"]) < 0).any() or not state["cumulative"][-1] > 0:
+                raise self.damaged("cumulative")
+            self.cumulative = state["cumulative"].copy()
+        if "queue" in state:
+            check_array("queue", state["queue"], np.int32, None, 0, self.size - 1)
+            self.queue = state["queue"].copy()
         if self.taken is not None:
             self.taken = state["taken"].copy()

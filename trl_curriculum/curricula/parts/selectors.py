@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from ...pool import CHUNK
-from ...signals import FloatArray, IntArray
+from ...signals import CHUNK, FloatArray, IntArray
 
 
 class Boltzmann:
@@ -109,9 +108,9 @@ class MaxEntropy:
 
 def top_share(value: NDArray, share: float, rng: np.random.Generator) -> FloatArray:
     """
-    Weight 1 for the `share` of the rows with the largest values, at least one of them, ties by lot; 0 for the others.
+    Weight 1 for the `share` of the rows with the largest values, at least one, ties at random; 0 for the others.
 
-    Of the rows without a value (NaN) the same share gets 1, by lot: nothing speaks for or against them.
+    Of the rows without a value (NaN) the same share gets 1, at random: nothing speaks for or against them.
     """
     weight = np.zeros(len(value))
     mixed = rng.permutation(len(value))
@@ -121,11 +120,6 @@ def top_share(value: NDArray, share: float, rng: np.random.Generator) -> FloatAr
     weight[best[: max(1, round(share * len(known)))]] = 1
     weight[unknown[: round(share * len(unknown))]] = 1
     return weight
-
-
-def check_share(share: float) -> None:
-    if not 0 < share <= 1:
-        raise ValueError(f"share={share} is not a share of the rows in (0, 1].")
 
 
 def draw_arms(rng: np.random.Generator, probabilities: FloatArray, n: int) -> IntArray:

@@ -1,18 +1,19 @@
 """What is believed of each row where rows of one arm are alike: the arm's mean, and the row's own part of it."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...records import Stateful, arm_state, row_state, value_state
 from ...signals import FloatArray, IntArray, group_mean
-from ..base import Carried
 
 
 Source = Literal["probe", "free"]
 FEW = 8  # observations of the same row needed before their noise is estimated from them
 
 
-class SharedBelief:
+class SharedBelief(Stateful):
     r"""
     A score per row, shared within arms: $\hat s_i = m_a + k_i\, d_i$, with the uncertainty of that.
 
@@ -36,17 +37,31 @@ class SharedBelief:
             How much an observation still counts one round later (ours).
     """
 
+    own: NDArray = row_state(0.0)  # d
+    weight: NDArray = row_state(0.0, least=0)  # w, as of the round in which the row was seen last
+    seen_in: NDArray = row_state(-1, np.int32, -1)
+    mean_probe: FloatArray = arm_state(np.nan)
+    mean_free: FloatArray = arm_state(np.nan)
+    count_probe: FloatArray = arm_state(0.0, least=0)
+    count_free: FloatArray = arm_state(0.0, least=0)
+    noise_sum: float = value_state(0.0, least=0)
+    noise_count: float = value_state(0.0, least=0)
+
     def __init__(self, arm: IntArray, n_arms: int, keep: float = 0.5) -> None:
         if not 0 < keep <= 1:
             raise ValueError(f"keep={keep} is not the share of an observation that is left a round later, in (0, 1].")
         self.arm, self.n_arms, self.keep = arm, n_arms, keep
-        size = len(arm)
-        self.own = np.zeros(size, np.float32)  # d
-        self.weight = np.zeros(size, np.float32)  # w, as of the round in which the row was seen last
-        self.seen_in = np.full(size, -1, np.int32)
-        self.mean = {source: np.full(n_arms, np.nan) for source in ("probe", "free")}
-        self.count = {source: np.zeros(n_arms) for source in ("probe", "free")}
-        self.noise_sum, self.noise_count = 0.0, 0.0
+        self.start(len(arm), n_arms)
+
+    @property
+    def mean(self) -> dict[str, FloatArray]:
+        """Mean of each arm, shape `(n_arms,)`, by source."""
+        return {"probe": self.mean_probe, "free": self.mean_free}
+
+    @property
+    def count(self) -> dict[str, FloatArray]:
+        """Observations of each arm, older ones counted less, shape `(n_arms,)`, by source."""
+        return {"probe": self.count_probe, "free": self.count_free}
 
     def observe(
         self, row: IntArray, value: FloatArray, now: int, source: Source = "probe", count: IntArray | None = None
@@ -139,25 +154,3 @@ class SharedBelief:
     def age(self, now: int) -> FloatArray:
         """Rounds since each row was seen, shape `(size,)`; infinite where it never was."""
         return np.where(self.seen_in < 0, np.inf, now - self.seen_in)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            **{name: getattr(self, name).copy() for name in ("own", "weight", "seen_in")},
-            **{f"{kind}/{source}": part[source].copy() for kind, part in self._parts() for source in part},
-            "noise": [self.noise_sum, self.noise_count],
-        }
-
-    def _parts(self) -> tuple[tuple[str, dict[str, FloatArray]], ...]:
-        return ("mean", self.mean), ("count", self.count)
-
-    def load_state_dict(self, state: dict[str, Any], carried: Carried | None = None) -> None:
-        for name, start in (("own", 0), ("weight", 0), ("seen_in", -1)):
-            old = state[name]
-            setattr(self, name, carried.rows(old, start) if carried is not None else old.copy())
-        for kind, part in self._parts():
-            for source in part:
-                old = state[f"{kind}/{source}"]
-                part[source] = (
-                    carried.arms(old, np.nan if kind == "mean" else 0.0) if carried is not None else old.copy()
-                )
-        self.noise_sum, self.noise_count = state["noise"]

@@ -19,9 +19,3 @@ def identity(belief: Belief) -> FloatArray:
 def ucb(belief: Belief) -> FloatArray:
     """Upper confidence bound: mean + sqrt(2 ln(N + 1) / (n + 1)), N = sum of all counts n (DUMP)."""
     return belief.mean + np.sqrt(2 * np.log(belief.count.sum() + 1) / (belief.count + 1))
-
-
-def expected_advantage(belief: Belief) -> FloatArray:
-    """E|A| = 2 sqrt(p (1 - p)) of a binary reward whose success rate p is the mean; largest at p = 1/2."""
-    p = np.clip(belief.mean, 0, 1)
-    return 2 * np.sqrt(p * (1 - p))

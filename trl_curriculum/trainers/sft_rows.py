@@ -1,0 +1,122 @@
+"""The rows of SFT as TRL has prepared them: their tokens, and their places in the user's dataset."""
+
+import logging
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from ..lm.tap import count_tokens
+from ..probes.prompts import prompt_of
+from ..signals import IntArray
+
+
+logger = logging.getLogger(__name__)
+
+POSITION = "curriculum_row"  # column that carries a row's place in the user's dataset through TRL's preparation
+
+
+def with_positions(dataset: Dataset) -> Dataset:
+    """A dataset whose rows know their places."""
+    if POSITION in dataset.column_names:
+        raise ValueError(f"The dataset has a column {POSITION!r}, a name that the trainer needs; rename yours.")
+    return dataset.add_column(POSITION, np.arange(len(dataset)))
+
+
+class SFTRows:
+    """
+    Rows with a token to train on.
+
+    Args:
+        source (`datasets.Dataset`):
+            The user's.
+        prepared (`datasets.Dataset`):
+            What TRL has made of it, with positions.
+        args ([`CurriculumSFTConfig`]):
+            Packing and lengths.
+
+    Attributes:
+        dataset (`datasets.Dataset`):
+            The prepared rows that are left.
+        position, length (`IntArray`, shape `(size,)`):
+            Place of each in the user's dataset, and its tokens.
+    """
+
+    def __init__(self, source: Dataset, prepared: Dataset, args: Any) -> None:
+        if POSITION not in prepared.column_names:
+            raise RuntimeError(f"TRL has dropped the column {POSITION!r} while it prepared the dataset.")
+        if "input_ids" not in prepared.column_names:
+            raise ValueError("The dataset has no column 'input_ids', which skip_prepare_dataset=True asks for.")
+        position = prepared.select_columns(POSITION).with_format("numpy")[:][POSITION]
+        length, trained = count_tokens(prepared)
+        kept = np.flatnonzero(trained > 0)
+        rows = prepared.remove_columns(POSITION)
+        if len(kept) == 0:
+            raise ValueError(
+                f"None of the {len(source)} rows has a token to train on: all are masked, for example because prompts "
+                f"are longer than max_length={args.max_length}."
+            )
+        if len(kept) < len(source):
+            logger.warning(
+                "%d of %d rows have no token to train on and are left out (max_length=%s).",
+                len(source) - len(kept),
+                len(source),
+                args.max_length,
+            )
+        self.source = source
+        self.dataset = rows.select(kept) if len(kept) < len(rows) else rows
+        self.position: IntArray = position[kept]
+        self.length: IntArray = length[kept]
+        if args.packing and self.length.max() > args.max_length:
+            longest = int(self.length.argmax())
+            raise ValueError(
+                f"Row {self.position[longest]} has {self.length[longest]} tokens and max_length is "
+                f"{args.max_length}: rows that are given tokenized must be truncated before."
+            )
+        self._read = self.dataset
+
+    def read_only(self, columns: list[str] | None) -> None:
+        """Reads no other columns than these from now on."""
+        names = self.dataset.column_names
+        self._read = self.dataset.select_columns([name for name in names if columns is None or name in columns])
+
+    def __getitem__(self, rows: Any) -> list[dict[str, Any]]:
+        return self._read.__getitems__(np.asarray(rows).tolist())
+
+    def as_given(self, rows: Any) -> list[dict[str, Any]]:
+        """Rows of the user's dataset."""
+        return self.source.__getitems__(self.position[np.asarray(rows)].tolist())
+
+    def without_tokens(self) -> Dataset:
+        """What the user gave of each row that is left, for the pool."""
+        made = [name for name in ("input_ids", "labels") if name not in self.source.column_names]
+        return self.dataset.remove_columns(made)
+
+    def prompts(self, rows: IntArray, asks_for_answer: bool) -> list[Any]:
+        """
+        Prompts of rows: texts, messages, or the tokens before the first one that is trained on.
+
+        `asks_for_answer` says whether something is put in front of the question, which tokens do not allow.
+        """
+        prompts = [prompt_of(row) for row in self.as_given(rows)]
+        missing = [int(self.position[k]) for k, prompt in zip(rows, prompts, strict=True) if prompt is None]
+        if not missing:
+            return prompts
+        if len(missing) < len(prompts):
+            raise ValueError(f"Row {missing[0]} has neither a prompt nor messages, as others have; give it one.")
+        if asks_for_answer:
+            raise ValueError(
+                "quick_answer asks for a short answer to a question, but the rows have neither a prompt nor messages; "
+                "set quick_answer: null in the probe's options to take the tokens before the first that is trained on."
+            )
+        return [_tokens_before(row) for row in self[rows]]
+
+
+def _tokens_before(row: dict[str, Any]) -> list[int]:
+    labels = row.get("labels")
+    if labels is None or labels[0] != -100:
+        raise ValueError(
+            "A prefix entropy is that of an answer to a prompt, but these rows are trained on from their first token; "
+            "give them as prompt and completion, or as messages."
+        )
+    return row["input_ids"][: next(k for k, label in enumerate(labels) if label != -100)]
