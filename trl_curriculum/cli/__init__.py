@@ -18,7 +18,7 @@ COMMANDS = {
     "evolve": "Adapt a model in rounds of generate, select, train",
     "select": "Keep the rows of a pool that move a model towards a target task",
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
-    "methods": "List the curricula, what they learn from and what they cost",
+    "methods": "List the methods of all families, or the options of one",
 }
 
 

@@ -1,45 +1,92 @@
-"""`trl-curriculum methods`: every curriculum that a run can name, built in or from another package."""
+"""`trl-curriculum methods [NAME]`: what a run can name, built in or from another package, with its options."""
 
 import argparse
+import dataclasses
+import inspect
 import json
+import re
+import typing
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ..named import available_curricula, make_curriculum
-from ..pool import Pool
-from ..signals import SHOWS
+from ..families import FAMILIES
+from ..registry import Method, nearest, spell, spell_limits
 from . import COMMANDS
 
 
-COLUMNS = ("name", "trainer", "signal", "cost", "paper")
+COLUMNS = ("name", "family", "trainers", "signal", "cost", "paper")
 
 
-def trainers(name: str) -> str:
-    """The trainers that show what a curriculum follows, with its defaults; `?` where it has options to be given."""
-    pool = Pool(2, arm=[0, 1], arm_names=["a", "b"], difficulty=[0.0, 1.0])
-    try:
-        needs = set(make_curriculum(name, pool).needs)
-    except (TypeError, ValueError):
-        return "?"
-    return ", ".join(trainer for trainer, shows in SHOWS.items() if needs <= set(shows))
+def row(family: str, cls: type[Method]) -> dict[str, Any]:
+    """What the table says of a method."""
+    facts = {name: getattr(cls, name, "") for name in ("signal", "cost", "paper")}
+    return {"name": cls.name, "family": family, "trainers": ", ".join(cls.trainers)} | facts
+
+
+def options(cls: type[Method]) -> list[dict[str, Any]]:
+    """Every option of a method: name, type, default, limits, help and where its default comes from."""
+    hints = typing.get_type_hints(cls)
+    return [
+        {
+            "name": field.name,
+            "type": spell(hints[field.name]),
+            "default": None if field.default is dataclasses.MISSING else field.default,
+            "limits": spell_limits(field.metadata),
+            "help": field.metadata.get("help", ""),
+            "source": field.metadata.get("source", ""),
+        }
+        for field in dataclasses.fields(cls)
+        if field.init
+    ]
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     parser = argparse.ArgumentParser(prog="trl-curriculum methods", description=COMMANDS["methods"])
+    parser.add_argument("name", nargs="?", help="a method, whose options are then listed")
+    parser.add_argument("--family", choices=list(FAMILIES), help="only the methods of this family")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    as_json = parser.parse_args(argv).json
-    rows = [
-        {"name": name, "trainer": trainers(name), **{column: str(getattr(cls, column)) for column in COLUMNS[2:]}}
-        for name, cls in sorted(available_curricula().items())
+    args = parser.parse_args(argv)
+    found = [
+        (family, cls)
+        for family, registry in FAMILIES.items()
+        if args.family in (None, family)
+        for _, cls in sorted(registry.all().items())
     ]
-    if as_json:
+    if args.name is not None:
+        chosen = [(family, cls) for family, cls in found if cls.name == args.name]
+        if not chosen:
+            known = [cls.name for _, cls in found]
+            raise ValueError(f"No method is called {args.name!r}{nearest(args.name, known)}: see them without a name.")
+        return _show(chosen, args.json)
+    rows = [row(family, cls) for family, cls in found]
+    if args.json:
         print(json.dumps(rows, indent=2))
         return 0
     table = Table(*COLUMNS, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(row[column] for column in COLUMNS))
+    for one in rows:
+        table.add_row(*(escape(str(one[column])) for column in COLUMNS))
     Console().print(table)
+    return 0
+
+
+def _show(chosen: list[tuple[str, type[Method]]], as_json: bool) -> int:
+    shown = [row(family, cls) | {"options": options(cls)} for family, cls in chosen]
+    if as_json:
+        print(json.dumps(shown, indent=2, default=str))
+        return 0
+    for one, (_, cls) in zip(shown, chosen, strict=True):
+        text = inspect.cleandoc(cls.__doc__ or "")
+        print(re.sub(r"\n*Example:.*", "", text, flags=re.DOTALL), end="\n\n")
+        print(f"{one['family']}; {one['trainers']}; {one['paper']}; extra cost: {one['cost'] or 'free'}\n")
+        table = Table("option", "default", "type", "what it does", "default from", box=None, pad_edge=False)
+        for each in one["options"]:
+            kind = " ".join(filter(None, (each["type"], each["limits"])))
+            cells = (each["name"], str(each["default"]), kind, each["help"], each["source"])
+            table.add_row(*map(escape, cells))
+        Console().print(table)
     return 0

@@ -23,17 +23,16 @@ from trl import DatasetMixtureConfig, TrlParser
 
 from ..disk.partial import fingerprint
 from ..pool import Pool
-from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
+from ..probes import PROBES, PrefixEntropy
+from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, Scores, prefix_entropy
 from ..probes.prompts import prompt_of, tokenize
-from ..registry import make_options
-from ..scripts.arguments import CurriculumScriptArguments, mapping
+from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
 from ..scripts.plan import prefixes
 from ..scripts.train import model_path
 
 
-BACK_ENDS = ("transformers", "vllm", "server")
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
 SHOWN = 3  # rows with the largest scores, and with the smallest
 WIDTH = 50  # characters of a prompt that is shown
@@ -58,19 +57,14 @@ class ScoreArguments(CurriculumScriptArguments):
             Whether code of the model's repository may run here.
         use_cpu (`bool`, *optional*, defaults to `False`):
             Whether `"transformers"` leaves a GPU alone.
-        back_end (`str`, *optional*, defaults to `"transformers"`):
-            What generates: `"transformers"`, `"vllm"` (an engine in this process) or `"server"` (a vLLM server).
         url (`str`, *optional*):
-            Where the server listens.
-        probe_kwargs (`dict[str, Any]`, *optional*):
-            Options of [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`].
-        probe_vllm_kwargs (`dict[str, Any]`, *optional*):
-            With `"vllm"`: arguments of `vllm.LLM`; with `"server"`: options of
-            [`~trl_curriculum.lm.server.ServerBackEnd`].
-        probe_batch_tokens (`int`, *optional*, defaults to `16384`):
-            Tokens of one batch, padding and prefixes included.
-        arm_column (`list[str]`, *optional*):
-            Column by which the closing table is broken down; several columns make joint arms.
+            Where a server listens, for `back_end: server`.
+        probe (`dict`, *optional*):
+            What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`. Its
+            `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
+            arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server.ServerBackEnd`]).
+        arms (`list[str]` or `dict`, *optional*):
+            By what the closing table is broken down: a column, or several for joint arms.
         seed (`int`, *optional*, defaults to `42`):
             Seed of a mixture's split, as the trainers have it.
     """
@@ -81,44 +75,36 @@ class ScoreArguments(CurriculumScriptArguments):
     dtype: str = field(default="auto", metadata={"help": "Type of the weights, such as bfloat16."})
     trust_remote_code: bool = field(default=False, metadata={"help": "Whether the model's own code may run here."})
     use_cpu: bool = field(default=False, metadata={"help": "Leave a GPU alone (transformers)."})
-    back_end: str = field(
-        default="transformers", metadata={"help": "What generates: transformers, vllm (an engine) or server."}
+    url: str | None = field(default=None, metadata={"help": "URL of a vLLM server, for back_end: server."})
+    probe: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": 'What is measured, for example \'{"prefix_entropy": {"length": 32}}\'.'}
     )
-    url: str | None = field(default=None, metadata={"help": "URL of a vLLM server, for --back_end server."})
-    probe_kwargs: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "What a prefix entropy is, for example '{\"length\": 32}'."}
-    )
-    probe_vllm_kwargs: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "Arguments of vllm.LLM, or options of the server's client."}
-    )
-    probe_batch_tokens: int = field(default=16384, metadata={"help": "Tokens of one batch, all included."})
-    arm_column: list[str] | None = field(default=None, metadata={"help": "Column that names each row's arm."})
+    arms: list[str] | None = field(default=None, metadata={"help": "Column that names each row's arm."})
     seed: int = field(default=42, metadata={"help": "Seed of a mixture's split."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.back_end not in BACK_ENDS:
-            raise ValueError(f"back_end={self.back_end!r} is none of {', '.join(BACK_ENDS)}.")
         for name in VOID:
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
+        spec = PROBES.make("prefix_entropy" if self.probe is None else self.probe)
+        if not isinstance(spec, PrefixEntropy):
+            raise ValueError(f"probe={self.probe!r}: `score` measures 'prefix_entropy', and not {spec.name!r}.")
+        self.spec = spec
+        self.back_end = "transformers" if spec.back_end == "auto" else spec.back_end
+        self.options = dict(spec.back_end_options or {})
         if self.back_end != "server" and self.url is not None:
-            raise ValueError(f"url={self.url!r} is that of a server: add back_end server, or leave it out.")
-        if self.back_end == "transformers" and self.probe_vllm_kwargs is not None:
-            raise ValueError("probe_vllm_kwargs has no effect with back_end transformers: leave it out.")
+            raise ValueError(
+                f"url={self.url!r} is that of a server: set back_end: server in `probe`, or leave it out."
+            )
+        if self.back_end == "transformers" and self.options:
+            raise ValueError("back_end_options have no effect with back_end transformers: leave them out.")
         if self.back_end == "server" and self.dtype != "auto":
             raise ValueError(f"dtype={self.dtype!r} has no effect with back_end server: give it to the server.")
-        if self.probe_batch_tokens < 1:
-            raise ValueError(f"probe_batch_tokens={self.probe_batch_tokens} must be at least 1.")
-        if isinstance(self.arm_column, str):
-            self.arm_column = [self.arm_column]
-        self.probe_kwargs = mapping(self.probe_kwargs, "probe_kwargs", {"length": 32})
-        self.probe_vllm_kwargs = mapping(self.probe_vllm_kwargs, "probe_vllm_kwargs", {"max_model_len": 2048})
         if self.url is not None:
-            self.probe_vllm_kwargs["url"] = self.url
-        if self.back_end == "server" and "url" not in self.probe_vllm_kwargs:
+            self.options["url"] = self.url
+        if self.back_end == "server" and "url" not in self.options:
             raise ValueError("back_end server needs the url of one, such as --url http://localhost:8000.")
-        self.spec: PrefixEntropy = make_options(PrefixEntropy, self.probe_kwargs, "probe_kwargs")
 
     @property
     def file(self) -> Path:
@@ -143,7 +129,7 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
     file, name = args.file, model_path(args.model_name_or_path)
     rows, _ = load_prompts(args, dataset_args, args.seed, or_conversations=True)
-    pool = Pool.from_dataset(rows, args.arm_column, hash_rows=False)
+    pool = Pool.from_dataset(rows, args.arms, hash_rows=False)
     prompts = [prompt_of(row) for row in rows]
     print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(len(rows), args.spec)}")
     if args.dry_run:
@@ -154,7 +140,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         back_end, model = make_back_end(args, name, tokenizer)
         scores = prefix_entropy(
-            ids, back_end, args.spec, batch_tokens=args.probe_batch_tokens, folder=folder, model=model
+            ids, back_end, args.spec, batch_tokens=args.spec.batch_tokens, folder=folder, model=model
         )
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what {folder} holds.")
@@ -162,7 +148,7 @@ def run(argv: Sequence[str]) -> int:
     except (FloatingPointError, RuntimeError) as error:
         raise ValueError(str(error)) from error
     frame = pd.DataFrame({"row": np.arange(len(rows)), "score": scores.value, "tokens": scores.tokens})
-    if args.arm_column is not None:
+    if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
     write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
     shutil.rmtree(folder, ignore_errors=True)
@@ -190,7 +176,7 @@ def load_tokenizer(args: ScoreArguments, name: str) -> Any:
 def make_back_end(args: ScoreArguments, name: str, tokenizer: Any) -> tuple[BackEnd, Any]:
     """What generates, and the model where its weights can be looked at."""
     source = {"revision": args.model_revision, "trust_remote_code": args.trust_remote_code}
-    options: Any = args.probe_vllm_kwargs
+    options: Any = args.options
     if args.back_end == "server":
         from transformers import AutoConfig
 
@@ -240,7 +226,7 @@ def _key(args: ScoreArguments, name: str) -> str:
     """Partial results are those of one model, with its weights where they are files here, and one way to ask it."""
     files = sorted(Path(name).glob("*")) if Path(name).is_dir() else []
     weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return fingerprint((name, args.model_revision, args.back_end, args.dtype, args.probe_vllm_kwargs, weights))
+    return fingerprint((name, args.model_revision, args.back_end, args.dtype, args.options, weights))
 
 
 def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:

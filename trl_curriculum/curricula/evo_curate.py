@@ -113,7 +113,9 @@ class EVOCurate(RowMethod):
 
     def utility(self, now: "EVOCurateCurriculum") -> NDArray:
         """Utility U of each row, shape `(size,)`."""
-        match: NDArray = now.rank.last - np.float32(now.capacity)  # in place from here on: one array of the pool's size
+        match: NDArray = now.rank.last - np.float32(
+            now.capacity
+        )  # in place from here on: one array of the pool's size
         match *= match
         match *= -1 / (2 * self.width**2)
         np.exp(match, out=match)

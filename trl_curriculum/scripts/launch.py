@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from trl import TrlParser
 
 from ..registry import nearest
+from ..trainers.config import MOVED
 from . import MISTAKES
 
 
@@ -56,6 +59,7 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
     if planning and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
+    _say_what_is_replaced(argv)
     *arguments, from_config, from_command_line = parser.parse_args_and_config(
         argv, return_remaining_strings=True, separate_remaining_strings=True
     )
@@ -106,11 +110,33 @@ def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) ->
         sys.exit(1)
 
 
+def _say_what_is_replaced(argv: list[str]) -> None:
+    """Says which options of a recipe go, because the command line names another method in their place."""
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    if "--config" not in words[:-1] or os.environ.get("RANK", "0") != "0":
+        return
+    file = words[words.index("--config") + 1]
+    with open(file) as opened:
+        recipe = yaml.safe_load(opened)
+    for name, spec in recipe.items() if isinstance(recipe, dict) else ():
+        if f"--{name}" not in words[:-1] or not isinstance(spec, dict) or len(spec) != 1:
+            continue
+        ((before, options),) = spec.items()
+        now = words[words.index(f"--{name}") + 1]
+        named = re.match(r'\s*\{\s*"([^"]*)"', now)
+        if options and isinstance(options, dict) and (named[1] if named else now) != before:
+            print(
+                f"--{name} {now} replaces {before} of {file}: its options ({', '.join(options)}) go.", file=sys.stderr
+            )
+
+
 def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[str]) -> None:
     for word in words:
         name = word.split("=")[0]
         if name.startswith("--") and name not in allowed:
             name = name.removeprefix("--")
+            if name in MOVED:
+                raise ValueError(f"{name}, {place}, is now spelled `{MOVED[name]}`.")
             known = {option.removeprefix("--") for option in ours | allowed}
             raise ValueError(f"Unknown argument '{name}' {place}{nearest(name, known)}: remove or correct it.")
 

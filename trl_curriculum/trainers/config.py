@@ -43,7 +43,7 @@ class CurriculumConfig:
             How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
     """
 
-    curriculum: dict[str, Any] | str = field(
+    curriculum: dict[str, Any] | str | None = field(
         default="uniform",
         metadata={"help": 'Curriculum that chooses the rows: a name, or JSON such as \'{"sec": {"tau": 0.2}}\'.'},
     )
@@ -94,7 +94,7 @@ class CurriculumConfig:
     @property
     def curriculum_method(self) -> CurriculumMethod:
         """The curriculum with its options."""
-        return CURRICULA.make(self.curriculum)
+        return CURRICULA.make(self.curriculum or "uniform")
 
     @property
     def arm_source(self) -> Any:
