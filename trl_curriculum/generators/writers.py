@@ -14,7 +14,8 @@ from transformers import (
 )
 
 from ..disk.partial import fingerprint
-from ..lm.generate import end_tokens, generates_as, own_random, pad_left, padding_token, sampling_config
+from ..lm.batches import pad_ids
+from ..lm.generate import end_tokens, generates_as, own_random, padding_token, sampling_config
 from ..lm.tap import measuring
 from ..rewards.answers import Completion
 
@@ -103,7 +104,7 @@ class TransformersWriter:
     ) -> list[Written]:
         ends = end_tokens(self.model, self.tokenizer)
         pad = padding_token(self.tokenizer, ends)
-        ids, mask = pad_left(prompts, pad)
+        ids, mask = pad_ids(prompts, pad, "left")
         longest, device = ids.shape[1], self.model.device
         config = sampling_config(sampling.temperature, sampling.top_p, sampling.max_new_tokens, ends, pad)
         stopping = StoppingCriteriaList([_Stops(self.tokenizer, stop, longest)] if stop else [])

@@ -12,8 +12,9 @@ from trl.models import unwrap_model_for_generation
 
 from ..probes.prefix_entropy import VLLM_LOGPROBS, PrefixEntropy
 from ..signals import FloatArray
+from .batches import pad_ids
 from .entropy import exact_entropy, truncated_entropy
-from .generate import end_tokens, generates_as, own_random, pad_left, padding_token, sampling_config
+from .generate import end_tokens, generates_as, own_random, padding_token, sampling_config
 from .tap import measuring
 
 
@@ -57,7 +58,7 @@ class TransformersBackEnd:
     def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
         ends = end_tokens(self.model, self.tokenizer)
         pad = padding_token(self.tokenizer, ends)
-        ids, mask = pad_left(prompts, pad)
+        ids, mask = pad_ids(prompts, pad, "left")
         longest, device = ids.shape[1], self.model.device
         seen = _Entropies(spec)
         config = sampling_config(spec.temperature, spec.top_p, spec.length, ends, pad)

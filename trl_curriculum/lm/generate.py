@@ -1,4 +1,4 @@
-"""What generating with transformers takes wherever it is done: batches, end tokens, settings, random numbers."""
+"""What generating with transformers takes: end tokens, settings, random numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,17 +26,6 @@ def padding_token(tokenizer: Any, ends: list[int]) -> int:
     if not ends:
         raise ValueError("Neither the model nor its tokenizer says which token ends or pads: set eos_token.")
     return ends[0]
-
-
-def pad_left(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask of prompts that end together, each of shape `(n, longest)`."""
-    longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), pad)
-    mask = torch.zeros_like(ids)
-    for k, prompt in enumerate(prompts):
-        ids[k, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[k, longest - len(prompt) :] = 1
-    return ids, mask
 
 
 def sampling_config(

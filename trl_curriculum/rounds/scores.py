@@ -7,7 +7,7 @@ import numpy as np
 
 from ..disk.partial import by_length
 from ..generators import Candidate, Sampling, TransformersWriter, to_dataset
-from ..lm.losses import losses, tokenize_examples
+from ..lm.losses import row_losses, tokenize_examples
 from ..rewards.functions import RewardFunction
 from ..signals import FloatArray
 
@@ -42,7 +42,7 @@ def score(
         `dict` with `loss`, in nats per token, and with a judge `accuracy`, its mean reward over the rows with an
         answer; a task without such a row has none.
     """
-    told = {"loss": losses(model, tokenize_examples(to_dataset(rows), tokenizer, max_length), batch_tokens)}
+    told = {"loss": row_losses(model, tokenize_examples(to_dataset(rows), tokenizer, max_length), batch_tokens)}
     if judge is not None:
         told["accuracy"] = _judged(model, tokenizer, rows, judge, max_new_tokens, batch_tokens)
     source = np.array([one.source for one in rows])

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from trl import GRPOTrainer
 
 from ..curricula import Curriculum
-from ..lm.answer_loss import answer_loss
+from ..lm.losses import head_at_temperature_1, row_losses
 from ..pool import check_column
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
 from .checks import refuse_parallelism, refuse_unsupported, refuse_vision, refuse_void, say_what_was_not_tried
@@ -170,7 +170,20 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         texts = self.train_dataset.select_columns([column]).__getitems__(rows.tolist())
         answers = [self._tokenizer(str(row[column]), add_special_tokens=False)["input_ids"] for row in texts]
         prompts, _, _ = self._tokenize_prompts(self._prompts(rows))
-        loss = answer_loss(self, prompts, answers, self.args.probe_batch_tokens, self._probe.folder)
+        tokenized = [
+            {"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer}
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+        with head_at_temperature_1(self):
+            loss = row_losses(
+                self.model,
+                tokenized,
+                self.args.probe_batch_tokens,
+                fused=True,
+                accelerator=self.accelerator,
+                folder=self._probe.folder,
+                disable_tqdm=self.args.disable_tqdm,
+            )
         return loss, sum(map(len, prompts)) + sum(map(len, answers))
 
     def _calculate_rewards(

@@ -16,7 +16,7 @@ from trl import SFTTrainer
 
 from ..curricula import Curriculum, Draw
 from ..curricula.base import NOTHING
-from ..lm.pool_loss import pool_loss
+from ..lm.losses import row_losses
 from ..lm.tap import FusedHeadTap, check_sequences_are_apart, count_tokens, per_sequence
 from ..probes.prompts import prompt_of
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
@@ -296,7 +296,19 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     def _loss_of(self, rows: IntArray) -> tuple[FloatArray, int]:
         length = self._length[rows]
-        return pool_loss(self, rows, length, self.args.probe_batch_tokens, self._probe.folder), int(length.sum())
+        loss = row_losses(
+            self.model,
+            self._rows.select(rows),
+            self.args.probe_batch_tokens,
+            length=length,
+            collator=self.data_collator,
+            fused=True,
+            accelerator=self.accelerator,
+            folder=self._probe.folder,
+            key=rows,
+            disable_tqdm=self.args.disable_tqdm,
+        )
+        return loss, int(length.sum())
 
     def _prompts(self, rows: Any) -> list[Any]:
         given = self._source.__getitems__(self._positions[np.asarray(rows)].tolist())
