@@ -22,8 +22,9 @@ from rich.table import Table
 from trl import DatasetMixtureConfig, TrlParser
 
 from ..disk.partial import fingerprint
+from ..lm.engines import ENGINES, VLLM_LOGPROBS, Engine
 from ..pool import Pool
-from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
+from ..probes.prefix_entropy import PrefixEntropy, Scores, prefix_entropy
 from ..probes.prompts import prompt_of, tokenize
 from ..registry import make_options
 from ..scripts.arguments import CurriculumScriptArguments, mapping
@@ -33,7 +34,6 @@ from ..scripts.plan import prefixes
 from ..scripts.train import model_path
 
 
-BACK_ENDS = ("transformers", "vllm", "server")
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
 SHOWN = 3  # rows with the largest scores, and with the smallest
 WIDTH = 50  # characters of a prompt that is shown
@@ -66,7 +66,7 @@ class ScoreArguments(CurriculumScriptArguments):
             Options of [`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`].
         probe_vllm_kwargs (`dict[str, Any]`, *optional*):
             With `"vllm"`: arguments of `vllm.LLM`; with `"server"`: options of
-            [`~trl_curriculum.lm.server.ServerBackEnd`].
+            [`~trl_curriculum.lm.server_engine.ServerEngine`].
         probe_batch_tokens (`int`, *optional*, defaults to `16384`):
             Tokens of one batch, padding and prefixes included.
         arm_column (`list[str]`, *optional*):
@@ -97,8 +97,8 @@ class ScoreArguments(CurriculumScriptArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.back_end not in BACK_ENDS:
-            raise ValueError(f"back_end={self.back_end!r} is none of {', '.join(BACK_ENDS)}.")
+        if self.back_end not in ENGINES:
+            raise ValueError(f"back_end={self.back_end!r} is none of {', '.join(ENGINES)}.")
         for name in VOID:
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
@@ -116,8 +116,8 @@ class ScoreArguments(CurriculumScriptArguments):
         self.probe_vllm_kwargs = mapping(self.probe_vllm_kwargs, "probe_vllm_kwargs", {"max_model_len": 2048})
         if self.url is not None:
             self.probe_vllm_kwargs["url"] = self.url
-        if self.back_end == "server" and "url" not in self.probe_vllm_kwargs:
-            raise ValueError("back_end server needs the url of one, such as --url http://localhost:8000.")
+        if ENGINES[self.back_end].missing(self.probe_vllm_kwargs):
+            raise ValueError(f"back_end {self.back_end} needs the url of one, such as --url http://localhost:8000.")
         self.spec: PrefixEntropy = make_options(PrefixEntropy, self.probe_kwargs, "probe_kwargs")
 
     @property
@@ -152,10 +152,8 @@ def run(argv: Sequence[str]) -> int:
     ids = tokenize(prompts, tokenizer, args.spec)
     folder = file.with_name(f".{file.name}-{_key(args, name)}")
     try:
-        back_end, model = make_back_end(args, name, tokenizer)
-        scores = prefix_entropy(
-            ids, back_end, args.spec, batch_tokens=args.probe_batch_tokens, folder=folder, model=model
-        )
+        engine = make_engine(args, name, tokenizer)
+        scores = prefix_entropy(ids, engine, args.spec, batch_tokens=args.probe_batch_tokens, folder=folder)
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what {folder} holds.")
         return 130
@@ -187,37 +185,26 @@ def load_tokenizer(args: ScoreArguments, name: str) -> Any:
         ) from error
 
 
-def make_back_end(args: ScoreArguments, name: str, tokenizer: Any) -> tuple[BackEnd, Any]:
-    """What generates, and the model where its weights can be looked at."""
+def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
+    """What generates."""
     source = {"revision": args.model_revision, "trust_remote_code": args.trust_remote_code}
     options: Any = args.probe_vllm_kwargs
+    load = ENGINES[args.back_end].load
     if args.back_end == "server":
         from transformers import AutoConfig
 
-        from ..lm.server import ServerBackEnd
-
         vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
-        return ServerBackEnd(**({"model": name, "vocabulary": vocabulary} | options)), None
+        return load(**({"model": name, "vocabulary": vocabulary} | options))
     if args.back_end == "vllm":
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise ImportError("back_end vllm needs vLLM: pip install 'trl_curriculum[vllm]'.") from error
-
-        from ..lm.engines import VLLMEngineBackEnd
-
         top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
         # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
-        engine = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top} | source | options
-        return VLLMEngineBackEnd(LLM(name, **engine)), None
+        raw = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top}
+        return load(name, **(raw | source | options))
     import torch
-    from transformers import AutoModelForCausalLM
 
-    from ..lm.engines import TransformersBackEnd
-
-    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=args.dtype, **source)
-    model.to("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
-    return TransformersBackEnd(model, tokenizer), model
+    engine = load(name, tokenizer=tokenizer, dtype=args.dtype, **source)
+    engine.model.to("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
+    return engine
 
 
 def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:

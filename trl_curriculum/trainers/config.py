@@ -3,11 +3,12 @@ from typing import Any
 
 from trl import GRPOConfig, SFTConfig
 
+from ..lm.engines import ENGINES
 from ..probes.prefix_entropy import PrefixEntropy
 from ..registry import make_options
 
 
-BACK_ENDS = ("auto", "transformers", "vllm", "server")
+BACK_ENDS = ("auto", *ENGINES)
 DICT_FIELDS = ("curriculum_kwargs", "probe_kwargs", "probe_vllm_kwargs")
 
 
@@ -40,8 +41,8 @@ class CurriculumConfig:
             `"server"`: a vLLM server that loads new weights from disk; `"auto"`: GRPO's vLLM where it has one,
             transformers otherwise.
         probe_vllm_kwargs (`dict[str, Any]`, *optional*):
-            With `"server"`: options of [`~trl_curriculum.lm.server.ServerBackEnd`], at least `{"url": ...}`. With
-            `"vllm"` in SFT: arguments of TRL's `VLLMGeneration`, such as `{"gpu_memory_utilization": 0.3}`.
+            With `"server"`: options of [`~trl_curriculum.lm.server_engine.ServerEngine`], at least `{"url": ...}`.
+            With `"vllm"` in SFT: arguments of TRL's `VLLMGeneration`, such as `{"gpu_memory_utilization": 0.3}`.
         probe_batch_tokens (`int`, *optional*, defaults to `16384`):
             Tokens, padding included, of one batch with which a probe measures losses or generates prefixes.
     """
@@ -77,7 +78,7 @@ class CurriculumConfig:
         default="auto",
         metadata={
             "help": "What generates the prefixes of prefix entropies.",
-            "choices": ["auto", "transformers", "vllm", "server"],
+            "choices": list(BACK_ENDS),
         },
     )
     probe_vllm_kwargs: dict[str, Any] | str | None = field(
