@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from trl_curriculum.data.smollm2 import smollm2
-from trl_curriculum.lm.losses import Row, tokenize_examples
+from trl_curriculum.lm.batches import Row
+from trl_curriculum.lm.losses import tokenize_examples
 
 
 PLAIN = [

@@ -25,7 +25,7 @@ import torch
 from selection_report import write_report
 from selection_task import KINDS, TASKS, make_pool, make_test
 
-from trl_curriculum.lm.losses import Row
+from trl_curriculum.lm.batches import Row
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -32,7 +32,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from trl_curriculum.data.smollm2 import smollm2
-from trl_curriculum.lm.engines import TransformersBackEnd
+from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
 
 
@@ -74,7 +74,7 @@ def make_pools(model: Any, tokenizer: Any) -> list[Pool]:
 def timing(model: Any, tokenizer: Any) -> dict[str, list[float]]:
     """Seconds of the library's probe on some of the mixed prompts, each length in turn, `WHOLE` for whole answers."""
     prompts = tokenize([text for task in TASKS for text in questions(task, TIMED, seed=2)], tokenizer, False)
-    end = TransformersBackEnd(model, tokenizer)
+    end = TransformersEngine(model, tokenizer)
     seconds: dict[str, list[float]] = {str(length): [] for length in (4, *LENGTHS, WHOLE)}
     prefix_entropy(prompts, end, PrefixEntropy(length=2, quick_answer=None), disable_tqdm=True)  # to warm up
     for _ in range(ROUNDS):
@@ -104,7 +104,7 @@ def usefulness(tokenizer: Any) -> dict[str, list]:
     if not (folder / "base" / "model.safetensors").exists():
         demo.warm_up(rest, tokenizer, folder, SEED)
     model = demo.load(folder / "base").eval()
-    end, prompts = TransformersBackEnd(model, tokenizer), tokenizer(list(rows["prompt"]))["input_ids"]
+    end, prompts = TransformersEngine(model, tokenizer), tokenizer(list(rows["prompt"]))["input_ids"]
     scores = {}
     for length in (1, 2, demo.NEW_TOKENS):
         spec = PrefixEntropy(length=length, token_share=1, quick_answer=None, unit="nats")

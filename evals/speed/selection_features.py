@@ -14,7 +14,8 @@ from trl_curriculum.data.tasks import reasoning_gym_dataset
 from trl_curriculum.disk.partial import by_length
 from trl_curriculum.gradients import CountSketch, GradientFeatures
 from trl_curriculum.gradients.capture import chosen_linears
-from trl_curriculum.lm.losses import Row, pad, tokenize_examples
+from trl_curriculum.lm.batches import Row, collate
+from trl_curriculum.lm.losses import tokenize_examples
 
 
 ROWS, BATCH_TOKENS, ROUNDS, DIMENSION = 12, 1024, 5, 4096  # rows a task
@@ -46,7 +47,7 @@ def make_model() -> Any:
 
 def train(model: Any, batch: tuple[torch.Tensor, ...], whole: bool) -> None:
     """Forward and backward of the rows' mean losses, the adapters get their gradients."""
-    ids, mask, labels = batch
+    ids, mask, labels = batch.values()
     target = labels[:, 1:]
     kept = torch.arange(target.shape[1]) if whole else (target != -100).any(dim=0).nonzero().squeeze(1)
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept).logits
@@ -61,7 +62,7 @@ def measure_features() -> dict[str, Any]:
     rows, model = make_rows(tokenizer), make_model()
     length = np.array([len(row["input_ids"]) for row in rows])
     order = by_length(length, BATCH_TOKENS)
-    batches, single = [pad([rows[k] for k in batch]) for batch in order], [pad([row]) for row in rows]
+    batches, single = [collate([rows[k] for k in batch]) for batch in order], [collate([row]) for row in rows]
     sketch = CountSketch(DIMENSION)
     features = GradientFeatures(model, sketch)
     weights = [(name, linear.weight) for name, linear in chosen_linears(model, "lora", 0)]
@@ -74,7 +75,7 @@ def measure_features() -> dict[str, Any]:
     def ours() -> torch.Tensor:
         found = torch.empty(len(rows), DIMENSION)
         for batch, inputs in zip(order, batches, strict=True):
-            found[batch] = features(*inputs)
+            found[batch] = features(**inputs)
         return found
 
     def loop(whole: bool) -> torch.Tensor:
@@ -109,7 +110,7 @@ def measure_features() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "rows": len(rows),
         "tokens": [int(length.min()), float(np.median(length)), int(length.max())],
-        "batches": [list(batch[0].shape) for batch in batches],
+        "batches": [list(batch["input_ids"].shape) for batch in batches],
         "rounds": ROUNDS,
         "seconds": seconds,
         "processor_seconds": processor,

@@ -15,7 +15,7 @@ import yaml
 from pyarrow import parquet
 
 from trl_curriculum.cli import main, score
-from trl_curriculum.lm.engines import TransformersBackEnd
+from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
 from trl_curriculum.probes.prompts import tokenize
 
@@ -57,7 +57,7 @@ def test_scores_are_those_of_the_probe(
     prompts = [[{"role": "user", "content": f"{i}+{i}"}] for i in range(9)]
     spec = PrefixEntropy(**SPEC)  # type: ignore[arg-type]
     expected = prefix_entropy(
-        tokenize(prompts, tokenizer, spec), TransformersBackEnd(tiny.model(), tokenizer), spec, disable_tqdm=True
+        tokenize(prompts, tokenizer, spec), TransformersEngine(tiny.model(), tokenizer), spec, disable_tqdm=True
     )
     np.testing.assert_allclose(frame["score"][:9], expected.value, rtol=1e-5)
     assert frame["tokens"][:9].tolist() == expected.tokens.tolist()
@@ -102,19 +102,19 @@ KILLED = """
 import sys, time
 from trl_curriculum.cli import main
 from trl_curriculum.disk import partial
-from trl_curriculum.lm.engines import TransformersBackEnd
+from trl_curriculum.lm.transformers_engine import TransformersEngine
 
 partial.SAVE_EVERY_SECONDS = 0.0
-real, calls = TransformersBackEnd.entropies, []
+real, calls = TransformersEngine.complete, []
 
-def slow(self, prompts, spec, seed):
+def slow(self, prompts, *args, **kwargs):
     calls.append(prompts)
     if len(calls) == 4:
         print("IN THE MIDDLE", flush=True)
         time.sleep(60)
-    return real(self, prompts, spec, seed)
+    return real(self, prompts, *args, **kwargs)
 
-TransformersBackEnd.entropies = slow
+TransformersEngine.complete = slow
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -135,13 +135,13 @@ def test_a_killed_run_goes_on(tiny_path: str, rows: Path, tmp_path: Path, monkey
     assert list(folder.iterdir())
 
     calls: list[Any] = []
-    real = TransformersBackEnd.entropies
+    real = TransformersEngine.complete
 
-    def counted(self: Any, prompts: Any, spec: Any, seed: int) -> Any:
+    def counted(self: Any, prompts: Any, *args: Any, **kwargs: Any) -> Any:
         calls.append(prompts)
-        return real(self, prompts, spec, seed)
+        return real(self, prompts, *args, **kwargs)
 
-    monkeypatch.setattr(TransformersBackEnd, "entropies", counted)
+    monkeypatch.setattr(TransformersEngine, "complete", counted)
     other = ("--probe_kwargs", json.dumps(SPEC | {"length": 5}))
     assert main([*argv(tiny_path, rows, tmp_path / "other.parquet", *small), *other]) == 0
     assert len(calls) == 9, "of another measurement nothing is used"
@@ -155,10 +155,10 @@ def test_a_killed_run_goes_on(tiny_path: str, rows: Path, tmp_path: Path, monkey
 def test_ctrl_c_is_told(
     tiny_path: str, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*args: Any) -> Any:
+    def stop(*args: Any, **kwargs: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TransformersBackEnd, "entropies", stop)
+    monkeypatch.setattr(TransformersEngine, "complete", stop)
     assert main(argv(tiny_path, rows, tmp_path / "s.parquet")) == 130
     assert "The same command goes on" in capsys.readouterr().out
     assert not (tmp_path / "s.parquet").exists()

@@ -48,8 +48,11 @@ def messages(question: str = "a", system: str | None = None) -> Candidate:
         (WRITES | {"attempts": 0}, "attempts=0"),
         (WRITES | {"source": 1}, "source=1"),
         (WRITES | {"model": 7}, "model=7"),
-        (WRITES | {"back_end": "vlm"}, "back_end='vlm'"),
+        (WRITES | {"back_end": "vlm"}, "back_end='vlm' of a generator is none of transformers, vllm, server"),
         (WRITES | {"back_end": "vllm"}, "needs a model"),
+        (WRITES | {"back_end": "server", "model_kwargs": {"url": "x"}}, "needs a model"),
+        (WRITES | {"back_end": "server", "model": "x"}, "back_end 'server' needs url in its `model_kwargs`"),
+        (WRITES | {"model": "x", "model_kwargs": {"trust_remote_code": True}}, "leave trust_remote_code out"),
         (WRITES | {"model_kwargs": {"dtype": "bfloat16"}}, "set `model`"),
         (WRITES | {"model": "x", "model_kwargs": "fast"}, "model_kwargs='fast'"),
         (WRITES | {"template": "open_questions"}, "did you mean 'open_question'"),
@@ -92,6 +95,7 @@ def test_files_are_looked_for_where_they_are(tmp_path: Path) -> None:
         CHAIN_SUM | {"share": 1, "system": "s"},  # messages, where the examples are
         WRITES | {"template_kwargs": {"system": "s"}, "agreement": {"compare": "math_accuracy", "sampling": None}},
         WRITES | {"model": "x", "back_end": "vllm", "template_kwargs": None, "attempts": None},
+        WRITES | {"model": "x", "back_end": "server", "model_kwargs": {"url": "http://localhost:8000"}},
     ],
 )
 def test_what_is_right_passes(spec: dict[str, Any]) -> None:

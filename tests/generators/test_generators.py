@@ -2,13 +2,11 @@
 
 import json
 import logging
-import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from datasets import Dataset
 
@@ -26,9 +24,6 @@ from trl_curriculum.generators import (
     ProceduralGenerator,
     Rejected,
     Sampling,
-    TransformersWriter,
-    VLLMWriter,
-    Written,
     from_dataset,
     load,
     remove_duplicates,
@@ -37,6 +32,8 @@ from trl_curriculum.generators import (
 )
 from trl_curriculum.generators import agreement as agreement_module
 from trl_curriculum.generators.duplicates import KINDS, WORD, like_an_earlier
+from trl_curriculum.lm.engines import Completion
+from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.rewards.answers import normalized
 
 
@@ -289,6 +286,7 @@ def test_options_of_templates_are_checked() -> None:
 class Script:
     """Writes sums, every third of them without an answer; answers are right, but for questions with a 7."""
 
+    name = "script"
     window: int | None = None
 
     def __init__(self, fail_at: int | None = None) -> None:
@@ -301,26 +299,28 @@ class Script:
     def identity(self) -> str:
         return "script"
 
-    def write(self, prompts: list[list[int]], sampling: Sampling, stop: Any, seeds: Any) -> list[Written]:
+    def complete(
+        self, prompts: list[list[int]], sampling: Sampling, seeds: Any, stop: Any = (), entropy: Any = None
+    ) -> list[Completion]:
         self.calls += 1
         if self.calls == self.fail_at:
             raise KeyboardInterrupt
         assert len(prompts) == len(seeds) <= 4 and tuple(stop) == ("\n\n",)
         return [self.one("".join(map(chr, ids)), seed) for ids, seed in zip(prompts, seeds, strict=True)]
 
-    def one(self, prompt: str, seed: int) -> Written:
+    def one(self, prompt: str, seed: int) -> Completion:
         last = prompt.split("\n\n")[-1]
         if "Answer" in last:
             a, b = (int(word.strip("?")) for word in last.split("\n")[0].split() if word.strip("?").isdigit())
-            return Written(f" {a + b + (seed % 2 if '7' in last else 0)}", 2, True)
+            return Completion(f" {a + b + (seed % 2 if '7' in last else 0)}", 2, True)
         a, b = seed % 97, seed % 89
-        return Written(f" What is {a} + {b}?" + (f"\nAnswer: {a + b}" if seed % 3 else ""), 9, True)
+        return Completion(f" What is {a} + {b}?" + (f"\nAnswer: {a + b}" if seed % 3 else ""), 9, True)
 
 
 def sums(**kwargs: Any) -> LanguageModelGenerator:
-    writer = kwargs.pop("writer", None) or Script()
+    engine = kwargs.pop("engine", None) or Script()
     examples = [Candidate(f"What is {k} + 1?", str(k + 1)) for k in range(200, 206)]
-    return LanguageModelGenerator(writer, OpenQuestion(), examples, **({"batch_size": 4} | kwargs))
+    return LanguageModelGenerator(engine, OpenQuestion(), examples, **({"batch_size": 4} | kwargs))
 
 
 def test_writes_until_there_are_enough() -> None:
@@ -340,11 +340,11 @@ def test_writes_until_there_are_enough() -> None:
 
 def test_copies_are_counted() -> None:
     class Repeats(Script):
-        def one(self, prompt: str, seed: int) -> Written:
+        def one(self, prompt: str, seed: int) -> Completion:
             text = " what is  200 + 1?\nAnswer: 201" if seed % 2 else " What is 5 + 5?\nAnswer: 10"
-            return Written(text, 9, True)
+            return Completion(text, 9, True)
 
-    batch = sums(writer=Repeats(), attempts=12).generate(5, disable_tqdm=True)
+    batch = sums(engine=Repeats(), attempts=12).generate(5, disable_tqdm=True)
     assert len(batch.accepted) == 1
     assert set(batch.counts()) == {"duplicates: copy of an example", "duplicates: duplicate"}
 
@@ -358,11 +358,11 @@ def test_few_candidates_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_nothing_usable_is_an_error_with_the_counts(tmp_path: Path) -> None:
     class Babbles(Script):
-        def one(self, prompt: str, seed: int) -> Written:
-            return Written(" bla", 9, bool(seed % 2))
+        def one(self, prompt: str, seed: int) -> Completion:
+            return Completion(" bla", 9, bool(seed % 2))
 
     with pytest.raises(NothingUsableError, match=r"None of 20 texts .*format: no answer.*The first: ' bla'") as error:
-        sums(writer=Babbles()).generate(2, folder=tmp_path, disable_tqdm=True)
+        sums(engine=Babbles()).generate(2, folder=tmp_path, disable_tqdm=True)
     assert "format: cut off" in str(error.value)
 
 
@@ -402,20 +402,20 @@ def test_agreement_by_a_share_and_by_a_reward() -> None:
 def test_a_kill_loses_one_batch_at_most(tmp_path: Path, fail_at: int) -> None:
     agreement = Agreement(answers=2)
     whole = sums(agreement=agreement).generate(12, disable_tqdm=True)
-    killed = sums(agreement=agreement, writer=Script(fail_at))
+    killed = sums(agreement=agreement, engine=Script(fail_at))
     with pytest.raises(KeyboardInterrupt):
         killed.generate(12, folder=tmp_path, disable_tqdm=True)
     for file in tmp_path.iterdir():
         with open(file, "ab") as half:
             half.write(b'{"name": "batch 9", "tex')
     script = Script()
-    resumed = sums(agreement=agreement, writer=script).generate(12, folder=tmp_path, disable_tqdm=True)
+    resumed = sums(agreement=agreement, engine=script).generate(12, folder=tmp_path, disable_tqdm=True)
     assert (resumed.accepted, resumed.rejected, resumed.tokens) == (whole.accepted, whole.rejected, whole.tokens)
     calls = script.calls
-    again = sums(agreement=agreement, writer=script).generate(12, folder=tmp_path, disable_tqdm=True)
+    again = sums(agreement=agreement, engine=script).generate(12, folder=tmp_path, disable_tqdm=True)
     assert script.calls == calls and again.accepted == whole.accepted and again.seconds == resumed.seconds
     complete = Script()
-    sums(agreement=agreement, writer=complete).generate(12, disable_tqdm=True)
+    sums(agreement=agreement, engine=complete).generate(12, disable_tqdm=True)
     assert complete.calls - 2 <= calls + (fail_at - 1) <= complete.calls
 
 
@@ -423,10 +423,10 @@ def test_other_options_write_anew(tmp_path: Path) -> None:
     sums().generate(4, folder=tmp_path, disable_tqdm=True)
     for change in ({"shots": 3}, {"sampling": Sampling(0.5)}, {"batch_size": 2}):
         script = Script()
-        sums(writer=script, **change).generate(4, folder=tmp_path, disable_tqdm=True)
+        sums(engine=script, **change).generate(4, folder=tmp_path, disable_tqdm=True)
         assert script.calls
     script = Script()
-    sums(writer=script).generate(4, seed=1, folder=tmp_path, disable_tqdm=True)
+    sums(engine=script).generate(4, seed=1, folder=tmp_path, disable_tqdm=True)
     assert script.calls and len(list(tmp_path.iterdir())) == 5
 
 
@@ -442,7 +442,7 @@ def test_generator_options_are_checked() -> None:
     with pytest.raises(
         ValueError, match=r"up to \d+ tokens, and 256 are to be written, but the model's window is 200"
     ):
-        sums(writer=script)
+        sums(engine=script)
     for change, said in (({"shots": 7}, "shots=7 of 6"), ({"batch_size": 0}, "batch_size=0"), ({"attempts": 0}, "=0")):
         with pytest.raises(ValueError, match=said):
             sums(**change)
@@ -454,84 +454,25 @@ def test_generator_options_are_checked() -> None:
         Sampling(temperature=-1)
 
 
-# The tiny model writes nothing that any template accepts: this is about how it writes.
+# The tiny model writes nothing that any template accepts.
 
 
-@pytest.fixture(scope="module")
-def writer(tiny_path: str) -> TransformersWriter:
-    return TransformersWriter.load(tiny_path)
-
-
-def test_transformers_writer(writer: TransformersWriter) -> None:
-    prompts = [writer.encode(text) for text in ("question: a", "question: abc")]
-    prompts.append(writer.encode([{"role": "user", "content": "a"}]))
-    assert writer.tokenizer.decode(prompts[2]).replace(" ", "") == "<user:a><assistant:"
-    sampling = Sampling(max_new_tokens=20)
-    torch.manual_seed(5)
-    before, numbers = torch.get_rng_state(), (np.random.get_state()[1].copy(), random.getstate())  # noqa: NPY002
-    config = writer.model.generation_config
-    writer.model.train()
-    one, same, other = (writer.write(prompts, sampling, (), [seed, 0, 0]) for seed in (1, 1, 2))
-    assert one == same != other
-    assert torch.equal(before, torch.get_rng_state())
-    assert np.array_equal(numbers[0], np.random.get_state()[1]) and numbers[1] == random.getstate()  # noqa: NPY002
-    assert writer.model.generation_config is config and writer.model.training
-    assert all(text.tokens <= 20 and (text.ended or text.tokens == 20) for text in one)
-    greedy = Sampling(temperature=0, max_new_tokens=20)
-    alone = [writer.write([ids], greedy, (), [0])[0] for ids in prompts]
-    assert alone == writer.write(prompts, greedy, (), [0] * 3)  # padding changes nothing
-
-
-def test_transformers_writer_stops(writer: TransformersWriter) -> None:
-    prompts = [writer.encode("question: a")] * 8
-    free = writer.write(prompts, Sampling(max_new_tokens=40), (), [3] * 8)
-    stop = next(text.text.replace(" ", "")[4:5] for text in free)
-    stopped = writer.write(prompts, Sampling(max_new_tokens=40), (stop,), [3] * 8)
-    assert all(stop not in text.text for text in stopped)
-    assert stopped[0].ended and stopped[0].tokens <= 6
-    assert free[0].text.startswith(stopped[0].text)
-
-
-def test_weights_and_window_of_a_model(writer: TransformersWriter, tmp_path: Path) -> None:
-    assert writer.window == 128
-    other = TransformersWriter(tiny.model(seed=1), tiny.tokenizer())
-    assert writer.identity() == writer.identity() != other.identity()
+def test_what_a_model_wrote_is_named_by_its_weights_and_must_fit_its_window(tiny_path: str, tmp_path: Path) -> None:
+    engine = TransformersEngine.load(tiny_path)
     examples = [Candidate("a", "b")]
     generator = LanguageModelGenerator(
-        writer, OpenQuestion(), examples, 1, Sampling(max_new_tokens=8), batch_size=4, attempts=8
+        engine, OpenQuestion(), examples, 1, Sampling(max_new_tokens=8), batch_size=4, attempts=8
     )
     with pytest.raises(NothingUsableError, match="None of 8 texts"):
         generator.generate(4, folder=tmp_path, disable_tqdm=True)
     assert len(list(tmp_path.iterdir())) == 1
+    with torch.no_grad():
+        engine.model.lm_head.weight += 1e-3
+    with pytest.raises(NothingUsableError, match="None of 8 texts"):
+        generator.generate(4, folder=tmp_path, disable_tqdm=True)
+    assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(ValueError, match="window is 128"):
-        LanguageModelGenerator(writer, OpenQuestion(), examples, 1)
-    plain = tiny.tokenizer()
-    plain.chat_template = None
-    with pytest.raises(ValueError, match="no chat template"):
-        TransformersWriter(writer.model, plain).encode([{"role": "user", "content": "a"}])
-
-
-def test_vllm_writer_asks_with_a_seed_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    from types import SimpleNamespace
-
-    asked: list[Any] = []
-
-    def generate(prompts: Any, sampling: Any, use_tqdm: bool) -> list[Any]:
-        asked.extend(zip(prompts, sampling, strict=True))
-        reasons = ("stop", "length")
-        made = [SimpleNamespace(text="x", token_ids=[1, 2], finish_reason=reason) for reason in reasons]
-        return [SimpleNamespace(outputs=[one]) for one in made]
-
-    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(SamplingParams=lambda **options: options))
-    config = SimpleNamespace(max_model_len=64, model="somewhere", revision=None)
-    llm = SimpleNamespace(get_tokenizer=tiny.tokenizer, model_config=config, generate=generate)
-    writer = VLLMWriter(llm)
-    texts = writer.write([[1], [2]], Sampling(0.5, 0.9, 7), ("\n\n",), [3, 4])
-    assert texts == [Written("x", 2, True), Written("x", 2, False)]
-    assert [one[0]["prompt_token_ids"] for one in asked] == [[1], [2]] and [one[1]["seed"] for one in asked] == [3, 4]
-    assert asked[0][1] == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "stop": ["\n\n"], "seed": 3}
-    assert writer.window == 64 and writer.identity() == VLLMWriter(llm).identity()
+        LanguageModelGenerator(engine, OpenQuestion(), examples, 1)
 
 
 # Procedural

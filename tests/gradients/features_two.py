@@ -43,12 +43,12 @@ class Counted(GradientFeatures):
         self.stop_after, self.pause = stop_after, pause
         self.forwards: list[int] = []
 
-    def __call__(self, input_ids: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, **rest: torch.Tensor) -> torch.Tensor:
         if len(self.forwards) == self.stop_after:
             raise KeyboardInterrupt
         self.forwards.append(len(input_ids))
         time.sleep(self.pause)
-        return super().__call__(input_ids, *rest)
+        return super().__call__(input_ids, **rest)
 
 
 def write(folder: Path, gradients: Counted, some: Rows | None = None, accelerator: Any = None) -> Stored:

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from trl_curriculum.gradients import CountSketch, GradientFeatures, Rademacher, read_features, write_features
 from trl_curriculum.gradients.capture import _adam
 from trl_curriculum.gradients.store import NOT_YET
-from trl_curriculum.lm.losses import pad
+from trl_curriculum.lm.batches import collate
 
 
 class Keep:
@@ -64,7 +64,7 @@ class TestGradients:
     @pytest.mark.parametrize("layers", ["lora", "last", "all"])
     def test_equal_those_of_each_row_alone(self, layers: Any) -> None:
         of, keep = model(layers), Keep()
-        GradientFeatures(of, keep, layers, n_last=1)(*pad(rows()))
+        GradientFeatures(of, keep, layers, n_last=1)(**collate(rows()))
         names = [name for name, _ in of.named_parameters() if name in keep.gradient]
         assert len(names) == len(keep.gradient) == {"lora": 28, "last": 7, "all": 14}[layers]
         for k, row in enumerate(rows()):
@@ -75,14 +75,14 @@ class TestGradients:
 
     def test_of_adam(self) -> None:
         of, keep = model("lora"), Keep()
-        GradientFeatures(of, keep)(*pad(rows()))
+        GradientFeatures(of, keep)(**collate(rows()))
         generator = torch.Generator().manual_seed(0)
         moments = {
             name: (torch.randn(g.shape[1:], generator=generator) * 0.01, torch.rand(g.shape[1:], generator=generator))
             for name, g in keep.gradient.items()
         }
         adam = Keep()
-        GradientFeatures(of, adam, moments=moments)(*pad(rows()))
+        GradientFeatures(of, adam, moments=moments)(**collate(rows()))
         name = next(iter(moments))
         first, second = moments[name]
         g = keep.gradient[name]
@@ -100,7 +100,7 @@ class TestGradients:
         of = model("lora")
         of.train()
         before = {name: (p.clone(), p.requires_grad) for name, p in of.named_parameters()}
-        GradientFeatures(of, CountSketch(64))(*pad(rows()))
+        GradientFeatures(of, CountSketch(64))(**collate(rows()))
         assert of.training and all(p.grad is None for p in of.parameters())
         for name, p in of.named_parameters():
             assert torch.equal(p, before[name][0]) and p.requires_grad == before[name][1]
@@ -108,26 +108,26 @@ class TestGradients:
 
     def test_a_row_without_a_token_to_train_on_has_none(self) -> None:
         masked = {"input_ids": [4, 5, 6], "labels": [-100] * 3}
-        found = GradientFeatures(model("lora"), CountSketch(64))(*pad([*rows(2), masked]))
+        found = GradientFeatures(model("lora"), CountSketch(64))(**collate([*rows(2), masked]))
         assert (found[2] == 0).all() and (found[:2].norm(dim=1) > 0).all()
 
     def test_nothing_to_train_on_in_the_whole_batch(self) -> None:
         masked = {"input_ids": [4, 5, 6], "labels": [-100] * 3}
         for layers in ("lora", "all"):
-            assert not GradientFeatures(model(layers), CountSketch(64), layers)(*pad([masked, masked])).any()  # type: ignore[arg-type]
+            assert not GradientFeatures(model(layers), CountSketch(64), layers)(**collate([masked, masked])).any()  # type: ignore[arg-type]
 
     def test_a_model_that_always_computes_all_logits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         of = model("lora")
-        few = GradientFeatures(of, CountSketch(64))(*pad(rows()))
+        few = GradientFeatures(of, CountSketch(64))(**collate(rows()))
         whole = GradientFeatures(of, CountSketch(64))
         monkeypatch.setattr(whole, "keeps_logits", False)
-        assert torch.allclose(whole(*pad(rows())), few, atol=1e-5)
+        assert torch.allclose(whole(**collate(rows())), few, atol=1e-5)
 
     def test_the_backward_ends_at_the_first_layer(self) -> None:
         of, ended = model("last"), []
         first = of.model.layers[0].self_attn.q_proj
         first.register_forward_hook(lambda module, args, output: ended.append(output.requires_grad))
-        GradientFeatures(of, CountSketch(64), "last", n_last=1)(*pad(rows()))
+        GradientFeatures(of, CountSketch(64), "last", n_last=1)(**collate(rows()))
         assert ended == [False]
 
     def test_finds_no_layer(self) -> None:
@@ -201,11 +201,11 @@ class TestFiles:
         calls: list[int] = []
         call = GradientFeatures.__call__
 
-        def counted(self: GradientFeatures, ids: Any, *rest: Any) -> Any:
+        def counted(self: GradientFeatures, input_ids: Any, **rest: Any) -> Any:
             if len(calls) == 3 and stop:
                 raise KeyboardInterrupt
-            calls.append(len(ids))
-            return call(self, ids, *rest)
+            calls.append(len(input_ids))
+            return call(self, input_ids, **rest)
 
         monkeypatch.setattr(GradientFeatures, "__call__", counted)
         stop = True

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 
-from trl_curriculum.lm.server import ServerBackEnd
+from trl_curriculum.lm.engines import Sampling
+from trl_curriculum.lm.server_engine import ServerEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, Scores, prefix_entropy
 
 
@@ -91,6 +93,9 @@ class Fake:
             return 200, {"data": [{"id": self.model, "root": "/models/tiny", "max_model_len": 64}]}
         if path == "/server_info":
             return (200, {"vllm_config": {"model_config": self.info}}) if self.info else (404, {"error": {}})
+        if path == "/tokenize":
+            text = body["prompt"] if "prompt" in body else body["messages"][0]["content"]
+            return 200, {"tokens": list(map(ord, text))}
         if path in ("/collective_rpc", "/reset_prefix_cache"):
             return 200, None
         choices = []
@@ -98,7 +103,14 @@ class Fake:
             table = [self.log_p(self.weights, prompt, t) for t in range(body["max_tokens"])]
             tops = [{f"token_id:{v}": value for v, value in enumerate(row)} for row in table]
             shown = {"tokens": ["token_id:0"] * len(table), "token_logprobs": [row[0] for row in table]}
-            choices.append({"index": k, "logprobs": shown | {"top_logprobs": tops}})
+            choices.append(
+                {
+                    "index": k,
+                    "text": f"text {k}",
+                    "finish_reason": "length",
+                    "logprobs": shown | {"top_logprobs": tops},
+                }
+            )
         return 200, {"choices": choices[::-1]}  # in any order
 
     def stop(self) -> None:
@@ -113,17 +125,17 @@ def fake() -> Iterator[Fake]:
     made.stop()
 
 
-def back_end(fake: Fake, **options: Any) -> ServerBackEnd:
-    return ServerBackEnd(fake.url, **({"retries": 3, "backoff": 0.01, "timeout": 5.0} | options))
+def connect(fake: Fake, **options: Any) -> ServerEngine:
+    return ServerEngine(fake.url, **({"retries": 3, "backoff": 0.01, "timeout": 5.0} | options))
 
 
-def score(back: ServerBackEnd, folder: Path | None = None) -> Scores:
+def score(back: ServerEngine, folder: Path | None = None) -> Scores:
     """One prompt a batch."""
     return prefix_entropy(PROMPTS, back, SPEC, batch_tokens=7, folder=folder, disable_tqdm=True)
 
 
 def test_all_goes_well(fake: Fake) -> None:
-    back = back_end(fake, model="tiny")
+    back = connect(fake, model="tiny")
     assert (back.served, back.window, back.logprobs_mode) == ("tiny", 64, "processed_logprobs")
     found = score(back)
     assert found.value == pytest.approx(expected()) and np.ptp(found.value) > 0.05
@@ -135,55 +147,80 @@ def test_all_goes_well(fake: Fake) -> None:
     assert whole.value == pytest.approx(expected())
 
 
+def test_texts(fake: Fake) -> None:
+    engine = connect(fake)
+    assert engine.encode("ab") == [97, 98] and engine.encode([{"role": "user", "content": "c"}]) == [99]
+    asked = fake.requests[-1][1]
+    assert asked["add_generation_prompt"] and asked["chat_template_kwargs"] == {"enable_thinking": False}
+    made = engine.complete(PROMPTS[:3], Sampling(0.7, 0.9, 5), [4, 8, 4], ("\n",))
+    assert [(one.text, one.tokens, one.ended, one.entropies) for one in made] == [
+        ("text 0", 5, False, None),
+        ("text 0", 5, False, None),
+        ("text 1", 5, False, None),
+    ]
+    bodies = [body for path, body in fake.requests if path == COMPLETIONS and body["max_tokens"] > 1]
+    assert [(body["seed"], body["prompt"]) for body in bodies] == [(4, PROMPTS[:3:2]), (8, PROMPTS[1:2])]
+    assert all(body["stop"] == ["\n"] and body["top_p"] == 0.9 for body in bodies)
+
+
+def test_an_identity_of_the_weights_that_it_was_given(fake: Fake) -> None:
+    engine = connect(fake)
+    names = {engine.identity()}
+    for seed in (0, 1, 0):
+        engine.source = tiny.model(seed=seed)
+        names.add(engine.identity())
+    assert len(names) == 3
+
+
 class TestFailures:
     def test_down_from_the_start(self) -> None:
         gone = Fake()
         gone.stop()
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=rf"{gone.url} did not answer /v1/models in 4 tries and .* s"):
-            back_end(gone)
+            connect(gone)
         assert time.monotonic() - start < 5
 
     def test_a_passing_failure(self, fake: Fake) -> None:
         fake.before = lambda path, number: (503, {}) if path == COMPLETIONS and number in (3, 4) else None
-        assert score(back_end(fake)).value == pytest.approx(expected())
+        assert score(connect(fake)).value == pytest.approx(expected())
         assert len(fake.prompts()) == 6 + 2 and fake.count() == 6 + 2 + 2, "two tries more, and one look more"
 
     def test_from_the_start_of_a_server_that_is_loading(self, fake: Fake) -> None:
         fake.before = lambda path, number: (503, {}) if path == "/v1/models" and number < 3 else None
-        assert back_end(fake).served == "tiny"
+        assert connect(fake).served == "tiny"
 
     def test_down_for_good_half_way(self, fake: Fake, tmp_path: Path) -> None:
         fake.before = lambda path, number: (500, {}) if path == COMPLETIONS and number > 4 else None
         with pytest.raises(
             ConnectionError, match=r"did not answer /v1/completions in 4 tries.*start it again"
         ) as error:
-            score(back_end(fake), tmp_path)
+            score(connect(fake), tmp_path)
         assert "\n" not in str(error.value) and "is kept where a folder was given" in str(error.value)
         assert fake.count() == 4 + 4, "a bounded number of tries"
         done = [prompt for path, body in fake.requests[:6] if path == COMPLETIONS for prompt in body["prompt"][:1]]
         again = Fake()
         try:
-            found = score(back_end(again), tmp_path)
+            found = score(connect(again), tmp_path)
             assert len(again.prompts()) == 3 and not [one for one in again.prompts() if one in done[1:]]
             assert found.value == pytest.approx(expected()) and not list(tmp_path.glob("*"))
         finally:
             again.stop()
 
     def test_too_slow(self, fake: Fake) -> None:
-        back = back_end(fake, timeout=0.2, retries=1)
+        back = connect(fake, timeout=0.2, retries=1)
         fake.before = lambda path, number: time.sleep(0.6) if path == COMPLETIONS else None  # type: ignore[func-returns-value]
         with pytest.raises(ConnectionError, match=r"did not answer /v1/completions in 2 tries.*timed out"):
             score(back)
         assert fake.count() == 2
 
     def test_slow_once(self, fake: Fake) -> None:
-        back = back_end(fake, timeout=0.2)
+        back = connect(fake, timeout=0.2)
         fake.before = lambda path, number: time.sleep(0.5) if path == COMPLETIONS and number == 3 else None  # type: ignore[func-returns-value]
         assert score(back).value == pytest.approx(expected())
 
     def test_what_it_refuses_is_passed_on_and_not_tried_again(self, fake: Fake) -> None:
-        back = back_end(fake)
+        back = connect(fake)
         message = "Requested sample logprobs of 3, which is greater than max allowed: 2"
         fake.before = lambda path, number: (400, {"error": {"message": message}}) if path == COMPLETIONS else None
         with pytest.raises(ValueError, match=rf"refuses /v1/completions \(400\): {message}"):
@@ -191,7 +228,7 @@ class TestFailures:
         assert fake.count() == 1
 
     def test_a_refusal_that_is_no_json(self, fake: Fake) -> None:
-        back = back_end(fake)
+        back = connect(fake)
         fake.before = lambda path, number: (404, "not here") if path == COMPLETIONS else None
         with pytest.raises(ValueError, match=r"\(404\).*not here"):
             score(back)
@@ -200,11 +237,11 @@ class TestFailures:
 class TestAnotherServer:
     @pytest.mark.parametrize("name", ["tiny", "/models/tiny"])
     def test_the_model_by_the_name_it_is_served_under_or_its_path(self, fake: Fake, name: str) -> None:
-        assert back_end(fake, model=name).served == "tiny"
+        assert connect(fake, model=name).served == "tiny"
 
     def test_another_model(self, fake: Fake) -> None:
         with pytest.raises(ValueError, match="serves 'tiny', but 'large' is needed: start it with that model"):
-            back_end(fake, model="large")
+            connect(fake, model="large")
 
     def fails_and_restarts(self, fake: Fake, at: int, **changes: Any) -> None:
         """Answers the request of that number with a failure, and has other weights afterwards."""
@@ -220,14 +257,14 @@ class TestAnotherServer:
     def test_other_weights_after_a_failure(self, fake: Fake, tmp_path: Path) -> None:
         self.fails_and_restarts(fake, 4, weights=1)
         with pytest.raises(RuntimeError, match=r"answers otherwise than before its failure.*give it those of"):
-            score(back_end(fake), tmp_path)
+            score(connect(fake), tmp_path)
         fake.weights = 0
-        found = score(back_end(fake), tmp_path)
+        found = score(connect(fake), tmp_path)
         assert found.value == pytest.approx(expected()), "a score of the other weights was kept"
 
     def test_other_weights_that_can_be_repaired(self, fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
         self.fails_and_restarts(fake, 4, weights=1)
-        back, repaired = back_end(fake), []
+        back, repaired = connect(fake), []
 
         def repair() -> None:
             repaired.append(fake.count())
@@ -241,7 +278,7 @@ class TestAnotherServer:
 
     def test_a_repair_that_does_not_help(self, fake: Fake) -> None:
         self.fails_and_restarts(fake, 4, weights=1)
-        back = back_end(fake)
+        back = connect(fake)
         back.repair = lambda: None
         with pytest.raises(RuntimeError, match="answers otherwise than before"):
             score(back)
@@ -249,10 +286,10 @@ class TestAnotherServer:
     def test_another_model_after_a_failure(self, fake: Fake) -> None:
         self.fails_and_restarts(fake, 4, model="other")
         with pytest.raises(RuntimeError, match="answers otherwise than before"):
-            score(back_end(fake))
+            score(connect(fake))
 
     def test_weights_that_were_given_to_it_on_purpose(self, fake: Fake, tmp_path: Path) -> None:
-        back = back_end(fake)
+        back = connect(fake)
         score(back)
         fake.weights = 2
         back.load(tmp_path)
@@ -271,23 +308,23 @@ class TestWhatItReturns:
 
         fake.log_p = log_p
         with caplog.at_level(logging.WARNING, "trl_curriculum"):
-            found = score(back_end(fake))
+            found = score(connect(fake))
         assert np.isnan(found.value).tolist() == [k == 2 for k in range(6)] and found.missing == {"not a number": 1}
         kept = np.arange(6) != 2
         assert found.value[kept] == pytest.approx(expected()[kept])
         fake.log_p = lambda *_: [math.nan] * 3
         with pytest.raises(FloatingPointError, match="None of 6 prompts"):
-            score(back_end(fake))
+            score(connect(fake))
 
     def test_logits(self, fake: Fake) -> None:
         fake.log_p = lambda *_: [7.5, 3.0, -2.0]
         with pytest.raises(ValueError, match="returns no log-probabilities: start it with --logprobs-mode processed_"):
-            score(back_end(fake))
+            score(connect(fake))
 
     def test_none_at_all(self, fake: Fake) -> None:
-        back = back_end(fake)
+        back = connect(fake)
         back._sign = (PROMPTS[0], 0.0)
-        empty = {"choices": [{"index": k, "logprobs": None} for k in range(6)]}
+        empty = {"choices": [{"index": k, "text": "", "finish_reason": "stop", "logprobs": None} for k in range(6)]}
         fake.before = lambda path, number: (200, empty) if path == COMPLETIONS else None
         with pytest.raises(ValueError, match="returns no log-probabilities"):
             score(back)
@@ -296,7 +333,7 @@ class TestWhatItReturns:
     def test_a_server_that_says_so(self, fake: Fake, mode: str) -> None:
         fake.info = {"logprobs_mode": mode}
         with pytest.raises(ValueError, match=f"vLLM runs with logprobs_mode='{mode}' and returns no log-prob"):
-            score(back_end(fake))
+            score(connect(fake))
 
     @pytest.mark.parametrize("info", [{"logprobs_mode": "processed_logprobs"}, None], ids=["told", "not told"])
     @pytest.mark.parametrize("sampling", [{"temperature": 0.7}, {"temperature": 1.0, "top_p": 0.7}])
@@ -304,14 +341,14 @@ class TestWhatItReturns:
         fake.info = info
         spec = PrefixEntropy(length=4, **sampling)
         with pytest.raises(ValueError, match="would return what sampling made of the model's distribution"):
-            prefix_entropy(PROMPTS, back_end(fake), spec, disable_tqdm=True)
+            prefix_entropy(PROMPTS, connect(fake), spec, disable_tqdm=True)
         assert not fake.prompts()
         fake.info = {"logprobs_mode": "raw_logprobs"}
-        assert np.isfinite(prefix_entropy(PROMPTS, back_end(fake), spec, disable_tqdm=True).value).all()
+        assert np.isfinite(prefix_entropy(PROMPTS, connect(fake), spec, disable_tqdm=True).value).all()
         assert fake.requests[-1][1]["temperature"] == sampling["temperature"]
 
     def test_the_upper_bound_needs_the_vocabulary(self, fake: Fake) -> None:
         spec = PrefixEntropy(length=4, logprobs=3, missing="upper")
         with pytest.raises(ValueError, match="missing='upper' needs the size of the vocabulary"):
-            prefix_entropy(PROMPTS, back_end(fake), spec, disable_tqdm=True)
-        assert np.isfinite(prefix_entropy(PROMPTS, back_end(fake, vocabulary=9), spec, disable_tqdm=True).value).all()
+            prefix_entropy(PROMPTS, connect(fake), spec, disable_tqdm=True)
+        assert np.isfinite(prefix_entropy(PROMPTS, connect(fake, vocabulary=9), spec, disable_tqdm=True).value).all()

@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from trl_curriculum import CurriculumSFTConfig
 from trl_curriculum.disk import partial
-from trl_curriculum.lm.engines import TransformersBackEnd
+from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.probes.prefix_entropy import QUICK_ANSWER, PrefixEntropy, Scores, prefix_entropy
 from trl_curriculum.probes.prompts import prompt_of, tokenize
 
@@ -39,7 +39,7 @@ def model(ends: float = -1e4, scale: float = 30.0) -> LlamaForCausalLM:
     return made.eval()
 
 
-class Counting(TransformersBackEnd):
+class Counting(TransformersEngine):
     """Writes down what it was asked and what it generated; dies where `die_at` says."""
 
     def __init__(self, made: Any) -> None:
@@ -58,16 +58,20 @@ class Counting(TransformersBackEnd):
 
         made.generate = looked
 
-    def entropies(self, prompts: Any, spec: Any, seed: int) -> Any:
+    def complete(self, prompts: Any, *args: Any, **kwargs: Any) -> Any:
         if len(self.asked) == self.die_at:
             raise KeyboardInterrupt
         self.asked.append(prompts)
-        return super().entropies(prompts, spec, seed)
+        return super().complete(prompts, *args, **kwargs)
 
 
-def probe(back_end: Any, spec: PrefixEntropy, prompts: Any = None, **options: Any) -> Scores:
-    options = {"disable_tqdm": True, "model": back_end.model} | options
-    return prefix_entropy(ids() if prompts is None else prompts, back_end, spec, **options)
+def probe(engine: Any, spec: PrefixEntropy, prompts: Any = None, **options: Any) -> Scores:
+    return prefix_entropy(ids() if prompts is None else prompts, engine, spec, **{"disable_tqdm": True} | options)
+
+
+def entropies(engine: Any, prompts: list[list[int]], spec: PrefixEntropy) -> list[np.ndarray]:
+    made = engine.complete(prompts, spec.sampling, [spec.seed] * len(prompts), entropy=spec.token_entropy)
+    return [one.entropies for one in made]
 
 
 def forced(made: Any, prompt: list[int], answer: list[int], length: int) -> list[float]:
@@ -89,16 +93,16 @@ class TestScores:
     @pytest.mark.parametrize("ends", [-1e4, 5.0], ids=["long", "ends early"])
     def test_are_those_of_a_plain_forward(self, name: str, ends: float) -> None:
         made, spec = model(ends), SPECS[name]
-        back_end = Counting(made)
-        found = back_end.entropies(ids(), spec, spec.seed)
-        assert len(back_end.answers) == len(TEXTS)
+        engine = Counting(made)
+        found = entropies(engine, ids(), spec)
+        assert len(engine.answers) == len(TEXTS)
         lengths = []
-        for entropies, (prompt, answer) in zip(found, back_end.answers, strict=True):
-            assert entropies == pytest.approx(forced(made, prompt, answer, 9), abs=1e-4)
-            lengths.append(len(entropies))
+        for values, (prompt, answer) in zip(found, engine.answers, strict=True):
+            assert values == pytest.approx(forced(made, prompt, answer, 9), abs=1e-4)
+            lengths.append(len(values))
         assert (set(lengths) == {9}) if ends < 0 else (len(set(lengths)) > 1 and min(lengths) < 9)
         greedy = [greedy_token(made, prompt) for prompt in ids()]
-        first = [answer[0] for _, answer in back_end.answers]
+        first = [answer[0] for _, answer in engine.answers]
         assert (first == greedy) == (spec.temperature == 0)
         scored = probe(Counting(made), spec)
         bits = math.log(2) if spec.unit == "bits" else 1
@@ -113,13 +117,13 @@ class TestScores:
         made = model(4.0)
         spec = SPECS["greedy"]
         alone = [probe(Counting(made), spec, [prompt]).value[0] for prompt in ids()]
-        back_end = Counting(made)
-        together = probe(back_end, spec, batch_tokens=batch_tokens)
+        engine = Counting(made)
+        together = probe(engine, spec, batch_tokens=batch_tokens)
         assert together.value == pytest.approx(np.array(alone), abs=1e-5) and np.ptp(alone) > 0.01
-        for asked in back_end.asked:
+        for asked in engine.asked:
             longest = max(map(len, asked)) + spec.length
             assert len(asked) == 1 or len(asked) * longest <= batch_tokens
-        longest = [max(map(len, asked)) for asked in back_end.asked]
+        longest = [max(map(len, asked)) for asked in engine.asked]
         assert longest == sorted(longest, reverse=True)
 
     def test_an_answer_of_its_end_alone(self) -> None:
@@ -135,7 +139,7 @@ class TestScores:
     def test_a_model_without_an_end(self) -> None:
         made, tokens = model(), tiny.tokenizer()
         made.generation_config.eos_token_id = tokens.eos_token = None
-        assert len(TransformersBackEnd(made, tokens).entropies(ids()[:1], SPECS["greedy"], 0)[0]) == 9
+        assert len(entropies(TransformersEngine(made, tokens), ids()[:1], SPECS["greedy"])[0]) == 9
 
     def test_generation_configs_are_set_back_through_an_adapter(self) -> None:
         from peft import LoraConfig, get_peft_model
@@ -143,7 +147,7 @@ class TestScores:
         base = model()
         adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
         before = (adapted.generation_config, base.generation_config)
-        TransformersBackEnd(adapted, tiny.tokenizer()).entropies(ids()[:1], SPECS["greedy"], 0)
+        entropies(TransformersEngine(adapted, tiny.tokenizer()), ids()[:1], SPECS["greedy"])
         assert adapted.generation_config is before[0] and base.generation_config is before[1]
 
     def test_its_generation_config_has_no_say(self) -> None:
@@ -184,9 +188,9 @@ def greedy_token(made: Any, prompt: list[int]) -> int:
 class TestWhatIsNotScored:
     def test_equal_prompts_are_scored_once(self) -> None:
         prompts = [ids()[k] for k in (0, 1, 0, 2, 0, 1)]
-        back_end = Counting(model())
-        found = probe(back_end, SPECS["greedy"], prompts)
-        assert len(back_end.answers) == 3 and sum(map(len, back_end.asked)) == 3
+        engine = Counting(model())
+        found = probe(engine, SPECS["greedy"], prompts)
+        assert len(engine.answers) == 3 and sum(map(len, engine.asked)) == 3
         assert found.value[[0, 0, 1]].tolist() == found.value[[2, 4, 5]].tolist() and len(set(found.value)) == 3
         assert found.tokens.tolist() == [9, 9, 0, 9, 0, 0]
         assert found.prompt[0] == found.prompt[2] and len(set(found.prompt.tolist())) == 3
@@ -194,11 +198,11 @@ class TestWhatIsNotScored:
     def test_empty_and_too_long_prompts_are_told(self, caplog: pytest.LogCaptureFixture) -> None:
         fits, too_long = [3] * (128 - 9), [3] * (128 - 8)
         prompts = [[], ids()[0], too_long, fits, [], too_long]
-        back_end = Counting(model())
+        engine = Counting(model())
         with caplog.at_level(logging.WARNING, "trl_curriculum"):
-            found = probe(back_end, SPECS["greedy"], prompts)
+            found = probe(engine, SPECS["greedy"], prompts)
         assert np.isnan(found.value).tolist() == [True, False, True, False, True, True]
-        assert found.missing == {"empty": 2, "too long": 2} and len(back_end.answers) == 2
+        assert found.missing == {"empty": 2, "too long": 2} and len(engine.answers) == 2
         assert found.tokens.tolist() == [0, 9, 0, 9, 0, 0]
         expected = "4 of 6 prompts have no prefix entropy (2 empty, 2 too long; prompt and prefix must fit into 128"
         assert expected in caplog.text
@@ -266,10 +270,10 @@ class TestInterrupted:
     SPEC = PrefixEntropy(length=5, unit="nats", temperature=1.0)
 
     def stop(self, made: Any, folder: Path, at: int, spec: PrefixEntropy = SPEC) -> None:
-        back_end = Counting(made)
-        back_end.die_at = at
+        engine = Counting(made)
+        engine.die_at = at
         with pytest.raises(KeyboardInterrupt):
-            probe(back_end, spec, folder=folder, batch_tokens=30)
+            probe(engine, spec, folder=folder, batch_tokens=30)
 
     @pytest.mark.parametrize("at", [1, 2, 3])
     def test_goes_on_where_it_was(self, tmp_path: Path, at: int) -> None:
@@ -314,14 +318,14 @@ class TestInterrupted:
         """Nothing can be saved any more when it comes: what was saved by then is used, and the rest is measured."""
         monkeypatch.setattr(partial, "SAVE_EVERY_SECONDS", -1.0)
         running = Counting(model())
-        entropies, left = running.entropies, tmp_path / "left"
+        complete, left = running.complete, tmp_path / "left"
 
-        def look(prompts: Any, spec: Any, seed: int) -> Any:
+        def look(*args: Any, **kwargs: Any) -> Any:
             if len(running.asked) == 2:
                 shutil.copytree(tmp_path / "running", left)
-            return entropies(prompts, spec, seed)
+            return complete(*args, **kwargs)
 
-        running.entropies = look  # type: ignore[method-assign]
+        running.complete = look  # type: ignore[method-assign]
         whole = probe(running, self.SPEC, folder=tmp_path / "running", batch_tokens=30)
         rest = Counting(model())
         found = probe(rest, self.SPEC, folder=left, batch_tokens=30)

@@ -15,12 +15,14 @@ import pytest
 import tiny
 import torch
 from harness import sft_trainer, weights
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from vllm_runs import differences, on_cpu, peaked_model
 
 from trl_curriculum.curricula import EDCO
-from trl_curriculum.lm.engines import TransformersBackEnd, VLLMEngineBackEnd
-from trl_curriculum.lm.server import ServerBackEnd
+from trl_curriculum.lm.engines import Sampling
+from trl_curriculum.lm.server_engine import ServerEngine
+from trl_curriculum.lm.transformers_engine import TransformersEngine
+from trl_curriculum.lm.vllm_engine import TrainerVLLMEngine, VLLMEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
 
 
@@ -38,8 +40,13 @@ def ids() -> list[list[int]]:
     return [list(one) for one in tiny.tokenizer()(PROMPTS)["input_ids"]]
 
 
+def entropies(engine: Any, prompts: list[list[int]], spec: PrefixEntropy) -> list[np.ndarray]:
+    made = engine.complete(prompts, spec.sampling, [spec.seed] * len(prompts), entropy=spec.token_entropy)
+    return [one.entropies for one in made]
+
+
 def of_transformers(model: Any, spec: PrefixEntropy) -> np.ndarray:
-    return prefix_entropy(ids(), TransformersBackEnd(model, tiny.tokenizer()), spec, disable_tqdm=True).value
+    return prefix_entropy(ids(), TransformersEngine(model, tiny.tokenizer()), spec, disable_tqdm=True).value
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +62,7 @@ class TestInATrainer:
         exact = of_transformers(run.model, PrefixEntropy(length=1, unit="nats"))
         found = {
             missing: prefix_entropy(
-                ids(), run._probe.back_end, PrefixEntropy(length=1, unit="nats", logprobs=10, missing=missing)
+                ids(), run._probe.engine, PrefixEntropy(length=1, unit="nats", logprobs=10, missing=missing)
             ).value
             for missing in ("lower", "renormalize", "upper")
         }
@@ -70,8 +77,8 @@ class TestInATrainer:
 
         def look(row: Any, value: Any, measured: Any) -> None:
             prompts = run._probe.tokenize(run._prompts(row))
-            plain = TransformersBackEnd.of(run).entropies(prompts, PrefixEntropy(length=1, unit="nats"), 0)
-            own = run._probe.back_end.entropies(prompts, PrefixEntropy(length=1, unit="nats", missing="upper"), 0)
+            plain = entropies(TransformersEngine.of(run), prompts, PrefixEntropy(length=1))
+            own = entropies(run._probe.engine, prompts, PrefixEntropy(length=1, missing="upper"))
             told.append((np.concatenate(own), np.concatenate(plain)))
             observe(row, value, measured)
 
@@ -101,13 +108,11 @@ class TestInATrainer:
 
     @staticmethod
     def probe_before_every_draw(run: Any) -> None:
-        from trl_curriculum.lm.engines import TrainerVLLMBackEnd
-
-        draw, back_end = run._draw, TrainerVLLMBackEnd(run)
+        draw, engine = run._draw, TrainerVLLMEngine(run)
 
         def probed(n: int) -> Any:
             for spec in (PrefixEntropy(length=5), PrefixEntropy(length=5, temperature=1.0, samples=2)):
-                assert np.isfinite(prefix_entropy(ids(), back_end, spec, disable_tqdm=True).value).all()
+                assert np.isfinite(prefix_entropy(ids(), engine, spec, disable_tqdm=True).value).all()
             return draw(n)
 
         run._draw = probed
@@ -115,19 +120,19 @@ class TestInATrainer:
     def test_samples_are_the_same_again(self, colocated: Make) -> None:
         run = colocated(**ROUNDS)
         spec = PrefixEntropy(length=8, temperature=1.0, samples=2)
-        first, second = (prefix_entropy(ids(), run._probe.back_end, spec).value for _ in range(2))
+        first, second = (prefix_entropy(ids(), run._probe.engine, spec).value for _ in range(2))
         np.testing.assert_allclose(first, second, atol=0.02)
-        other = prefix_entropy(ids(), run._probe.back_end, PrefixEntropy(length=8, temperature=1.0, seed=5)).value
+        other = prefix_entropy(ids(), run._probe.engine, PrefixEntropy(length=8, temperature=1.0, seed=5)).value
         assert np.abs(first - other).max() > 1e-6
 
     def test_says_what_it_cannot_do(self, colocated: Make) -> None:
-        back_end = colocated(**ROUNDS)._probe.back_end
+        engine = colocated(**ROUNDS)._probe.engine
         with pytest.raises(ValueError, match=r"logprobs=30: TRL starts the colocated vLLM with at most 20"):
-            back_end.entropies(ids(), PrefixEntropy(logprobs=30), 0)
+            entropies(engine, ids(), PrefixEntropy(logprobs=30))
         with pytest.raises(ValueError, match=r"temperature=0.7 and top_p=0.7: vLLM runs with logprobs_mode 'proc"):
-            back_end.entropies(ids(), PrefixEntropy(temperature=0.7, top_p=0.7), 0)
-        assert back_end.window == 64
-        long = prefix_entropy([[5] * 60, [5] * 61, []], back_end, PrefixEntropy(length=4))
+            entropies(engine, ids(), PrefixEntropy(temperature=0.7, top_p=0.7))
+        assert engine.window == 64
+        long = prefix_entropy([[5] * 60, [5] * 61, []], engine, PrefixEntropy(length=4))
         assert np.isfinite(long.value).tolist() == [True, False, False] and long.missing == {"too long": 1, "empty": 1}
 
     def test_resume(self, colocated: Make, tmp_path: Path) -> None:
@@ -153,7 +158,7 @@ class TestInATrainer:
         run.train()
         assert run.history()["row"].nunique() <= 36 and run.curriculum.round == 3
         exact = of_transformers(run.model, PrefixEntropy(length=1, unit="nats"))
-        found = prefix_entropy(ids(), run._probe.back_end, PrefixEntropy(length=1, unit="nats", missing="upper")).value
+        found = prefix_entropy(ids(), run._probe.engine, PrefixEntropy(length=1, unit="nats", missing="upper")).value
         np.testing.assert_allclose(found, exact, atol=0.05)
 
 
@@ -161,25 +166,25 @@ class TestInAnEngine:
     def test_the_same_as_transformers(self, peaked: str) -> None:
         from vllm import LLM
 
-        back_end = VLLMEngineBackEnd(
+        engine = VLLMEngine(
             LLM(peaked, dtype="float32", max_model_len=96, enforce_eager=True, gpu_memory_utilization=0.3)
         )
         model = AutoModelForCausalLM.from_pretrained(peaked, dtype=torch.float32)
         for spec in (PrefixEntropy(length=12, logprobs=5), PrefixEntropy(length=12, logprobs=20, token_share=1.0)):
             np.testing.assert_allclose(
-                prefix_entropy(ids(), back_end, spec).value, of_transformers(model, spec), atol=2e-3
+                prefix_entropy(ids(), engine, spec).value, of_transformers(model, spec), atol=2e-3
             )
         exact = of_transformers(model, PrefixEntropy(length=12))
         low, high = (
-            prefix_entropy(ids(), back_end, PrefixEntropy(length=12, logprobs=5, missing=missing)).value
+            prefix_entropy(ids(), engine, PrefixEntropy(length=12, logprobs=5, missing=missing)).value
             for missing in ("lower", "upper")
         )
         assert (low - 2e-3 <= exact).all() and (exact <= high + 2e-3).all() and (high > low).all()
         # The engine returns the model's own distribution (raw_logprobs), so sampling may be EDCO's.
         sampled = PrefixEntropy(length=12, temperature=0.7, top_p=0.7)
-        assert np.isfinite(prefix_entropy(ids(), back_end, sampled).value).all()
+        assert np.isfinite(prefix_entropy(ids(), engine, sampled).value).all()
         with pytest.raises(ValueError, match="logprobs=25, but the engine returns at most 20"):
-            back_end.entropies(ids(), PrefixEntropy(logprobs=25), 0)
+            entropies(engine, ids(), PrefixEntropy(logprobs=25))
 
 
 @pytest.fixture(scope="module")
@@ -215,20 +220,35 @@ def stop(process: subprocess.Popen) -> None:
 
 class TestWithAServer:
     def test_the_same_as_transformers(self, server: tuple[str, Any], peaked: str) -> None:
-        back_end = ServerBackEnd(server[0], model=peaked, vocabulary=tiny.SIZES["vocab_size"])
-        assert back_end.window == 96 and back_end.logprobs_mode == "processed_logprobs"
+        engine = ServerEngine(server[0], model=peaked, vocabulary=tiny.SIZES["vocab_size"])
+        assert engine.window == 96 and engine.logprobs_mode == "processed_logprobs"
         model = AutoModelForCausalLM.from_pretrained(peaked, dtype=torch.float32)
         spec = PrefixEntropy(length=12, logprobs=5)
-        np.testing.assert_allclose(
-            prefix_entropy(ids(), back_end, spec).value, of_transformers(model, spec), atol=2e-3
+        np.testing.assert_allclose(prefix_entropy(ids(), engine, spec).value, of_transformers(model, spec), atol=2e-3)
+
+    def test_texts_and_tokens_of_prompts(self, server: tuple[str, Any], peaked: str) -> None:
+        engine = ServerEngine(server[0], model=peaked)
+        here = TransformersEngine(
+            AutoModelForCausalLM.from_pretrained(peaked, dtype=torch.float32), AutoTokenizer.from_pretrained(peaked)
         )
+        messages = [{"role": "user", "content": "ab"}]
+        for prompt in ("1:abc#", messages):
+            assert engine.encode(prompt) == here.encode(prompt)
+        greedy = Sampling(0.0, max_new_tokens=12)
+        stop = here.complete(ids(), greedy, [0] * 5)[1].text[2]
+        for stops in ((), (stop,)):
+            found, expected = (one.complete(ids(), greedy, [0, 1, 0, 2, 0], stops) for one in (engine, here))
+            assert [(one.text.strip(), one.ended) for one in found] == [(x.text.strip(), x.ended) for x in expected]
+        sampled = Sampling(1.0, max_new_tokens=12)
+        twice = [engine.complete([ids()[3]] * 4, sampled, seeds) for seeds in ([1, 2, 3, 4], [4, 3, 2, 1])]
+        assert twice[0] == twice[1][::-1] and len({one.text for one in twice[0]}) > 1
 
     def test_what_it_refuses_is_passed_on(self, server: tuple[str, Any]) -> None:
-        back_end = ServerBackEnd(server[0])
+        engine = ServerEngine(server[0])
         with pytest.raises(ValueError, match=r"refuses /v1/completions \(400\).*logprobs of 30.*20"):
-            back_end.entropies(ids(), PrefixEntropy(length=4, logprobs=30), 0)
+            entropies(engine, ids(), PrefixEntropy(length=4, logprobs=30))
         with pytest.raises(ValueError, match=r"serves .*peaked.*, but 'another' is needed"):
-            ServerBackEnd(server[0], model="another")
+            ServerEngine(server[0], model="another")
 
     @pytest.mark.parametrize("adapter", [False, True], ids=["full", "lora"])
     def test_it_gets_new_weights_in_every_round(
@@ -251,7 +271,7 @@ class TestWithAServer:
         def look(row: Any, value: Any, measured: Any) -> None:
             spec = PrefixEntropy(**SETTING["probe_kwargs"], logprobs=20)
             prompts = run._probe.tokenize(run._prompts(row))
-            told.append((value, prefix_entropy(prompts, TransformersBackEnd.of(run), spec).value))
+            told.append((value, prefix_entropy(prompts, TransformersEngine.of(run), spec).value))
             observe(row, value, measured)
 
         run.curriculum.observe_probe = look  # type: ignore[method-assign]
@@ -262,20 +282,20 @@ class TestWithAServer:
         assert np.abs(told[0][1] - told[2][1]).mean() > 0.05, "the weights did not change enough to tell"
 
     def test_a_server_that_dies(self, server: tuple[str, Any], tmp_path: Path) -> None:
-        back_end = ServerBackEnd(server[0], retries=2, backoff=0.1)
+        engine = ServerEngine(server[0], retries=2, backoff=0.1)
         batches: list[int] = []
-        entropies = back_end.entropies
+        complete = engine.complete
 
-        def counted(prompts: Any, *rest: Any) -> Any:
+        def counted(prompts: Any, *rest: Any, **options: Any) -> Any:
             batches.append(len(prompts))
             if len(batches) == 3:
                 stop(server[1])
-            return entropies(prompts, *rest)
+            return complete(prompts, *rest, **options)
 
-        back_end.entropies = counted  # type: ignore[method-assign]
+        engine.complete = counted  # type: ignore[method-assign]
         with pytest.raises(ConnectionError, match=r"did not answer /v1/completions in 3 tries"):
-            prefix_entropy(ids(), back_end, PrefixEntropy(length=4), batch_tokens=1, folder=tmp_path)
+            prefix_entropy(ids(), engine, PrefixEntropy(length=4), batch_tokens=1, folder=tmp_path)
         with np.load(tmp_path / "prefix_entropy-0.npz") as kept:
             assert kept["done"] == 2 and np.isfinite(kept["value"][:2]).all()
         with pytest.raises(ConnectionError, match="did not answer /v1/models in 1 tries"):
-            ServerBackEnd(server[0], retries=0)
+            ServerEngine(server[0], retries=0)

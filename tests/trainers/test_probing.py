@@ -14,7 +14,8 @@ from harness import sft_trainer
 from peft import LoraConfig, get_peft_model
 
 from trl_curriculum.disk.partial import fingerprint
-from trl_curriculum.lm.engines import TrainerVLLMBackEnd, TransformersBackEnd
+from trl_curriculum.lm.transformers_engine import TransformersEngine
+from trl_curriculum.lm.vllm_engine import TrainerVLLMEngine
 from trl_curriculum.trainers.probing import _random_as_before, whole_weights
 
 
@@ -45,18 +46,23 @@ class TestServer:
             max_steps=6,
             learning_rate=3e-2,
         )
-        own = TransformersBackEnd.of(run)
+        own = TransformersEngine.of(run)
         asked: list[Any] = []
 
-        def entropies(prompts: Any, spec: Any, seed: int) -> Any:
-            answer = own.entropies(prompts, spec, seed)
-            if spec.length > 1:
+        def complete(prompts: Any, sampling: Any, *args: Any, **kwargs: Any) -> Any:
+            answer = own.complete(prompts, sampling, *args, **kwargs)
+            if sampling.max_new_tokens > 1:
                 return answer
             asked.append(answer)
             return asked[0] if stale else answer
 
-        run._probe.back_end = SimpleNamespace(  # type: ignore[assignment]
-            name="server", window=None, entropies=entropies, load=lambda folder: None, forget=lambda: None
+        run._probe.engine = SimpleNamespace(  # type: ignore[assignment]
+            name="server",
+            window=None,
+            complete=complete,
+            identity=own.identity,
+            load=lambda folder: None,
+            forget=lambda: None,
         )
         run.train()
         assert len(asked) == 3 and not list(run._probe.folder.glob("weights*"))
@@ -97,11 +103,12 @@ def test_a_sleeping_engine_is_woken_once_for_a_probe(fails: bool) -> None:
     trainer = SimpleNamespace(
         vllm_generation=generation,
         model=tiny.model(),
+        processing_class=tiny.tokenizer(),
         state=SimpleNamespace(global_step=3),
         _last_loaded_step=1,
     )
     try:
-        with TrainerVLLMBackEnd(trainer).awake():
+        with TrainerVLLMEngine(trainer).awake():
             assert not generation.enable_sleep_mode and trainer._last_loaded_step == 3
             if fails:
                 raise KeyboardInterrupt

@@ -22,9 +22,10 @@ from rich.table import Table
 from trl import DatasetMixtureConfig, TrlParser
 
 from ..disk.partial import fingerprint
+from ..lm.engines import ENGINES, VLLM_LOGPROBS, Engine
 from ..pool import Pool
 from ..probes import PROBES, PrefixEntropy
-from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, Scores, prefix_entropy
+from ..probes.prefix_entropy import Scores, prefix_entropy
 from ..probes.prompts import prompt_of, tokenize
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
@@ -62,7 +63,7 @@ class ScoreArguments(CurriculumScriptArguments):
         probe (`dict`, *optional*):
             What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`. Its
             `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
-            arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server.ServerBackEnd`]).
+            arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server_engine.ServerEngine`]).
         arms (`list[str]` or `dict`, *optional*):
             By what the closing table is broken down: a column, or several for joint arms.
         seed (`int`, *optional*, defaults to `42`):
@@ -103,8 +104,8 @@ class ScoreArguments(CurriculumScriptArguments):
             raise ValueError(f"dtype={self.dtype!r} has no effect with back_end server: give it to the server.")
         if self.url is not None:
             self.options["url"] = self.url
-        if self.back_end == "server" and "url" not in self.options:
-            raise ValueError("back_end server needs the url of one, such as --url http://localhost:8000.")
+        if ENGINES[self.back_end].missing(self.options):
+            raise ValueError(f"back_end {self.back_end} needs the url of one, such as --url http://localhost:8000.")
 
     @property
     def file(self) -> Path:
@@ -138,10 +139,8 @@ def run(argv: Sequence[str]) -> int:
     ids = tokenize(prompts, tokenizer, args.spec)
     folder = file.with_name(f".{file.name}-{_key(args, name)}")
     try:
-        back_end, model = make_back_end(args, name, tokenizer)
-        scores = prefix_entropy(
-            ids, back_end, args.spec, batch_tokens=args.spec.batch_tokens, folder=folder, model=model
-        )
+        engine = make_engine(args, name, tokenizer)
+        scores = prefix_entropy(ids, engine, args.spec, batch_tokens=args.spec.batch_tokens, folder=folder)
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what {folder} holds.")
         return 130
@@ -173,37 +172,25 @@ def load_tokenizer(args: ScoreArguments, name: str) -> Any:
         ) from error
 
 
-def make_back_end(args: ScoreArguments, name: str, tokenizer: Any) -> tuple[BackEnd, Any]:
-    """What generates, and the model where its weights can be looked at."""
+def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
+    """What generates."""
     source = {"revision": args.model_revision, "trust_remote_code": args.trust_remote_code}
-    options: Any = args.options
+    options, load = args.options, ENGINES[args.back_end].load
     if args.back_end == "server":
         from transformers import AutoConfig
 
-        from ..lm.server import ServerBackEnd
-
         vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
-        return ServerBackEnd(**({"model": name, "vocabulary": vocabulary} | options)), None
+        return load(**({"model": name, "vocabulary": vocabulary} | options))
     if args.back_end == "vllm":
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise ImportError("back_end vllm needs vLLM: pip install 'trl_curriculum[vllm]'.") from error
-
-        from ..lm.engines import VLLMEngineBackEnd
-
         top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
         # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
-        engine = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top} | source | options
-        return VLLMEngineBackEnd(LLM(name, **engine)), None
+        raw = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top}
+        return load(name, **(raw | source | options))
     import torch
-    from transformers import AutoModelForCausalLM
 
-    from ..lm.engines import TransformersBackEnd
-
-    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=args.dtype, **source)
-    model.to("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
-    return TransformersBackEnd(model, tokenizer), model
+    engine = load(name, tokenizer=tokenizer, dtype=args.dtype, **source)
+    engine.model.to("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
+    return engine
 
 
 def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:

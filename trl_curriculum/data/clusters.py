@@ -12,6 +12,8 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
 from tqdm.auto import tqdm
 
+from ..lm.batches import pad_ids
+
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,16 +42,14 @@ def embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int = 16, ma
 
     device = next(model.parameters()).device
     encoded = [tokenizer(text, truncation=True, max_length=max_length).input_ids for text in texts]
-    order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))  # texts of similar length together
-    vectors = np.empty((len(texts), model.get_input_embeddings().embedding_dim), np.float32)
+    # Texts of similar length together; one without a token stays at 0.
+    order = sorted((i for i in range(len(texts)) if encoded[i]), key=lambda i: -len(encoded[i]))
+    vectors = np.zeros((len(texts), model.get_input_embeddings().embedding_dim), np.float32)
     training = model.training
     model.eval()
-    for begin in tqdm(range(0, len(texts), batch_size), desc="Embedding rows", disable=len(texts) < 1000):
+    for begin in tqdm(range(0, len(order), batch_size), desc="Embedding rows", disable=len(texts) < 1000):
         which = order[begin : begin + batch_size]
-        width = max(1, *(len(encoded[i]) for i in which))
-        ids, mask = torch.zeros(2, len(which), width, dtype=torch.long)
-        for k, i in enumerate(which):
-            ids[k, : len(encoded[i])], mask[k, : len(encoded[i])] = torch.tensor(encoded[i], dtype=torch.long), 1
+        ids, mask = pad_ids([encoded[i] for i in which])
         with torch.no_grad():
             output = model(ids.to(device), attention_mask=mask.to(device), output_hidden_states=True, use_cache=False)
         hidden = output.hidden_states[-1].float().cpu() * mask[..., None]

@@ -1,5 +1,6 @@
 """Where the candidates of a generate, select, train loop come from. Wrong ones are rejected in counted stages."""
 
+from ..lm.engines import Sampling
 from .agreement import Agreement
 from .candidates import Batch, Candidate, Generator, Rejected, from_dataset, save, to_dataset
 from .duplicates import remove_duplicates
@@ -7,7 +8,6 @@ from .file import FileGenerator, load
 from .language_model import LanguageModelGenerator, NothingUsableError
 from .procedural import ProceduralGenerator
 from .templates import InstructionResponse, MultipleChoice, OpenQuestion, Template
-from .writers import Sampling, TransformersWriter, VLLMWriter, Writer, Written
 
 
 __all__ = [
@@ -25,10 +25,6 @@ __all__ = [
     "Rejected",
     "Sampling",
     "Template",
-    "TransformersWriter",
-    "VLLMWriter",
-    "Writer",
-    "Written",
     "from_dataset",
     "load",
     "remove_duplicates",

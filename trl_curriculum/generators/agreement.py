@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from ..lm.engines import Sampling
 from ..rewards.answers import same_answer
 from ..rewards.functions import reward
-from .writers import Sampling
 
 
 @dataclass(frozen=True)

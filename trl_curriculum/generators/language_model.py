@@ -11,11 +11,11 @@ from tqdm.auto import tqdm
 
 from ..disk.partial import fingerprint
 from ..disk.text_cache import Kept
-from ..rewards.answers import Completion, normalized
+from ..lm.engines import Completion, Engine, Prompt, Sampling
+from ..rewards.answers import normalized
 from .agreement import Agreement
 from .candidates import Batch, Candidate, Rejected
 from .templates import Template
-from .writers import Sampling, Writer, Written
 
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ class LanguageModelGenerator:
     [`~trl_curriculum.generators.remove_duplicates`]) and, if asked for, `"agreement"`.
 
     Args:
-        writer ([`Writer`]):
-            What writes, for example [`TransformersWriter`] or [`VLLMWriter`].
+        engine ([`~trl_curriculum.lm.engines.Engine`]):
+            What writes.
         template ([`Template`]):
             Format of examples and texts.
         examples (`Sequence[Candidate]`):
@@ -61,7 +61,7 @@ class LanguageModelGenerator:
         sampling ([`Sampling`], *optional*):
             Of the texts.
         agreement ([`Agreement`], *optional*):
-            Whether questions are answered again, by the same writer with examples drawn anew. Default: they are not.
+            Whether questions are answered again, by the same engine with examples drawn anew. Default: they are not.
         batch_size (`int`, *optional*, defaults to `16`):
             Texts written at once (ours). Another size gives other texts.
         attempts (`int`, *optional*):
@@ -70,14 +70,14 @@ class LanguageModelGenerator:
             Of the candidates.
 
     Raises:
-        `ValueError`: for examples that do not fit the template, or prompts that do not fit the writer's window.
+        `ValueError`: for examples that do not fit the template, or prompts that do not fit the engine's window.
 
     Source: the generator of EvoSelect, arXiv 2604.26170, whose prompts and settings are not known to us.
     """
 
     def __init__(
         self,
-        writer: Writer,
+        engine: Engine,
         template: Template,
         examples: Sequence[Candidate],
         shots: int = 4,
@@ -93,7 +93,7 @@ class LanguageModelGenerator:
         if shots > len(examples):
             raise ValueError(f"shots={shots} of {len(examples)} examples: show 1 to as many as there are.")
         check_agreement(agreement, template)
-        self.writer, self.template, self.examples = writer, template, list(examples)
+        self.engine, self.template, self.examples = engine, template, list(examples)
         self.shots, self.sampling, self.agreement = shots, sampling or Sampling(), agreement
         self.batch_size, self.attempts, self.source = batch_size, attempts, source
         self._check_window()
@@ -195,15 +195,17 @@ class LanguageModelGenerator:
     def _draw(self, rng: np.random.Generator) -> list[Candidate]:
         return [self.examples[k] for k in rng.choice(len(self.examples), self.shots, replace=False)]
 
-    def _write(self, prompts: list[Completion], seeds: list[int], sampling: Sampling) -> tuple[list[Written], float]:
+    def _write(self, prompts: list[Prompt], seeds: list[int], sampling: Sampling) -> tuple[list[Completion], float]:
         """A text for each prompt; one whose prompt is too long (its question is, of those to answer) is empty."""
         start = time.monotonic()
-        ids = [self.writer.encode(prompt) for prompt in prompts]
-        written = [Written("", 0, False)] * len(ids)
+        ids = [self.engine.encode(prompt) for prompt in prompts]
+        written = [Completion("", 0, False)] * len(ids)
         fits = [k for k, one in enumerate(ids) if self._fits(len(one), sampling)]
         for begin in range(0, len(fits), self.batch_size):
             part = fits[begin : begin + self.batch_size]
-            texts = self.writer.write([ids[k] for k in part], sampling, self.template.stops, [seeds[k] for k in part])
+            texts = self.engine.complete(
+                [ids[k] for k in part], sampling, [seeds[k] for k in part], self.template.stops
+            )
             for k, text in zip(part, texts, strict=True):
                 written[k] = text
         return written, time.monotonic() - start
@@ -211,20 +213,20 @@ class LanguageModelGenerator:
     # Before the first
 
     def _fits(self, tokens: int, sampling: Sampling) -> bool:
-        return self.writer.window is None or tokens + sampling.max_new_tokens <= self.writer.window
+        return self.engine.window is None or tokens + sampling.max_new_tokens <= self.engine.window
 
     def _check_window(self) -> None:
         """Refuses prompts that do not fit, by the longest that can be drawn."""
-        length = {k: len(self.writer.encode(self.template.render(one))) for k, one in enumerate(self.examples)}
+        length = {k: len(self.engine.encode(self.template.render(one))) for k, one in enumerate(self.examples)}
         longest = sorted(length, key=lambda k: -length[k])[: self.shots]
-        tokens = len(self.writer.encode(self.template.build([self.examples[k] for k in longest])))
+        tokens = len(self.engine.encode(self.template.build([self.examples[k] for k in longest])))
         if not self._fits(tokens, self.sampling):
             raise ValueError(
                 f"A prompt of {self.shots} examples has up to {tokens} tokens, and {self.sampling.max_new_tokens} are "
-                f"to be written, but the model's window is {self.writer.window}: show fewer or shorter examples, or "
+                f"to be written, but the model's window is {self.engine.window}: show fewer or shorter examples, or "
                 "write less."
             )
 
     def _key(self, seed: int) -> str:
         options = (self.template, self.examples, self.shots, self.sampling, self.agreement, self.batch_size, seed)
-        return fingerprint((self.writer.identity(), *options))
+        return fingerprint((self.engine.identity(), *options))

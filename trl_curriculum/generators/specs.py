@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..lm.engines import ENGINES, Sampling
+from ..lm.transformers_engine import TransformersEngine
 from ..registry import make_options, nearest
 from .agreement import Agreement
 from .candidates import Candidate, Generator
@@ -12,7 +14,6 @@ from .file import FileGenerator, check_file
 from .language_model import LanguageModelGenerator, check_agreement, check_counts
 from .procedural import ProceduralGenerator
 from .templates import InstructionResponse, MultipleChoice, OpenQuestion, Template
-from .writers import Sampling, TransformersWriter, VLLMWriter, Writer
 
 
 TEMPLATES: dict[str, type[Template]] = {
@@ -20,7 +21,6 @@ TEMPLATES: dict[str, type[Template]] = {
     "multiple_choice": MultipleChoice,
     "instruction": InstructionResponse,
 }
-BACK_ENDS = ("transformers", "vllm")
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class LanguageModelSpec:
         model (`str`, *optional*):
             Name or path of what writes. Default: the student.
         back_end (`str`, *optional*, defaults to `"transformers"`):
-            What runs the model: `"transformers"` or `"vllm"`.
+            What runs the model: `"transformers"`, `"vllm"` (an engine in this process) or `"server"` (a vLLM server).
         model_kwargs (`dict`, *optional*):
-            For the loading of `model`, see [`TransformersWriter.load`] and [`VLLMWriter.load`].
+            Arguments of the model's `from_pretrained` or of `vllm.LLM`; with `"server"`, options of
+            [`~trl_curriculum.lm.server_engine.ServerEngine`], at least `{"url": ...}`.
         template (`str`, *optional*, defaults to `"open_question"`):
             Format: `"open_question"`, `"multiple_choice"` or `"instruction"`.
         template_kwargs (`dict`, *optional*):
@@ -62,12 +63,18 @@ class LanguageModelSpec:
     source: str = "language model"
 
     def __post_init__(self) -> None:
-        if self.back_end not in BACK_ENDS:
-            raise ValueError(f"back_end={self.back_end!r} of a generator is neither 'transformers' nor 'vllm'.")
-        if self.model is None and self.back_end == "vllm":
-            raise ValueError("A generator with back_end 'vllm' needs a model: the student itself has no engine.")
+        if self.back_end not in ENGINES:
+            raise ValueError(f"back_end={self.back_end!r} of a generator is none of {', '.join(ENGINES)}.")
+        if self.model is None and self.back_end != "transformers":
+            raise ValueError(
+                f"A generator with back_end {self.back_end!r} needs a model: the student itself has no engine."
+            )
         if self.model is None and self.model_kwargs:
             raise ValueError("`model_kwargs` of a generator are for a model of its own: set `model` as well.")
+        if missing := ENGINES[self.back_end].missing(self.model_kwargs):
+            raise ValueError(f"A generator with back_end {self.back_end!r} needs {missing[0]} in its `model_kwargs`.")
+        if "trust_remote_code" in (self.model_kwargs or {}):
+            raise ValueError("A generator runs no code of a model's repository: leave trust_remote_code out.")
         if self.template not in TEMPLATES:
             near = nearest(self.template, TEMPLATES)
             raise ValueError(f"template={self.template!r}{near} is none of {list(TEMPLATES)}.")
@@ -203,14 +210,12 @@ def make_generator(
     made = _made(spec, examples)
     if isinstance(made, ProceduralGenerator):
         return made
-    writer: Writer
     if made.model is None:
-        writer = TransformersWriter(student(), tokenizer)
+        engine = TransformersEngine(student(), tokenizer)
     else:
-        kind = VLLMWriter if made.back_end == "vllm" else TransformersWriter
-        writer = kind.load(path_of(made.model), **(made.model_kwargs or {}))
+        engine = ENGINES[made.back_end].load(path_of(made.model), **(made.model_kwargs or {}))
     return LanguageModelGenerator(
-        writer,
+        engine,
         made.make_template(examples),
         examples,
         shots=min(made.shots, len(examples)),

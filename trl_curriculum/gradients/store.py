@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ..disk.partial import by_length
 from ..disk.state import write_json
-from ..lm.losses import pad
+from ..lm.batches import collate
 from ..signals import IntArray
 from .capture import GradientFeatures
 
@@ -99,7 +99,8 @@ def write_features(
         for batch in tqdm(batches, desc="Gradient features", disable=disable_tqdm or rank > 0, leave=False):
             if (norm[batch] != NOT_YET).all():
                 continue
-            found = gradients(*(value.to(device) for value in pad([rows[k] for k in batch]))).double().cpu()
+            inputs = collate([rows[k] for k in batch])
+            found = gradients(**{name: value.to(device) for name, value in inputs.items()}).double().cpu()
             length = found.norm(dim=1)
             scaled = torch.where((length > 0)[:, None] & length.isfinite()[:, None], found / length[:, None], 0.0)
             _put(features_file, n, batch, scaled.numpy().astype(np.float16))

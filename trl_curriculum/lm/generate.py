@@ -1,11 +1,14 @@
-"""What generating with transformers takes wherever it is done: batches, end tokens, settings, random numbers."""
+"""What generating takes: end tokens, settings, random numbers, and how what was generated is read."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
+
+from ..signals import FloatArray
+from .engines import Completion
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:
@@ -26,17 +29,6 @@ def padding_token(tokenizer: Any, ends: list[int]) -> int:
     if not ends:
         raise ValueError("Neither the model nor its tokenizer says which token ends or pads: set eos_token.")
     return ends[0]
-
-
-def pad_left(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask of prompts that end together, each of shape `(n, longest)`."""
-    longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), pad)
-    mask = torch.zeros_like(ids)
-    for k, prompt in enumerate(prompts):
-        ids[k, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[k, longest - len(prompt) :] = 1
-    return ids, mask
 
 
 def sampling_config(
@@ -70,3 +62,19 @@ def generates_as(model: Any, config: GenerationConfig) -> Iterator[None]:
     finally:
         for one, before in own:
             one.generation_config = before
+
+
+def length_with_end(ids: list[int], ends: Collection[int]) -> int:
+    """Tokens up to the first that ends an answer, with it; all where there is none."""
+    return next((k + 1 for k, token in enumerate(ids) if token in ends), len(ids))
+
+
+def read(
+    tokenizer: Any, ids: list[int], ends: Collection[int], stop: Sequence[str], entropies: FloatArray | None = None
+) -> Completion:
+    """A completion from its tokens, behind whose end there may be others."""
+    tokens = length_with_end(ids, ends)
+    ended = tokens > 0 and ids[tokens - 1] in ends
+    text = tokenizer.decode(ids[: tokens - 1] if ended else ids, skip_special_tokens=True)
+    cut = min((text.index(one) for one in stop if one in text), default=None)
+    return Completion(text[:cut], tokens, cut is not None or ended, entropies)

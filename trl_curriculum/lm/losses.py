@@ -1,17 +1,19 @@
 """Prompts with their answers as tokens, and how likely a model finds the answers."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from trl.trainer.utils import add_fused_lm_head
 
-from ..disk.partial import by_length
-from ..signals import FloatArray
-from .tap import measuring
-
-
-Row = dict[str, list[int]]
+from ..disk.partial import by_length, fingerprint, measure_in_batches
+from ..signals import FloatArray, IntArray
+from .batches import Row, collate
+from .tap import measuring, sum_per_sequence
 
 
 def tokenize_examples(rows: Any, tokenizer: Any, max_length: int | None = None) -> list[Row]:
@@ -42,30 +44,107 @@ def _chat(tokenizer: Any, messages: list[dict[str, str]], **kwargs: Any) -> list
     return list(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **kwargs)["input_ids"])
 
 
-def pad(rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Token ids, attention mask and labels of a right-padded batch, each of shape `(batch, tokens)`."""
-    longest = max(len(row["input_ids"]) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for k, row in enumerate(rows):
-        end = len(row["input_ids"])
-        ids[k, :end] = torch.tensor(row["input_ids"])
-        labels[k, :end] = torch.tensor(row["labels"])
-        mask[k, :end] = 1
-    return ids, mask, labels
+def row_losses(
+    model: Any,
+    rows: Any,
+    batch_tokens: int = 8192,
+    *,
+    length: IntArray | None = None,
+    collator: Callable[[list[Any]], dict[str, Any]] = collate,
+    fused: bool = False,
+    accelerator: Any = None,
+    folder: Path | None = None,
+    key: Any = None,
+    disable_tqdm: bool = False,
+) -> FloatArray:
+    """
+    Loss of each row, by a forward without dropout and gradients.
 
+    Rows are batched by length and shared out among the processes. What is measured is kept in `folder` until all is
+    done: a measurement that is killed in between goes on from there, if rows and weights are the same.
 
-def losses(model: Any, rows: list[Row], batch_tokens: int = 8192) -> FloatArray:
-    """Loss of each row in nats per trained token, shape `(n,)`; NaN where there is none."""
-    found, device = np.full(len(rows), np.nan), next(model.parameters()).device
+    Args:
+        model ([`~transformers.PreTrainedModel`]):
+            The model.
+        rows (`list[Row]` or [`~datasets.Dataset`]):
+            Each with `input_ids` and `labels`; a label of -100 is not trained on, and the first never is.
+        batch_tokens (`int`, *optional*, defaults to `8192`):
+            Tokens of one forward, padding included; at least one row is taken (ours).
+        length (`IntArray`, shape `(n,)`, *optional*):
+            Tokens of each row. Default: they are counted, which for a dataset reads all of it.
+        collator (`Callable`, *optional*):
+            Makes a batch of rows, padded or padding-free. Default: padded on the right.
+        fused (`bool`, *optional*, defaults to `False`):
+            Whether the model has TRL's fused language-model head, which holds no logits of a whole batch; TRL's
+            trainers give it to theirs. It must be at temperature 1: see [`head_at_temperature_1`].
+        accelerator ([`~accelerate.Accelerator`], *optional*):
+            Of the processes that share the work; all must have the same rows.
+        folder (`Path`, *optional*):
+            Where partial results are kept; without it they are not.
+        key (*optional*):
+            Tells these rows from others of the same lengths. Default: all their tokens.
+
+    Returns:
+        `FloatArray`, shape `(n,)`: nats per trained token, the same on every process; NaN for a row without any.
+    """
+    if len(rows) == 0:
+        return np.empty(0)
+    if length is None:
+        length = np.array([len(row["input_ids"]) for row in rows], np.int64)
+    device = accelerator.device if accelerator is not None else next(model.parameters()).device
+
+    def measure(batch: IntArray) -> FloatArray:
+        inputs = collator(_take(rows, batch.tolist()))
+        inputs = {k: value.to(device) if isinstance(value, torch.Tensor) else value for k, value in inputs.items()}
+        with accelerator.autocast() if accelerator is not None else nullcontext():
+            log_p, trained = _log_probs(model, inputs, fused)
+        sums = sum_per_sequence(torch.stack([-log_p, trained], dim=-1), inputs, len(batch))
+        nll, count = sums.double().cpu().numpy().T
+        return np.divide(nll, count, out=np.full(len(batch), np.nan), where=count > 0)[:, None]
+
+    world = accelerator.num_processes if accelerator is not None else 1
     with measuring(model):
-        for batch in by_length(np.array([len(row["input_ids"]) for row in rows]), batch_tokens):
-            ids, mask, labels = (value.to(device) for value in pad([rows[k] for k in batch]))
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-            loss = torch.nn.functional.cross_entropy(
-                logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"
-            )
-            count = (labels[:, 1:] != -100).sum(dim=1)
-            mean = torch.where(count > 0, loss.sum(dim=1) / count.clamp(min=1), torch.nan)
-            found[batch] = mean.double().cpu().numpy()
-    return found
+        loss = measure_in_batches(
+            by_length(length, batch_tokens),
+            measure,
+            n=len(rows),
+            columns=1,
+            folder=folder,
+            name="row_loss",
+            key=fingerprint((batch_tokens, world, length, rows if key is None else key), model) if folder else "",
+            desc="Measuring losses",
+            accelerator=accelerator,
+            disable_tqdm=disable_tqdm,
+        )
+    return loss[:, 0]
+
+
+def _take(rows: Any, which: list[int]) -> list[Any]:
+    return rows.__getitems__(which) if hasattr(rows, "__getitems__") else [rows[k] for k in which]
+
+
+def _log_probs(model: Any, inputs: dict[str, Any], fused: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each next token, and 1 where it is trained on, 0 elsewhere; each `(batch, tokens - 1)`."""
+    if fused:
+        output = model(**inputs, use_cache=False, fused_lm_head=True)
+        return output.log_probs.float(), output.label_mask.float()
+    given, labels = {name: value for name, value in inputs.items() if name != "labels"}, inputs["labels"][:, 1:]
+    logits = model(**given, use_cache=False).logits[:, :-1].float()
+    loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
+    return -loss, (labels != -100).float()
+
+
+@contextmanager
+def head_at_temperature_1(trainer: Any) -> Iterator[None]:
+    """GRPO's fused head divides logits by the rollouts' temperature; a loss is the model's own."""
+    if trainer.temperature == 1:
+        yield
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    forward = model.forward
+    add_fused_lm_head(model, cast_lm_head_to_fp32=trainer.args.cast_lm_head_to_fp32, outputs=("log_probs", "entropy"))
+    try:
+        yield
+    finally:
+        model.forward = forward

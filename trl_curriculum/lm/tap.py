@@ -58,11 +58,28 @@ def per_sequence(output: Any, inputs: dict[str, Any], n: int) -> torch.Tensor:
         n (`int`):
             Number of sequences; padding of a padding-free batch makes more, which are left out.
     """
-    values = torch.stack([-output.log_probs, output.entropy, output.label_mask], dim=-1).detach().float()
+    return sum_per_sequence(torch.stack([-output.log_probs, output.entropy, output.label_mask], dim=-1), inputs, n)
+
+
+def sum_per_sequence(values: torch.Tensor, inputs: dict[str, Any], n: int) -> torch.Tensor:
+    """
+    Sums over each sequence's tokens, in an order that is the same on every device and in every run.
+
+    Args:
+        values (`torch.Tensor`, shape `(batch, tokens - 1, k)`):
+            Of each next token.
+        inputs, n:
+            As in [`per_sequence`].
+
+    Returns:
+        `torch.Tensor`, shape `(n, k)`, float32, without gradient.
+    """
+    values = values.detach().float()
     if "seq_idx" not in inputs:
         return values.sum(dim=1)[:n]
-    sums = values.new_zeros(len(inputs["cu_seq_lens_q"]) - 1, 3)
-    return sums.index_add_(0, inputs["seq_idx"][0, 1:], values[0])[:n]
+    lengths = inputs["cu_seq_lens_q"].diff()
+    lengths[0] -= 1  # of the first sequence's tokens the first is no next token
+    return torch.segment_reduce(values[0], "sum", lengths=lengths)[:n]
 
 
 def count_tokens(dataset: Dataset) -> tuple[IntArray, IntArray]:

@@ -5,13 +5,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from ..disk.partial import by_length, fingerprint, measure_in_batches
+from ..lm.engines import Engine, Sampling, TokenEntropy
 from ..lm.entropy import Missing, aggregate
 from ..registry import option
 from ..signals import FloatArray, IntArray
@@ -25,7 +26,6 @@ QUICK_ANSWER = {
     "\nQuestion:\n",
     "zh": "请用最多三句话回答下面的问题。如果需要推理，请尽量简短。\n问题：\n",
 }
-VLLM_LOGPROBS = 20  # what vLLM returns at most unless it is started with a larger max_logprobs
 
 
 @PROBES.add("prefix_entropy", paper="arXiv 2601.03725")
@@ -105,21 +105,20 @@ class PrefixEntropy(Probe):
         """What asks for a short answer."""
         return "" if self.quick_answer is None else QUICK_ANSWER.get(self.quick_answer, self.quick_answer)
 
+    @property
+    def sampling(self) -> Sampling:
+        """How the prefix is sampled."""
+        return Sampling(self.temperature, self.top_p, self.length)
+
+    @property
+    def token_entropy(self) -> TokenEntropy:
+        """Which entropies its tokens have."""
+        return TokenEntropy(self.logprobs, self.missing)
+
     def score(self, entropies: FloatArray) -> float:
         """Score of one prefix from its tokens' entropies in nats, shape `(T,)`; only the first L count."""
         value = aggregate(entropies[: self.length], self.token_share)
         return value / float(np.log(2)) if self.unit == "bits" else value
-
-
-class BackEnd(Protocol):
-    """Where prefixes come from."""
-
-    name: str
-    window: int | None  # tokens of prompt and prefix that fit
-
-    def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
-        """Entropies in nats of the tokens of one prefix per prompt, each of shape `(T,)`, 1 <= T <= L."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -149,12 +148,11 @@ class Scores:
 
 def prefix_entropy(
     prompts: list[list[int]],
-    back_end: BackEnd,
+    engine: Engine,
     spec: PrefixEntropy,
     *,
     batch_tokens: int = 16384,
     folder: Path | None = None,
-    model: Any = None,
     accelerator: Any = None,
     disable_tqdm: bool = False,
     others: bool = False,
@@ -163,21 +161,19 @@ def prefix_entropy(
     Scores prompts by the entropy of a short generated prefix.
 
     Equal prompts are scored once. A prompt that cannot be scored gets NaN, is counted and warned of: an empty one, one
-    that is too long for the back end's window, and one whose log-probabilities are not numbers.
+    that is too long for the engine's window, and one whose log-probabilities are not numbers.
 
     Args:
         prompts (`list[list[int]]`):
             Token ids.
-        back_end ([`BackEnd`]):
-            What generates.
+        engine ([`Engine`]):
+            What generates; partial results of another, or of other weights, are not used.
         spec ([`PrefixEntropy`]):
             What is measured.
         batch_tokens (`int`, *optional*, defaults to `16384`):
             Tokens of one batch, padding and prefixes included; at least one prompt is taken.
         folder (`Path`, *optional*):
             Where partial results are kept: a probe that is killed or fails half-way goes on from there.
-        model ([`~transformers.PreTrainedModel`], *optional*):
-            Whose weights generate: partial results of other weights are not used.
         accelerator ([`~accelerate.Accelerator`], *optional*):
             Of the processes that share the work; all must have the same prompts.
         others (`bool`, *optional*, defaults to `False`):
@@ -190,7 +186,7 @@ def prefix_entropy(
     hashes = np.array([xxhash.xxh3_64_intdigest(np.asarray(ids, np.int64).tobytes()) for ids in prompts], np.uint64)
     length = np.array([len(ids) for ids in prompts], np.int64)
     first, copy_of = np.unique(hashes, return_index=True, return_inverse=True)[1:]
-    window = back_end.window if back_end.window is not None else np.iinfo(np.int64).max
+    window = engine.window if engine.window is not None else np.iinfo(np.int64).max
     scored = first[(length[first] > 0) & (length[first] + spec.length <= window)]
     found = np.full((len(prompts), 2), np.nan)
     if len(scored):
@@ -200,8 +196,10 @@ def prefix_entropy(
             ids = [prompts[k] for k in scored[batch]]
             values = np.zeros((len(ids), 2))
             for sample in range(spec.samples):
-                answers = back_end.entropies(ids, spec, spec.seed + sample)
-                values += [(spec.score(entropies), len(entropies)) for entropies in answers]
+                seeds = [spec.seed + sample] * len(ids)
+                for k, one in enumerate(engine.complete(ids, spec.sampling, seeds, entropy=spec.token_entropy)):
+                    assert one.entropies is not None
+                    values[k] += spec.score(one.entropies), len(one.entropies)
             return values / [spec.samples, 1]
 
         found[scored] = measure_in_batches(
@@ -211,7 +209,7 @@ def prefix_entropy(
             columns=2,
             folder=folder,
             name="prefix_entropy",
-            key=fingerprint((spec, back_end.name, batch_tokens, world, hashes), model),
+            key=fingerprint((spec, engine.identity(), batch_tokens, world, hashes)),
             desc="Prefix entropies",
             accelerator=accelerator,
             disable_tqdm=disable_tqdm,
@@ -228,7 +226,7 @@ def prefix_entropy(
     if not np.isfinite(value).any() and not (others and "not a number" not in reasons):
         raise FloatingPointError(
             f"None of {len(prompts)} prompts has a prefix entropy ({_spell(reasons)}): the longest has {length.max()} "
-            f"tokens, the prefix {spec.length}, the back end's window {back_end.window}; make them fit, or look for "
+            f"tokens, the prefix {spec.length}, the engine's window {engine.window}; make them fit, or look for "
             "logits that are not numbers."
         )
     return Scores(value, tokens, hashes, time.monotonic() - start, dict(reasons))

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..disk.partial import by_length
-from ..generators import Candidate, Sampling, TransformersWriter, to_dataset
-from ..lm.losses import losses, tokenize_examples
+from ..generators import Candidate, to_dataset
+from ..lm.engines import Sampling
+from ..lm.losses import row_losses, tokenize_examples
+from ..lm.transformers_engine import TransformersEngine
 from ..rewards.functions import RewardFunction
 from ..signals import FloatArray
 
@@ -42,7 +44,7 @@ def score(
         `dict` with `loss`, in nats per token, and with a judge `accuracy`, its mean reward over the rows with an
         answer; a task without such a row has none.
     """
-    told = {"loss": losses(model, tokenize_examples(to_dataset(rows), tokenizer, max_length), batch_tokens)}
+    told = {"loss": row_losses(model, tokenize_examples(to_dataset(rows), tokenizer, max_length), batch_tokens)}
     if judge is not None:
         told["accuracy"] = _judged(model, tokenizer, rows, judge, max_new_tokens, batch_tokens)
     source = np.array([one.source for one in rows])
@@ -58,12 +60,12 @@ def _judged(
     batch_tokens: int,
 ) -> FloatArray:
     """Reward of the most probable answer to each row, shape `(n,)`; NaN where it cannot be judged."""
-    writer, greedy = TransformersWriter(model, tokenizer), Sampling(temperature=0, max_new_tokens=max_new_tokens)
+    engine, greedy = TransformersEngine(model, tokenizer), Sampling(temperature=0, max_new_tokens=max_new_tokens)
     asked = np.array([k for k, row in enumerate(rows) if row.answer is not None], dtype=int)
-    prompts = [writer.encode(rows[k].prompt) for k in asked]
+    prompts = [engine.encode(rows[k].prompt) for k in asked]
     found = np.full(len(rows), np.nan)
     for batch in by_length(np.array([len(ids) + max_new_tokens for ids in prompts]), batch_tokens):
-        written = writer.write([prompts[k] for k in batch], greedy, (), [0] * len(batch))
+        written = engine.complete([prompts[k] for k in batch], greedy, [0] * len(batch))
         rewards = judge([one.text for one in written], answer=[rows[k].answer for k in asked[batch]])
         found[asked[batch]] = [np.nan if reward is None else reward for reward in rewards]
     return found

@@ -8,7 +8,7 @@ import torch
 from trl import GRPOTrainer
 
 from ..data.columns import check_column
-from ..lm.answer_loss import answer_loss
+from ..lm.losses import head_at_temperature_1, row_losses
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
 from .checks import refuse_parallelism, refuse_unsupported, refuse_vision, refuse_void, say_what_was_not_tried
 from .config import CurriculumGRPOConfig, own_config
@@ -33,7 +33,12 @@ class GRPOHost(TrainerHost):
         texts = trainer.train_dataset.select_columns([column]).__getitems__(rows.tolist())
         answers = [trainer._tokenizer(str(row[column]), add_special_tokens=False)["input_ids"] for row in texts]
         prompts, _, _ = trainer._tokenize_prompts(self.prompts(rows))
-        loss = answer_loss(trainer, prompts, answers, trainer.probe.batch_tokens, trainer.probe.folder)
+        examples = [
+            {"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer}
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+        with head_at_temperature_1(trainer):
+            loss = row_losses(trainer.model, examples, fused=True, **trainer.probe.settings)
         return loss, sum(map(len, prompts)) + sum(map(len, answers))
 
 

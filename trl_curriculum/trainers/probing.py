@@ -1,4 +1,4 @@
-"""What a trainer measures because its curriculum asks for it, with which back end, and what that costs."""
+"""What a trainer measures because its curriculum asks for it, with which engine, and what that costs."""
 
 import random
 import shutil
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from huggingface_hub import save_torch_state_dict
 
-from ..lm.engines import TrainerVLLMBackEnd, TransformersBackEnd
+from ..lm.engines import VLLM_LOGPROBS, Engine, Sampling, TokenEntropy
+from ..lm.transformers_engine import TransformersEngine
+from ..lm.vllm_engine import TrainerVLLMEngine
 from ..lm.weights import whole_weights
-from ..probes import Probe, RowLoss
-from ..probes.prefix_entropy import VLLM_LOGPROBS, BackEnd, PrefixEntropy, Scores, prefix_entropy
+from ..probes import PrefixEntropy, Probe, RowLoss
+from ..probes.prefix_entropy import Scores, prefix_entropy
 from ..probes.prompts import tokenize
 from ..signals import FloatArray, IntArray
 from .host import Host
@@ -41,16 +43,26 @@ class TrainerProbe:
         self.trainer, self.host, self.args, self.spec = trainer, host, trainer.args, probe
         self.folder = Path(trainer.args.output_dir) / "curriculum_probe"
         self.tokens, self.seconds = 0, 0.0
-        self.back_end: BackEnd | None = None
+        self.engine: Engine | None = None
         self._rounding: float | None = None  # nats by which a server's entropies differ from the trainer's own
         if isinstance(probe, PrefixEntropy):
             host.prompts(np.arange(min(1, trainer.pool.size)))  # a dataset without prompts is refused now
-            self.back_end = self._make_back_end(probe)
+            self.engine = self._make_engine(probe)
 
     @property
     def batch_tokens(self) -> int:
         """Tokens of one batch, padding included."""
         return (self.spec or RowLoss()).batch_tokens
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How losses are measured, for [`~trl_curriculum.lm.losses.row_losses`]."""
+        return {
+            "batch_tokens": self.batch_tokens,
+            "accelerator": self.trainer.accelerator,
+            "folder": self.folder,
+            "disable_tqdm": self.args.disable_tqdm,
+        }
 
     def measure(self, kind: str, rows: IntArray) -> tuple[FloatArray, Scores | None]:
         """Measures rows of the pool, on all processes together."""
@@ -68,22 +80,21 @@ class TrainerProbe:
         return value, scores
 
     def _prefix_entropy(self, rows: IntArray) -> Scores:
-        assert self.back_end is not None and isinstance(self.spec, PrefixEntropy)
+        assert self.engine is not None and isinstance(self.spec, PrefixEntropy)
         trainer = self.trainer
         prompts = self._tokenize(self.host.prompts(rows), self.spec)
-        if self.back_end.name == "server":
+        if self.engine.name == "server":
             self._give_weights()
-            fitting = [ids for ids in prompts if 0 < len(ids) < (self.back_end.window or len(ids) + 1)]
-            self._check_weights(self.back_end, fitting[:8])
-        awake = self.back_end.awake() if isinstance(self.back_end, TrainerVLLMBackEnd) else nullcontext()
+            fitting = [ids for ids in prompts if 0 < len(ids) < (self.engine.window or len(ids) + 1)]
+            self._check_weights(self.engine, fitting[:8])
+        awake = self.engine.awake() if isinstance(self.engine, TrainerVLLMEngine) else nullcontext()
         with awake:
             return prefix_entropy(
                 prompts,
-                self.back_end,
+                self.engine,
                 self.spec,
                 batch_tokens=self.batch_tokens,
                 folder=self.folder,
-                model=trainer.model,
                 accelerator=trainer.accelerator,
                 disable_tqdm=self.args.disable_tqdm,
                 others=self.tokens > 0,
@@ -103,22 +114,22 @@ class TrainerProbe:
             getattr(trainer, "chat_template_kwargs", None),
         )
 
-    # Back ends
+    # Engines
 
-    def _make_back_end(self, spec: PrefixEntropy) -> BackEnd:
+    def _make_engine(self, spec: PrefixEntropy) -> Engine:
         trainer, kind, options = self.trainer, spec.back_end, spec.back_end_options or {}
         with_vllm = getattr(trainer, "use_vllm", False)
         if kind == "auto":
             kind = "vllm" if with_vllm else "transformers"
         if kind == "transformers":
-            return TransformersBackEnd.of(trainer)
+            return TransformersEngine.of(trainer)
         if kind == "server":
             return self._make_server(options)
         if not with_vllm:
             if hasattr(trainer, "use_vllm"):
                 raise ValueError("back_end='vllm' probes with the trainer's own vLLM: set use_vllm=True.")
             self._start_vllm(options)
-        return TrainerVLLMBackEnd(trainer)
+        return TrainerVLLMEngine(trainer)
 
     def _start_vllm(self, given: dict[str, Any]) -> None:
         """Gives a trainer that has none an engine as TRL makes it for GRPO."""
@@ -131,7 +142,6 @@ class TrainerProbe:
         options = {"enable_sleep_mode": on_gpu, "gpu_memory_utilization": 0.3} | given
         with _random_as_before():
             trainer.vllm_generation = VLLMGeneration(
-                model=trainer.model,
                 accelerator=trainer.accelerator,
                 processing_class=trainer.processing_class,
                 **options,
@@ -139,8 +149,8 @@ class TrainerProbe:
         trainer._last_loaded_step = -1
         reload_weights_on_cpu(trainer.vllm_generation)
 
-    def _make_server(self, given: dict[str, Any]) -> BackEnd:
-        from ..lm.server import ServerBackEnd
+    def _make_server(self, given: dict[str, Any]) -> Engine:
+        from ..lm.server_engine import ServerEngine
 
         trainer = self.trainer
         if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled or getattr(trainer.model, "is_quantized", False):
@@ -150,8 +160,8 @@ class TrainerProbe:
             )
         config = trainer.model.config
         options = {"model": config._name_or_path or None, "vocabulary": config.get_text_config().vocab_size}
-        server = ServerBackEnd(**(options | given))
-        server.repair = self._write_and_load
+        server = ServerEngine(**(options | given))
+        server.repair, server.source = self._write_and_load, trainer.model
         return server
 
     def _give_weights(self) -> None:
@@ -159,23 +169,26 @@ class TrainerProbe:
         if self.trainer.accelerator.is_main_process:
             self._write_and_load()
         self.trainer.accelerator.wait_for_everyone()
-        self.back_end.forget()  # type: ignore[union-attr]
+        self.engine.forget()  # type: ignore[union-attr]
 
     def _write_and_load(self) -> None:
         folder = self.folder / f"weights-{self.trainer.accelerator.process_index}"
         folder.mkdir(parents=True, exist_ok=True)
         save_torch_state_dict(whole_weights(self.trainer.accelerator.unwrap_model(self.trainer.model)), folder)
-        self.back_end.load(folder.resolve())  # type: ignore[union-attr]
+        self.engine.load(folder.resolve())  # type: ignore[union-attr]
         shutil.rmtree(folder)
 
-    def _check_weights(self, server: BackEnd, prompts: list[list[int]]) -> None:
+    def _check_weights(self, server: Engine, prompts: list[list[int]]) -> None:
         """Makes sure that the server answers with the weights that it was given."""
-        spec = PrefixEntropy(length=1, logprobs=VLLM_LOGPROBS, quick_answer=None)
         if not prompts:
             return
-        ours, theirs = (
-            np.concatenate(one.entropies(prompts, spec, 0)) for one in (TransformersBackEnd.of(self.trainer), server)
-        )
+        first, wanted = Sampling(temperature=0.0, max_new_tokens=1), TokenEntropy(VLLM_LOGPROBS)
+
+        def of(engine: Engine) -> Any:
+            answers = engine.complete(prompts, first, [0] * len(prompts), entropy=wanted)
+            return np.concatenate([answer.entropies for answer in answers])
+
+        ours, theirs = of(TransformersEngine.of(self.trainer)), of(server)
         worst = int(np.abs(ours - theirs).argmax())
         apart = abs(ours[worst] - theirs[worst])
         if self._rounding is None and apart <= SAME_WEIGHTS:  # the first time, when both have what they started with

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from trl import SFTTrainer
 
-from ..lm.pool_loss import pool_loss
+from ..lm.losses import row_losses
 from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
 from ..probes import PrefixEntropy
@@ -51,7 +51,16 @@ class SFTHost(TrainerHost):
     def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
         trainer = self.trainer
         length = trainer.rows.length[rows]
-        return pool_loss(trainer, rows, length, trainer.probe.batch_tokens, trainer.probe.folder), int(length.sum())
+        loss = row_losses(
+            trainer.model,
+            trainer.rows.select(rows),
+            length=length,
+            collator=trainer.data_collator,
+            fused=True,
+            key=rows,
+            **trainer.probe.settings,
+        )
+        return loss, int(length.sum())
 
 
 class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):

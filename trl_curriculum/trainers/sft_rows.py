@@ -83,6 +83,10 @@ class SFTRows:
     def __getitem__(self, rows: Any) -> list[dict[str, Any]]:
         return self._read.__getitems__(np.asarray(rows).tolist())
 
+    def select(self, rows: IntArray) -> Dataset:
+        """These rows, to be read later."""
+        return self._read.select(rows)
+
     def as_given(self, rows: Any) -> list[dict[str, Any]]:
         """Rows of the user's dataset."""
         return self.source.__getitems__(self.position[np.asarray(rows)].tolist())

@@ -1,8 +1,8 @@
-"""Prefixes from a vLLM server: for scoring without training, and for trainers whose weights it loads from disk."""
+"""Generation with a vLLM server: for work without training, and for trainers whose weights it loads from disk."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from requests.adapters import HTTPAdapter
 from trl.generation.vllm_client import parse_logprobs
 from urllib3.util.retry import Retry
 
-from ..probes.prefix_entropy import VLLM_LOGPROBS, PrefixEntropy
-from ..signals import FloatArray
-from .engines import check_sampling, from_log_probs
+from ..disk.partial import fingerprint
+from .engines import VLLM_LOGPROBS, Completion, Engine, Prompt, Sampling, TokenEntropy
+from .vllm_engine import check_sampling, from_log_probs
 
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 SAME = 1e-2  # nats by which two answers of the same weights may differ, for example in bfloat16
 
 
-class ServerBackEnd:
+class ServerEngine(Engine):
     """
     Generates with a stock vLLM server over its OpenAI interface.
 
@@ -34,7 +34,7 @@ class ServerBackEnd:
         model (`str`, *optional*):
             The name that it must serve. Default: whatever it serves.
         vocabulary (`int`, *optional*):
-            Size of the model's vocabulary; needed for `missing="upper"`.
+            Size of the model's vocabulary; needed for entropies with `missing="upper"`.
         timeout (`float`, *optional*, defaults to `600.0`):
             Seconds that one request may take.
         retries (`int`, *optional*, defaults to `5`):
@@ -65,36 +65,45 @@ class ServerBackEnd:
         self.session = requests.Session()
         self.session.mount(self.url, HTTPAdapter(max_retries=retry))
         self.repair: Callable[[], None] | None = None  # gives a server that was started anew its weights again
+        self.source: Any = None  # the model here whose weights it was given
         self._sign: tuple[list[int], float] | None = None  # a prompt, and the log-probability of its first token
         self.served, self.window = self._look()
         self.logprobs_mode = self._mode()
 
-    def entropies(self, prompts: list[list[int]], spec: PrefixEntropy, seed: int) -> list[FloatArray]:
-        check_sampling(spec, self.logprobs_mode or "processed_logprobs")
-        if spec.missing == "upper" and self.vocabulary is None:
-            raise ValueError("missing='upper' needs the size of the vocabulary, which a server does not tell.")
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of a text, or of messages through the chat template: those of the server's tokenizer."""
+        if isinstance(prompt, str):
+            what: dict[str, Any] = {"prompt": prompt}
+        else:
+            switch = {"enable_thinking": False}
+            what = {"messages": prompt, "add_generation_prompt": True, "chat_template_kwargs": switch}
+        answer, _ = self._ask("POST", "/tokenize", json={"model": self.served} | what)
+        return list(answer["tokens"])
+
+    def complete(
+        self,
+        prompts: list[list[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        stop: Sequence[str] = (),
+        entropy: TokenEntropy | None = None,
+    ) -> list[Completion]:
+        if entropy is not None:
+            check_sampling(sampling, self.logprobs_mode or "processed_logprobs")
+            if entropy.missing == "upper" and self.vocabulary is None:
+                raise ValueError("missing='upper' needs the size of the vocabulary, which a server does not tell.")
         if self._sign is None:
             self._sign = (prompts[0], self._first(prompts[0]))
-        top = spec.logprobs or VLLM_LOGPROBS
-        answer, repeated = self._complete(prompts, spec.length, top, spec, seed)
-        if repeated and not self._is_the_same():
-            if self.repair is not None:
-                logger.warning("The server at %s was started anew: it gets its weights again.", self.url)
-                self.repair()
-            if self.repair is None or not self._is_the_same():
-                raise RuntimeError(
-                    f"The server at {self.url} answers otherwise than before its failure: it was started anew with "
-                    "other weights; give it those of before, and run again."
-                )
-            answer, _ = self._complete(prompts, spec.length, top, spec, seed)
-        choices = sorted(answer["choices"], key=lambda choice: choice["index"])
-        log_p, _ = parse_logprobs([choice["logprobs"] for choice in choices])
-        if log_p is None or any(value is not None and value > 1e-3 for value in log_p[0][0]):
-            raise ValueError(
-                f"The server at {self.url} returns no log-probabilities: start it with --logprobs-mode "
-                "processed_logprobs."
-            )
-        return [from_log_probs(one, self.vocabulary or 0, spec, top) for one in log_p]
+        made: dict[int, Completion] = {}
+        for seed in dict.fromkeys(map(int, seeds)):  # a request has one seed
+            which = [k for k, one in enumerate(seeds) if one == seed]
+            written = self._of_one_seed([prompts[k] for k in which], sampling, seed, stop, entropy)
+            made |= zip(which, written, strict=True)
+        return [made[k] for k in range(len(prompts))]
+
+    def identity(self) -> str:
+        """By the name that it serves; its weights are only known where they were given to it."""
+        return fingerprint((self.name, self.served), self.source)
 
     def load(self, weights: Path) -> None:
         """
@@ -110,26 +119,65 @@ class ServerBackEnd:
 
     # Requests
 
-    def _complete(
-        self, prompts: list[list[int]], length: int, top: int, spec: PrefixEntropy, seed: int
+    def _of_one_seed(
+        self,
+        prompts: list[list[int]],
+        sampling: Sampling,
+        seed: int,
+        stop: Sequence[str],
+        entropy: TokenEntropy | None,
+    ) -> list[Completion]:
+        top = (entropy.logprobs or VLLM_LOGPROBS) if entropy is not None else 1
+        answer, repeated = self._request(prompts, sampling, seed, stop, top)
+        if repeated and not self._is_the_same():
+            if self.repair is not None:
+                logger.warning("The server at %s was started anew: it gets its weights again.", self.url)
+                self.repair()
+            if self.repair is None or not self._is_the_same():
+                raise RuntimeError(
+                    f"The server at {self.url} answers otherwise than before its failure: it was started anew with "
+                    "other weights; give it those of before, and run again."
+                )
+            answer, _ = self._request(prompts, sampling, seed, stop, top)
+        choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+        log_p, _ = parse_logprobs([choice["logprobs"] for choice in choices])
+        no_logs = entropy is not None and log_p and any(value is not None and value > 1e-3 for value in log_p[0][0])
+        if log_p is None or no_logs:
+            raise ValueError(
+                f"The server at {self.url} returns no log-probabilities: start it with --logprobs-mode "
+                "processed_logprobs."
+            )
+        return [
+            Completion(
+                choice["text"],
+                len(one),
+                choice["finish_reason"] == "stop",
+                from_log_probs(one, self.vocabulary or 0, entropy, top) if entropy is not None else None,
+            )
+            for choice, one in zip(choices, log_p, strict=True)
+        ]
+
+    def _request(
+        self, prompts: list[list[int]], sampling: Sampling, seed: int, stop: Sequence[str], top: int
     ) -> tuple[dict[str, Any], bool]:
         body = {
             "model": self.served,
             "prompt": prompts,
-            "max_tokens": length,
+            "max_tokens": sampling.max_new_tokens,
             "logprobs": top,
-            "temperature": spec.temperature,
-            "top_p": spec.top_p,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
             "top_k": 0,
             "min_p": 0.0,
             "repetition_penalty": 1.0,
             "seed": seed,
+            "stop": list(stop),
             "return_tokens_as_token_ids": True,
         }
         return self._ask("POST", "/v1/completions", json=body)
 
     def _first(self, prompt: list[int]) -> float:
-        answer, _ = self._complete([prompt], 1, 1, PrefixEntropy(length=1), 0)
+        answer, _ = self._request([prompt], Sampling(temperature=0.0, max_new_tokens=1), 0, (), 1)
         return float(answer["choices"][0]["logprobs"]["token_logprobs"][0])
 
     def _is_the_same(self) -> bool:
