@@ -6,6 +6,7 @@ from .arms import ARMS
 from .curricula import CURRICULA
 from .probes import PROBES
 from .registry import Registry
+from .selection import SELECTION
 
 
-FAMILIES: dict[str, Registry[Any]] = {"curricula": CURRICULA, "arms": ARMS, "probes": PROBES}
+FAMILIES: dict[str, Registry[Any]] = {"curricula": CURRICULA, "arms": ARMS, "probes": PROBES, "selection": SELECTION}

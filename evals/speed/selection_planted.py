@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from planted import SHARES, Planted
 
-from trl_curriculum.selection import SELECTORS
+from trl_curriculum.selection import SELECTION
 from trl_curriculum.selection.report import report
 
 
@@ -41,7 +41,7 @@ def measure_planted() -> dict[str, Any]:
         for name, (method, options) in METHODS.items():
             seeded = {"seed": seed} if method in ("random", "diversity", "attr_div", "tsds") else {}
             start = time.perf_counter()
-            chosen = SELECTORS[method](features, K, **options, **seeded)
+            chosen = SELECTION.make({method: options}, **seeded)(features, K)
             seconds = time.perf_counter() - start
             told = report(features, chosen, pool.label)
             of = {f"share {label}": told["shares"].get(label, 0.0) for label in SHARES}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from planted import Planted
 
-from trl_curriculum.selection import Features, Selection, Sinkhorn, evoselect, shares, tsds
+from trl_curriculum.selection import TSDS, EvoSelect, Features, Selection, Sinkhorn, shares
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,12 +55,12 @@ def selected(n: int, method: str) -> dict[str, Any]:
     clock = Clock()
     chosen: Selection
     if method == "tsds":
-        chosen = tsds(features, k)
+        chosen = TSDS()(features, k)
     else:
-        chosen = evoselect(features, k, **({"tolerance": TOLERANCE / 10} if method == "evoselect_tight" else {}))
+        chosen = EvoSelect(**{"tolerance": TOLERANCE / 10} if method == "evoselect_tight" else {})(features, k)
     told = clock.told("run")
     np.save(FILES / f"{method}-{n}.npy", chosen.row)
-    return told | {"told": chosen.told, "shares": shares(chosen.row, pool.label)}
+    return told | {"told": chosen.report, "shares": shares(chosen.row, pool.label)}
 
 
 def solved(n: int) -> dict[str, Any]:

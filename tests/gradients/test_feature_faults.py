@@ -25,7 +25,7 @@ from trl_curriculum.gradients import Stored, read_features
 from trl_curriculum.gradients.store import NOT_YET
 from trl_curriculum.rounds.selection import SelectionSettings, select_rows
 from trl_curriculum.scripts.launch import parse
-from trl_curriculum.selection import SELECTORS
+from trl_curriculum.selection import SELECTION
 
 
 N = len(rows())
@@ -286,7 +286,7 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     return {name: features(folder / name, of) for name, of in made.items()}
 
 
-METHODS = [*SELECTORS]
+METHODS = SELECTION.names()
 
 
 @pytest.mark.parametrize("method", METHODS)

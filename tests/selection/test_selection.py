@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from trl_curriculum.selection import (
-    SELECTORS,
+    SELECTION,
+    TSDS,
+    AttrDiv,
+    Attribution,
+    EvoSelect,
     Features,
     Potentials,
     Sinkhorn,
     SinkhornError,
-    attr_div,
-    attribution,
     distinct,
     effective_size,
-    evoselect,
     shares,
-    tsds,
     vendi,
 )
 from trl_curriculum.selection.diversity import visit
@@ -92,15 +92,15 @@ class TestSinkhorn:
     def test_takes_fewer_passes_than_plain_iterations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features, _ = planted(0, 400)
         features = Features(features.candidates.double(), features.targets.double())
-        ahead = evoselect(features, 80)
+        ahead = EvoSelect()(features, 80)
 
         def plain(self: _Ascent, sums: torch.Tensor) -> bool:
             self.at = self.at - sums.log()
             return True
 
         monkeypatch.setattr(_Ascent, "goes_on", plain)
-        slow = evoselect(features, 80)
-        assert ahead.told["passes"] < slow.told["passes"] / 3
+        slow = EvoSelect()(features, 80)
+        assert ahead.report["passes"] < slow.report["passes"] / 3
         assert len(set(ahead.row) & set(slow.row)) >= 76
 
     @pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.01])
@@ -125,7 +125,7 @@ class TestSinkhorn:
 class TestEvoSelect:
     def test_a_constant_in_the_potentials_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features = Features(random_unit(80, 8), random_unit(10, 8, 1))
-        plain = evoselect(features, 20)
+        plain = EvoSelect()(features, 20)
         solve = Sinkhorn.solve
 
         def shifted(self: Sinkhorn, weight: torch.Tensor, tolerance: float) -> Potentials:
@@ -134,15 +134,15 @@ class TestEvoSelect:
             return replace(found, f=found.f + 0.7, g=self.g)
 
         monkeypatch.setattr(Sinkhorn, "solve", shifted)
-        moved = evoselect(features, 20)
+        moved = EvoSelect()(features, 20)
         assert moved.score is not None and plain.score is not None
         np.testing.assert_allclose(moved.score, plain.score, rtol=1e-9)
         assert moved.row.tolist() == plain.row.tolist()
 
     def test_one_step_with_a_large_epsilon_ranks_like_attribution(self) -> None:
         features = Features(random_unit(200, 16), random_unit(30, 16, 1))
-        chosen = evoselect(features, 40, steps=1, eta=1e-3, diversity=0, epsilon=50.0, tolerance=1e-9)
-        assert set(chosen.row) == set(attribution(features, 40).row)
+        chosen = EvoSelect(steps=1, eta=1e-3, diversity=0, epsilon=50.0, tolerance=1e-9)(features, 40)
+        assert set(chosen.row) == set(Attribution()(features, 40).row)
 
     @pytest.mark.parametrize("mode", ["joint", "alternate"])
     def test_follows_its_formula(self, mode: str) -> None:
@@ -158,7 +158,7 @@ class TestEvoSelect:
             w = w * (-eta * gradient).exp()
             w = w / w.sum()
         options = {"steps": 3, "eta": eta, "diversity": lam, "epsilon": 0.1, "tolerance": 1e-12, "mode": mode}
-        chosen = evoselect(features, 1, **options)  # type: ignore[arg-type]
+        chosen = EvoSelect(**options)(features, 1)  # type: ignore[arg-type]
         np.testing.assert_allclose(chosen.score, w.numpy(), rtol=1e-6)
 
     @pytest.mark.parametrize("mode", ["joint", "alternate"])
@@ -166,30 +166,30 @@ class TestEvoSelect:
         features, _ = planted(1, 300)
         features = Features(features.candidates.double(), features.targets.double())
         mixed = np.random.default_rng(0).permutation(300)
-        plain = evoselect(features, 60, mode=mode)  # type: ignore[arg-type]
-        shuffled = evoselect(Features(features.candidates[mixed], features.targets), 60, mode=mode)  # type: ignore[arg-type]
+        plain = EvoSelect(mode=mode)(features, 60)  # type: ignore[arg-type]
+        shuffled = EvoSelect(mode=mode)(Features(features.candidates[mixed], features.targets), 60)  # type: ignore[arg-type]
         assert set(mixed[shuffled.row]) == set(plain.row)
 
     def test_copies_have_the_same_weight(self) -> None:
         x = random_unit(50, 8)
-        chosen = evoselect(Features(torch.cat([x, x[:10]]), random_unit(9, 8, 1)), 5)
+        chosen = EvoSelect()(Features(torch.cat([x, x[:10]]), random_unit(9, 8, 1)), 5)
         assert chosen.score is not None
         np.testing.assert_allclose(chosen.score[:10], chosen.score[50:], rtol=1e-9)
 
     def test_stops_before_the_weights_rest_on_fewer_than_are_kept(self) -> None:
         features, _ = planted(0)
         for k in (100, 300):
-            assert evoselect(features, k, steps=200).told["effective_size"] >= k
+            assert EvoSelect(steps=200)(features, k).report["effective_size"] >= k
 
     @pytest.mark.parametrize("k", [290, 299, 300])
     @pytest.mark.parametrize("mode", ["joint", "alternate"])
     def test_a_first_step_that_is_too_large_is_halved(self, mode: str, k: int) -> None:
         features = planted(0, 300)[0]
-        chosen = evoselect(features, k, eta=1.0, mode=mode)  # type: ignore[arg-type]
-        assert chosen.told["steps"] >= 1 and chosen.told["eta"] < 1
-        assert chosen.told["effective_size"] >= min(k, 299)
+        chosen = EvoSelect(eta=1.0, mode=mode)(features, k)  # type: ignore[arg-type]
+        assert chosen.report["steps"] >= 1 and chosen.report["eta"] < 1
+        assert chosen.report["effective_size"] >= min(k, 299)
         # The direction is that of a step that fits: the least wanted go, not the last in the file.
-        small = evoselect(features, 290, steps=1, eta=1e-3, mode=mode)  # type: ignore[arg-type]
+        small = EvoSelect(steps=1, eta=1e-3, mode=mode)(features, 290)  # type: ignore[arg-type]
         assert len(set(chosen.row[:290]) & set(small.row)) > 280
 
     def test_doubles_epsilon_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,15 +205,15 @@ class TestEvoSelect:
             monkeypatch.setattr(Sinkhorn, "solve", tried)
 
         fails_below(0.1)
-        assert evoselect(features, 20, epsilon=0.05).told["epsilon"] == 0.1
+        assert EvoSelect(epsilon=0.05)(features, 20).report["epsilon"] == 0.1
         fails_below(0.3)
         with pytest.raises(SinkhornError):
-            evoselect(features, 20, epsilon=0.05)
+            EvoSelect(epsilon=0.05)(features, 20)
 
     @pytest.mark.parametrize("seed", range(3))
     def test_matches_the_target_where_attribution_collapses(self, seed: int) -> None:
         features, label = planted(seed)
-        kept = {name: shares(SELECTORS[name](features, 200).row, label) for name in ("evoselect", "attribution")}
+        kept = {name: shares(SELECTION.make(name)(features, 200).row, label) for name in ("evoselect", "attribution")}
         assert kept["evoselect"].get("noise", 0) < 0.02
         # Of 50 rows each of B and C, nearly all are wanted; attribution keeps the largest cluster instead.
         assert min(kept["evoselect"].get(c, 0) for c in "BC") > 0.15
@@ -224,7 +224,7 @@ class TestOtherMethods:
     def test_attribution_is_the_best_subtask(self) -> None:
         x = torch.eye(4)
         targets = unit(torch.tensor([[1.0, 0.2, 0, 0], [1.0, 0, 0, 0], [0, 0, 1.0, 0]]))
-        chosen = attribution(Features(x, targets, np.array([0, 0, 1])), 2)
+        chosen = Attribution()(Features(x, targets, np.array([0, 0, 1])), 2)
         assert chosen.row.tolist() == [2, 0] and chosen.score is not None
         assert chosen.score.tolist() == pytest.approx([(1 / 1.04**0.5 + 1) / 2, 0.1 / 1.04**0.5, 1, 0])
 
@@ -237,15 +237,15 @@ class TestOtherMethods:
     def test_diversity_keeps_the_rare(self) -> None:
         features, label = planted(0)
         few, turns = (
-            shares(SELECTORS["diversity"](features, 200, order=order).row, label)
+            shares(SELECTION.make({"diversity": {"order": order}})(features, 200).row, label)
             for order in ("small_first", "round_robin")
         )
         assert few["noise"] > 0.6 and turns.get("copy", 0) < 0.4
 
     def test_attr_div_drops_the_least_aligned(self) -> None:
         features, _ = planted(0)
-        dropped = set(range(1000)) - set(attribution(features, 750).row)
-        assert not dropped & set(attr_div(features, 300).row)
+        dropped = set(range(1000)) - set(Attribution()(features, 750).row)
+        assert not dropped & set(AttrDiv()(features, 300).row)
 
     def test_tsds_by_hand(self) -> None:
         # Two targets; the first has neighbours at .1, .3, .9, the second at .2, .4, .8; one candidate is a double.
@@ -265,13 +265,13 @@ class TestOtherMethods:
 
     def test_tsds_towards_one_takes_the_nearest(self) -> None:
         features = Features(random_unit(100, 8), random_unit(6, 8, 1))
-        chosen = tsds(features, 60, alpha=1.0, sigma=1e-6)
+        chosen = TSDS(alpha=1.0, sigma=1e-6)(features, 60)
         nearest = (features.candidates @ features.targets.T).argmax(dim=0)
         assert set(chosen.row) <= set(nearest.tolist())
 
     def test_tsds_spares_copies(self) -> None:
         features, label = planted(0)
-        kept = shares(tsds(features, 400, scale=1.0).row, label)
+        kept = shares(TSDS(scale=1.0)(features, 400).row, label)
         assert kept.get("copy", 0) < 0.25 and kept.get("noise", 0) < 0.1
 
     @pytest.mark.parametrize("q", [1, 3, 25, 200])
@@ -298,18 +298,20 @@ class TestMeasures:
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("name", SELECTORS)
+    @pytest.mark.parametrize("name", SELECTION.names())
     def test_all_alike(self, name: str) -> None:
-        chosen = SELECTORS[name](Features(torch.eye(4)[:1].repeat(30, 1), random_unit(3, 4, 1, torch.float32)), 10)
+        chosen = SELECTION.make(name)(
+            Features(torch.eye(4)[:1].repeat(30, 1), random_unit(3, 4, 1, torch.float32)), 10
+        )
         assert len(chosen.row) == (30 if name == "all" else 10)
 
-    @pytest.mark.parametrize("name", [name for name in SELECTORS if name != "all"])
+    @pytest.mark.parametrize("name", [name for name in SELECTION.names() if name != "all"])
     def test_k_out_of_range(self, name: str) -> None:
         features = Features(random_unit(10, 4), random_unit(1, 4, 1))
         for k in (0, 11):
             with pytest.raises(ValueError, match=f"k={k} of 10 candidates cannot be kept"):
-                SELECTORS[name](features, k)
-        assert len(SELECTORS[name](features, 3).row) == 3  # one target is enough
+                SELECTION.make(name)(features, k)
+        assert len(SELECTION.make(name)(features, 3).row) == 3  # one target is enough
 
     def test_features_that_are_none(self) -> None:
         x = random_unit(5, 4)

@@ -1,6 +1,5 @@
 """From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,7 @@ from ..disk.state import write_json
 from ..generators import Candidate, save
 from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
 from ..gradients.capture import Layers
-from ..registry import nearest
-from ..selection import SELECTORS, Features, distinct
+from ..selection import SELECTION, Features, Selector, distinct
 from ..selection.report import report
 from ..signals import IntArray
 
@@ -59,18 +57,7 @@ class SelectionSettings:
     batch_tokens: int = 8192
 
     def __post_init__(self) -> None:
-        if self.method not in SELECTORS:
-            raise ValueError(
-                f"Unknown selection method {self.method!r}{nearest(self.method, SELECTORS)}: choose one of "
-                f"{', '.join(SELECTORS)}."
-            )
-        known = list(inspect.signature(SELECTORS[self.method]).parameters)[2:]
-        for name in self.method_kwargs or {}:
-            if name not in known:
-                raise ValueError(
-                    f"method_kwargs: {self.method} has no option {name!r}{nearest(name, known)}: it has "
-                    f"{', '.join(known) or 'none'}."
-                )
+        _ = self.selector  # every mistake in an option is found here
         if not self.keep > 0 or (self.keep == 1 and isinstance(self.keep, float)):  # as a share or as a number?
             raise ValueError(
                 f"keep={self.keep} is neither a share of the candidates below 1 nor a number of them above; the "
@@ -78,6 +65,11 @@ class SelectionSettings:
             )
         if self.projection not in ("count_sketch", "rademacher"):
             raise ValueError(f"projection={self.projection!r} is neither 'count_sketch' nor 'rademacher'.")
+
+    @property
+    def selector(self) -> Selector:
+        """The method with its options."""
+        return SELECTION.make({self.method: self.method_kwargs or {}}, seed=self.seed)
 
     def of_features(self) -> dict[str, Any]:
         """The settings that features depend on."""
@@ -149,10 +141,7 @@ def select_rows(
         torch.from_numpy(np.asarray(targets.features[usable_targets])).float(),
         None if task is None else task[usable_targets],
     )
-    options = dict(settings.method_kwargs or {})
-    if settings.method in ("random", "diversity", "attr_div", "tsds"):
-        options.setdefault("seed", settings.seed)
-    chosen = SELECTORS[settings.method](features, settings.kept_of(len(features)), **options)
+    chosen = settings.selector(features, settings.kept_of(len(features)))
     rows = usable[alone]
     told = report(features, chosen, None if source is None else source[rows])
     first = np.sort(np.unique(chosen.row, return_index=True)[1])

@@ -1,44 +1,32 @@
 """Which candidates of a generated pool to keep: pure functions of features. One method, one file."""
 
-from collections.abc import Callable
+from typing import Any
 
-from .attr_div import attr_div
-from .attribution import attribution
-from .diversity import diversity
+from .base import SELECTION, Selector
 from .duplicates import distinct
-from .evoselect import evoselect
 from .features import Features, Selection, effective_size, shares, vendi
-from .random import everything, random
 from .sinkhorn import Potentials, Sinkhorn, SinkhornError
-from .tsds import tsds
 
 
-SELECTORS: dict[str, Callable[..., Selection]] = {
-    "evoselect": evoselect,
-    "attribution": attribution,
-    "diversity": diversity,
-    "attr_div": attr_div,
-    "tsds": tsds,
-    "random": random,
-    "all": everything,
-}
+_METHODS = SELECTION.load(__name__, __path__)
 
 __all__ = [
-    "SELECTORS",
+    "SELECTION",
     "Features",
     "Potentials",
     "Selection",
+    "Selector",
     "Sinkhorn",
     "SinkhornError",
-    "attr_div",
-    "attribution",
     "distinct",
-    "diversity",
     "effective_size",
-    "everything",
-    "evoselect",
-    "random",
     "shares",
-    "tsds",
     "vendi",
+    *_METHODS,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _METHODS:
+        return _METHODS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,31 +1,34 @@
+from dataclasses import dataclass
+
 import numpy as np
 
-from .attribution import attribution
-from .diversity import diversity
-from .features import Features, Selection, check_k
+from ..registry import option
+from .attribution import Attribution
+from .base import SELECTION, Selector
+from .diversity import Diversity
+from .features import Features, Selection
 
 
-def attr_div(features: Features, k: int, drop: float = 0.25, clusters: int | None = None, seed: int = 0) -> Selection:
+@SELECTION.add("attr_div", paper="arXiv 2604.26170")
+@dataclass(frozen=True)
+class AttrDiv(Selector):
     """
     Attribution, then diversity: the least aligned candidates go, small clusters of the rest come first.
 
-    Args:
-        features ([`Features`]):
-            Candidates and targets.
-        k (`int`):
-            How many candidates to keep.
-        drop (`float`, *optional*, defaults to `0.25`):
-            Share of the candidates with the lowest attribution that goes (EvoSelect's).
-        clusters, seed (*optional*):
-            As in [`diversity`].
-
     Source: a baseline of EvoSelect, arXiv 2604.26170.
     """
-    n = len(features)
-    check_k(k, n)
-    if not 0 <= drop < 1:
-        raise ValueError(f"drop={drop} is not a share of the candidates in [0, 1).")
-    kept = np.sort(attribution(features, max(k, n - int(drop * n))).row)
-    rest = Features(features.candidates[kept], features.targets, features.task)
-    chosen = diversity(rest, k, clusters, seed=seed)
-    return Selection(kept[chosen.row], None, chosen.told)
+
+    drop: float = option(
+        0.25, "Share of the candidates with the lowest attribution that goes.", "EvoSelect's", least=0, below=1
+    )
+    clusters: int | None = option(
+        None, "Number of clusters of K-means; default: the square root of the candidates' number.", least=1
+    )
+    seed: int = option(0, "Seed of K-means and of the order within a cluster.", least=0)
+
+    def choose(self, features: Features, k: int) -> Selection:
+        n = len(features)
+        kept = np.sort(Attribution()(features, max(k, n - int(self.drop * n))).row)
+        rest = Features(features.candidates[kept], features.targets, features.task)
+        chosen = Diversity(self.clusters, seed=self.seed)(rest, k)
+        return Selection(kept[chosen.row], None, chosen.report)

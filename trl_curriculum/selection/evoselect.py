@@ -1,21 +1,17 @@
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from .features import Features, Selection, check_k, effective_size, keep_top
+from ..registry import option
+from .base import SELECTION, Selector
+from .features import Features, Selection, effective_size, keep_top
 from .sinkhorn import Sinkhorn, SinkhornError
 
 
-def evoselect(
-    features: Features,
-    k: int,
-    steps: int = 50,
-    eta: float | None = None,
-    diversity: float = 0.3,
-    epsilon: float = 0.05,
-    mode: Literal["joint", "alternate"] = "joint",
-    tolerance: float = 1e-3,
-) -> Selection:
+@SELECTION.add("evoselect", paper="arXiv 2604.26170")
+@dataclass(frozen=True)
+class EvoSelect(Selector):
     r"""
     EvoSelect: weights that bring the candidates' distribution close to the targets' and keep them diverse.
 
@@ -29,74 +25,64 @@ def evoselect(
     It stops before the effective sample size of w falls below k: further on, the order of the last of the k would be
     arbitrary. Where already the first step would do that, η is halved until it does not (ours).
 
-    Args:
-        features ([`Features`]):
-            Candidates and targets.
-        k (`int`):
-            How many candidates to keep.
-        steps (`int`, *optional*, defaults to `50`):
-            Updates at most (ours).
-        eta (`float`, *optional*):
-            Step size; default: 1 / sqrt(steps) (ours).
-        diversity (`float`, *optional*, defaults to `0.3`):
-            λ (ours).
-        epsilon (`float`, *optional*, defaults to `0.05`):
-            Of the transport, for a cost in [0, 2] (ours); doubled once if the iterations do not converge.
-        mode (`str`, *optional*, defaults to `"joint"`):
-            `"joint"`: both gradients in each step; `"alternate"`: one after the other.
-        tolerance (`float`, *optional*, defaults to `1e-3`):
-            Of the transport's marginals, as a sum (ours).
-
     Raises:
         [`SinkhornError`]: where the transport does not converge with a doubled epsilon either.
 
     Source: Li et al. 2026, arXiv 2604.26170, whose constants are not known to us.
     """
-    n = len(features)
-    check_k(k, n)
-    if mode not in ("joint", "alternate"):
-        raise ValueError(f"mode={mode!r} is neither 'joint' nor 'alternate'.")
-    if steps < 1 or not diversity >= 0:
-        raise ValueError(f"steps={steps} must be at least 1, and diversity={diversity} not negative.")
-    eta = eta if eta is not None else steps**-0.5
-    transport = Sinkhorn(features.candidates, features.targets, epsilon)
-    weight = torch.full_like(transport.least, 1 / n)
-    enough = min(k, n - 1)  # of the effective sample size: n itself would allow no step
-    passes, made = 0, 0
-    for step in range(steps):
-        potentials = None
-        try:
-            potentials = transport.solve(weight, tolerance)
-        except SinkhornError:
-            if transport.epsilon != epsilon:
-                raise
-        if potentials is None:
-            del transport  # two kernels at once may be too large
-            transport = Sinkhorn(features.candidates, features.targets, 2 * epsilon)
-            potentials = transport.solve(weight, tolerance)
-        passes += potentials.passes
-        toward = _standardized(potentials.f, weight)
-        apart = _standardized(2 * _similar(features.candidates, weight), weight)
-        if mode == "joint":
-            gradient = toward + diversity * apart
-        else:
-            gradient = toward if step % 2 == 0 else diversity * apart
-        moved = _step(weight, eta * gradient)
-        while step == 0 and effective_size(moved) < enough:
-            eta /= 2
+
+    steps: int = option(50, "Updates at most.", least=1)
+    eta: float | None = option(None, "Step size; default: 1 / sqrt(steps).", above=0)
+    diversity: float = option(0.3, "λ.", least=0)
+    epsilon: float = option(
+        0.05, "Of the transport, for a cost in [0, 2]; doubled once if the iterations do not converge.", above=0
+    )
+    mode: Literal["joint", "alternate"] = option(
+        "joint", "Both gradients in each step, or one after the other.", "ours (one summary says they alternate)"
+    )
+    tolerance: float = option(1e-3, "Of the transport's marginals, as a sum.", above=0)
+
+    def choose(self, features: Features, k: int) -> Selection:
+        n = len(features)
+        eta = self.eta if self.eta is not None else self.steps**-0.5
+        transport = Sinkhorn(features.candidates, features.targets, self.epsilon)
+        weight = torch.full_like(transport.least, 1 / n)
+        enough = min(k, n - 1)  # of the effective sample size: n itself would allow no step
+        passes, made = 0, 0
+        for step in range(self.steps):
+            potentials = None
+            try:
+                potentials = transport.solve(weight, self.tolerance)
+            except SinkhornError:
+                if transport.epsilon != self.epsilon:
+                    raise
+            if potentials is None:
+                del transport  # two kernels at once may be too large
+                transport = Sinkhorn(features.candidates, features.targets, 2 * self.epsilon)
+                potentials = transport.solve(weight, self.tolerance)
+            passes += potentials.passes
+            toward = _standardized(potentials.f, weight)
+            apart = _standardized(2 * _similar(features.candidates, weight), weight)
+            if self.mode == "joint":
+                gradient = toward + self.diversity * apart
+            else:
+                gradient = toward if step % 2 == 0 else self.diversity * apart
             moved = _step(weight, eta * gradient)
-        if effective_size(moved) < enough:
-            break
-        weight, made = moved, step + 1
-    score = weight.double().cpu().numpy()
-    told = {
-        "steps": float(made),
-        "passes": float(passes),
-        "epsilon": transport.epsilon,
-        "eta": eta,
-        "effective_size": effective_size(weight),
-    }
-    return Selection(keep_top(score, k), score, told)
+            while step == 0 and effective_size(moved) < enough:
+                eta /= 2
+                moved = _step(weight, eta * gradient)
+            if effective_size(moved) < enough:
+                break
+            weight, made = moved, step + 1
+        score = weight.double().cpu().numpy()
+        report = {
+            "steps": float(made),
+            "passes": float(passes),
+            "epsilon": transport.epsilon,
+            "eta": eta,
+            "effective_size": effective_size(weight),
+        }
+        return Selection(keep_top(score, k), score, report)
 
 
 def _similar(features: torch.Tensor, weight: torch.Tensor, chunk: int = 1 << 10) -> torch.Tensor:

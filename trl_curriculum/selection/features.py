@@ -59,13 +59,13 @@ class Selection:
             may repeat one.
         score (`FloatArray`, shape `(n,)`, *optional*):
             Weight or score of every candidate, larger is more wanted.
-        told (`dict[str, float]`):
+        report (`dict[str, float]`):
             What the method found out on its way.
     """
 
     row: IntArray
     score: FloatArray | None
-    told: dict[str, float]
+    report: dict[str, float]
 
 
 def keep_top(score: FloatArray, k: int) -> IntArray:

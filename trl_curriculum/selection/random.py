@@ -1,14 +1,27 @@
+from dataclasses import dataclass
+
 import numpy as np
 
-from .features import Features, Selection, check_k
+from ..registry import option
+from .base import SELECTION, Selector
+from .features import Features, Selection
 
 
-def random(features: Features, k: int, seed: int = 0) -> Selection:
+@SELECTION.add("random")
+@dataclass(frozen=True)
+class Random(Selector):
     """Any k candidates: the baseline of all others."""
-    check_k(k, len(features))
-    return Selection(np.random.default_rng(seed).permutation(len(features))[:k], None, {})
+
+    seed: int = option(0, "Seed of the choice.", least=0)
+
+    def choose(self, features: Features, k: int) -> Selection:
+        return Selection(np.random.default_rng(self.seed).permutation(len(features))[:k], None, {})
 
 
-def everything(features: Features, k: int | None = None) -> Selection:
+@SELECTION.add("all")
+@dataclass(frozen=True)
+class Everything(Selector):
     """All candidates, whatever k is: what selecting is compared with."""
-    return Selection(np.arange(len(features)), None, {})
+
+    def choose(self, features: Features, k: int) -> Selection:
+        return Selection(np.arange(len(features)), None, {})

@@ -34,7 +34,7 @@ def report(
     Returns:
         `dict` with `kept`, `transport` (entropic transport cost to the targets), `vendi` (different directions in
         effect), `copies` (share of rows that are near-duplicates of another), `shares` (by `source`) and what the
-        method itself told.
+        method itself reports.
     """
     rows: IntArray = np.unique(selection.row)
     chosen = features.candidates[torch.as_tensor(rows)].float()
@@ -44,5 +44,5 @@ def report(
         "vendi": vendi(chosen),
         "copies": 1 - len(distinct(chosen, copies)) / len(rows),
         "shares": shares(rows, source) if source is not None else {},
-        **selection.told,
+        **selection.report,
     }

@@ -1,25 +1,21 @@
 import heapq
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ..registry import option
 from ..signals import FloatArray, IntArray
-from .features import Features, Selection, check_k
+from .base import SELECTION, Selector
+from .features import Features, Selection
 
 
 CHUNK = 1 << 24  # inner products that are computed at once
 
 
-def tsds(
-    features: Features,
-    k: int,
-    alpha: float = 0.5,
-    scale: float = 5.0,
-    sigma: float = 0.75,
-    neighbours: int = 5000,
-    density_neighbours: int = 1000,
-    seed: int = 0,
-) -> Selection:
+@SELECTION.add("tsds", paper="NeurIPS 2024")
+@dataclass(frozen=True)
+class TSDS(Selector):
     r"""
     TSDS: a distribution over the candidates that is close to the targets' by optimal transport, and no denser where
     the candidates repeat themselves; k draws from it.
@@ -31,37 +27,36 @@ def tsds(
     $$ \min_\gamma\; \tfrac{\alpha}{C} \sum \gamma_{ij} d_{ij} + (1 - \alpha)\, M\, \max_{ij} |\gamma_{ij} -
     \text{uniform}|, $$
 
-    which the sweep over s solves exactly. Draws are with replacement, as in the code: rows can repeat.
-
-    Args:
-        features ([`Features`]):
-            Candidates and targets.
-        k (`int`):
-            How many draws.
-        alpha (`float`, *optional*, defaults to `0.5`):
-            Towards 1: only the nearest candidate of each target; towards 0: all neighbours alike (the code's).
-        scale (`float`, *optional*, defaults to `5.0`):
-            C, the size of a distance (the code's; on features of unit norm about 1 fits).
-        sigma (`float`, *optional*, defaults to `0.75`):
-            Distance within which candidates are near-duplicates (the code's).
-        neighbours, density_neighbours (`int`, *optional*, default to `5000` and `1000`):
-            Nearest candidates that are looked at per target, and per candidate for its density; at most a tenth of
-            all (the code's).
-        seed (`int`, *optional*, defaults to `0`):
-            Seed of the draws.
+    which the sweep over s solves exactly. Draws are with replacement, as in the code: rows can repeat. At most a tenth
+    of all candidates are looked at as neighbours.
 
     Source: Liu et al. 2024, and its code; the neighbours here are exact, its are approximate.
     """
-    n = len(features)
-    check_k(k, n)
-    if not 0 < alpha <= 1 or not scale > 0 or not sigma > 0:
-        raise ValueError(f"alpha={alpha} must lie in (0, 1], scale={scale} and sigma={sigma} above 0.")
-    reach = max(1, min(neighbours, n // 10 if n >= 10 else n))
-    distance, nearest = _nearest(features.targets, features.candidates, min(reach + 1, n))
-    density = _density(features.candidates, sigma, max(1, min(density_neighbours, n // 10 if n >= 10 else n)))
-    p, level = spread(distance, nearest, density[nearest], n, alpha, scale)
-    row = np.random.default_rng(seed).choice(n, k, p=p)
-    return Selection(row, p, {"level": level, "distinct": float(len(np.unique(row)))})
+
+    alpha: float = option(
+        0.5,
+        "Towards 1: only the nearest of each target; towards 0: all alike.",
+        "the code's",
+        above=0,
+        most=1,
+    )
+    scale: float = option(
+        5.0, "C, the size of a distance; on features of unit norm about 1 fits.", "the code's", above=0
+    )
+    sigma: float = option(0.75, "Distance within which candidates are near-duplicates.", "the code's", above=0)
+    neighbours: int = option(5000, "Nearest candidates that are looked at per target.", "the code's", least=1)
+    density_neighbours: int = option(1000, "Nearest of a candidate, for its density.", "the code's", least=1)
+    seed: int = option(0, "Seed of the draws.", least=0)
+
+    def choose(self, features: Features, k: int) -> Selection:
+        n = len(features)
+        most = n // 10 if n >= 10 else n
+        reach = max(1, min(self.neighbours, most))
+        distance, nearest = _nearest(features.targets, features.candidates, min(reach + 1, n))
+        density = _density(features.candidates, self.sigma, max(1, min(self.density_neighbours, most)))
+        p, level = spread(distance, nearest, density[nearest], n, self.alpha, self.scale)
+        row = np.random.default_rng(self.seed).choice(n, k, p=p)
+        return Selection(row, p, {"level": level, "distinct": float(len(np.unique(row)))})
 
 
 def spread(
