@@ -98,7 +98,7 @@ def test_math_accuracy() -> None:
 
 def test_exact_match() -> None:
     completions = ["It is\nthe answer: 1,000.", r"\boxed{Right  Angle}", "4 or 5", "?"]
-    assert REWARDS["exact_match"](completions, answer=["1000", "right angle", "5", None]) == [1.0, 1.0, 0.0, None]
+    assert REWARDS.make("exact_match")(completions, answer=["1000", "right angle", "5", None]) == [1.0, 1.0, 0.0, None]
 
 
 @pytest.mark.parametrize(
@@ -138,17 +138,17 @@ def test_same_answer(written: str, gold: str, same: bool) -> None:
 
 
 def test_letters_may_stand_in_the_answer_column() -> None:
-    assert REWARDS["multiple_choice_accuracy"](["B", "B. so"], answer=["B", "C"]) == [1.0, 0.0]
+    assert REWARDS.make("multiple_choice_accuracy")(["B", "B. so"], answer=["B", "C"]) == [1.0, 0.0]
 
 
 def test_boxed_bonus() -> None:
-    bonus = REWARDS["math_accuracy_boxed"]
+    bonus = REWARDS.make({"math_accuracy": {"boxed_bonus": 0.1}})
     assert bonus([r"\boxed{1}", r"\boxed{2}", "2"], answer=["1"] * 3) == [1.0, 0.1, 0.0]
     assert bonus.__name__ == "math_accuracy_boxed"
 
 
 def test_names_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert reward("math_accuracy") is math_accuracy
+    assert reward("math_accuracy") == REWARDS.make("math_accuracy")
     assert reward("think_format_reward") is think_format_reward
     assert reward("get_soft_overlong_punishment")(completion_ids=[[1] * 10]) == [0.0]
     (tmp_path / "my_rewards_of_this_test.py").write_text("def mine(completions, **kwargs): return [1.0]\n")

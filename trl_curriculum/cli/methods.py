@@ -23,7 +23,11 @@ COLUMNS = ("name", "family", "trainers", "signal", "cost", "paper")
 
 def row(family: str, cls: type[Method]) -> dict[str, Any]:
     """What the table says of a method."""
-    facts = {name: getattr(cls, name, "") for name in ("signal", "cost", "paper")}
+    facts = {
+        "signal": getattr(cls, "signal", "") or cls.summary(),
+        "cost": getattr(cls, "cost", ""),
+        "paper": cls.paper,
+    }
     return {"name": cls.name, "family": family, "trainers": ", ".join(cls.trainers)} | facts
 
 

@@ -1,10 +1,7 @@
 """Reward functions by name, and how answers are read off completions."""
 
+from .base import REWARDS, Accuracy, Reward, RewardFunction, Rewards
 from .functions import (
-    REWARDS,
-    BoxedBonus,
-    RewardFunction,
-    Rewards,
     exact_match,
     math_accuracy,
     multiple_choice_accuracy,
@@ -16,7 +13,8 @@ from .functions import (
 
 __all__ = [
     "REWARDS",
-    "BoxedBonus",
+    "Accuracy",
+    "Reward",
     "RewardFunction",
     "Rewards",
     "exact_match",

@@ -7,15 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ..data.tasks import load_family
 from ..registry import nearest
 from .answers import Completion, boxed, extract_answer, is_literal, same_answer, text_of
+from .base import REWARDS, Accuracy, RewardFunction, Rewards
 
-
-Rewards = list[float | None]
-RewardFunction = Callable[..., Rewards]
 
 # reasoning-gym evaluates answers to these families as code, so only what cannot be anything but data is let through.
 ARITHMETIC_FAMILIES = ("countdown", "puzzle24")
@@ -148,57 +147,41 @@ def _is_option(answer: str, letter: str, text: str | None) -> bool:
     return text is not None and len(words(text)) > 1 and words(answer) == words(text)
 
 
-class BoxedBonus:
-    r"""
-    An accuracy reward that also pays a bonus for a wrong answer in `\boxed{}`. SEC trains with `bonus=.1`.
-
-    Prefer the accuracy alone under a curriculum that learns from |advantage|: with std-normalised advantages a group
-    of wrong answers of which half are boxed has a mean |A| of .93, above the .87 of a perfect arm with p = .5 (8
-    rollouts), so that the bandit would chase noise in the format. SEC pays the bonus in training only, this one in
-    evaluation too.
-    """
-
-    def __init__(self, accuracy: RewardFunction, bonus: float = 0.1) -> None:
-        self.accuracy = accuracy
-        self.bonus = bonus
-        self.__name__ = f"{accuracy.__name__}_boxed"
-
-    def __call__(self, completions: list[Completion], **kwargs: Any) -> Rewards:
-        rewards = self.accuracy(completions, **kwargs)
-        return [
-            self.bonus if reward == 0 and boxed(text_of(completion)) is not None else reward
-            for reward, completion in zip(rewards, completions, strict=True)
-        ]
+def _accuracy(name: str, judge: RewardFunction, **facts: Any) -> None:
+    """Registers an accuracy under a name, with a function's docstring."""
+    fields = {"judge": staticmethod(judge), "__doc__": judge.__doc__, "__module__": __name__}
+    REWARDS.add(name, **facts)(dataclass(frozen=True)(type(name, (Accuracy,), fields)))
 
 
-REWARDS: dict[str, RewardFunction] = {
-    "reasoning_gym_accuracy": reasoning_gym_accuracy,
-    "reasoning_gym_accuracy_boxed": BoxedBonus(reasoning_gym_accuracy),
-    "reasoning_gym_score": reasoning_gym_score,
-    "math_accuracy": math_accuracy,
-    "math_accuracy_boxed": BoxedBonus(math_accuracy),
-    "multiple_choice_accuracy": multiple_choice_accuracy,
-    "exact_match": exact_match,
-}
+_accuracy("reasoning_gym_accuracy", reasoning_gym_accuracy, paper="arXiv 2505.14970")
+_accuracy("reasoning_gym_score", reasoning_gym_score)
+_accuracy("math_accuracy", math_accuracy)
+_accuracy("multiple_choice_accuracy", multiple_choice_accuracy)
+_accuracy("exact_match", exact_match)
+
 TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
 
 
-def reward(name: str) -> RewardFunction:
+def reward(spec: Any) -> RewardFunction:
     """
-    Return the reward function that a name stands for.
+    Return the reward function that a spec stands for.
 
     Args:
-        name (`str`):
-            A name from `REWARDS`, one that `trl grpo` knows, or a dotted import path such as
-            `'my_lib.rewards.my_reward'` (the working directory is searched as well).
+        spec:
+            A spec of `REWARDS` such as `"math_accuracy"` or `{"math_accuracy": {"boxed_bonus": 0.1}}`, a name that
+            `trl grpo` knows, or a dotted import path such as `'my_lib.rewards.my_reward'` (the working directory is
+            searched as well).
     """
-    if name in REWARDS:
-        return REWARDS[name]
+    if not isinstance(spec, str):
+        return REWARDS.make(spec)
+    name, _ = REWARDS.parse(spec)
+    if name in REWARDS.names():
+        return REWARDS.make(spec)
     if name in TRL_REWARDS:
         function = getattr(importlib.import_module("trl.rewards"), name)
         # the values of `trl grpo`
         return function(1280, 256) if name == "get_soft_overlong_punishment" else function
-    known = [*REWARDS, *TRL_REWARDS]
+    known = [*REWARDS.names(), *TRL_REWARDS]
     module, _, attribute = name.rpartition(".")
     if not module:
         raise ValueError(
