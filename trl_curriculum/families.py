@@ -3,6 +3,7 @@
 from typing import Any
 
 from .arms import ARMS
+from .bundles import BUNDLES
 from .curricula import CURRICULA
 from .probes import PROBES
 from .registry import Registry
@@ -11,15 +12,10 @@ from .selection import SELECTION
 
 
 FAMILIES: dict[str, Registry[Any]] = {
+    "bundles": BUNDLES,
     "curricula": CURRICULA,
     "arms": ARMS,
     "probes": PROBES,
     "rewards": REWARDS,
     "selection": SELECTION,
-}
-    "curricula": CURRICULA,
-    "arms": ARMS,
-    "probes": PROBES,
-    "selection": SELECTION,
-    "rewards": REWARDS,
 }

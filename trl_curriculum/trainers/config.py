@@ -6,6 +6,7 @@ from typing import Any
 from trl import GRPOConfig, SFTConfig
 
 from ..arms import make_arms
+from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method
@@ -29,8 +30,11 @@ class CurriculumConfig:
     A method is spelled as its name, or as `{name: {option: value}}`; on the command line the latter is JSON.
 
     Parameters:
-        curriculum (`str` or `dict`, *optional*, defaults to `"uniform"`):
+        method (`str` or `dict`, *optional*):
+            A bundle: a name for methods of several families. What is set beside it wins.
+        curriculum (`str` or `dict`, *optional*):
             Curriculum that chooses the rows, for example `{"sec": {"tau": 0.2}}`; `trl-curriculum methods` lists them.
+            Default: `"uniform"`.
         arms (`list[str]` or `dict`, *optional*):
             Where arms (categories of rows) come from: a column, several columns for joint arms,
             `{"success_rate": {"bins": 5}}` or `{"clusters": {"k": 50}}`.
@@ -43,8 +47,11 @@ class CurriculumConfig:
             How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
     """
 
+    method: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "A bundle of methods of several families; what is set beside it wins."}
+    )
     curriculum: dict[str, Any] | str | None = field(
-        default="uniform",
+        default=None,
         metadata={"help": 'Curriculum that chooses the rows: a name, or JSON such as \'{"sec": {"tau": 0.2}}\'.'},
     )
     arms: list[str] | None = field(
@@ -84,6 +91,12 @@ class CurriculumConfig:
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
+        if self.method is not None:
+            bundle = BUNDLES.make(self.method)
+            self.method = _spec("method", bundle)
+            for name, spec in bundle.expand().items():
+                if getattr(self, name) is None:
+                    setattr(self, name, spec)
         # Every mistake in an option is found here. Arguments are plain values, as trackers and checkpoints keep them.
         self.curriculum = _spec("curriculum", self.curriculum_method)
         arms: Any = self.arm_source

@@ -1,0 +1,18 @@
+"""What a bundle is: a name that expands to methods of several families."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..registry import Method, Registry
+
+
+@dataclass(frozen=True)
+class Bundle(Method):
+    """A paper's methods, one of each family that it has something to say on."""
+
+    def expand(self) -> dict[str, Any]:
+        """Specs by the argument that they are given to: `curriculum`, `arms`, `probe`, `rollouts`, `shaping`."""
+        raise NotImplementedError
+
+
+BUNDLES: Registry[Bundle] = Registry("bundle", Bundle, "trl_curriculum.bundles")

@@ -1,0 +1,37 @@
+from dataclasses import dataclass
+from typing import Any
+
+from ..registry import option
+from .base import BUNDLES, Bundle
+
+
+@BUNDLES.add("edco_code", paper="arXiv 2601.03725")
+@dataclass(frozen=True)
+class EDCOCode(Bundle):
+    """
+    EDCO as its code has it: the curriculum, and prefix entropies of raw texts, sampled at temperature .7.
+
+    Our own defaults measure greedily and through the chat template, which ranks as well with less noise. The code's
+    text that asks for a quick answer is Chinese; `zh` has the same meaning in our words.
+
+    Source: Pang et al. 2026, arXiv 2601.03725, and its code.
+
+    Example:
+
+    ```python
+    >>> from trl_curriculum.bundles import EDCOCode
+    >>> EDCOCode(top_n=200).expand()["curriculum"]
+    {'edco': {'rounds': 5, 'top_n': 200}}
+
+    ```
+    """
+
+    rounds: int = option(5, "Rounds of the training.", "the code's in GRPO (8 and 4 in SFT)", least=1)
+    top_n: int | None = option(None, "Rows of a round; default: a quarter of them.", "the code's: 200 to 800", least=1)
+
+    def expand(self) -> dict[str, Any]:
+        probe = {"length": 128, "logprobs": 20, "temperature": 0.7, "top_p": 0.7}
+        return {
+            "curriculum": {"edco": {"rounds": self.rounds, "top_n": self.top_n}},
+            "probe": {"prefix_entropy": probe | {"quick_answer": "zh", "chat_template": False}},
+        }
