@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
 from accelerate import PartialState
 
 from .state import write_json
@@ -19,7 +18,6 @@ from .state import write_json
 logger = logging.getLogger(__name__)
 
 DONE, SETTINGS = "done.json", "settings.json"
-SAMPLES, SAMPLE = 16, 1 << 16  # of a file of weights, and bytes of each
 
 
 class Stages:
@@ -132,19 +130,3 @@ def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
         inner = isinstance(value, dict) and value
         flat |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
     return flat
-
-
-def weights_key(model: str) -> str:
-    """A model's name or, for a folder, a fingerprint of samples of its files of weights: another one is told apart."""
-    files = sorted(Path(model).glob("*.safetensors"))
-    if not files:
-        return model
-    hasher = xxhash.xxh3_64()
-    for path in files:
-        size = path.stat().st_size
-        hasher.update(f"{path.name} {size}".encode())
-        with open(path, "rb") as file:
-            for k in range(SAMPLES):
-                file.seek(max(0, size - SAMPLE) * k // (SAMPLES - 1))
-                hasher.update(file.read(SAMPLE))
-    return hasher.hexdigest()

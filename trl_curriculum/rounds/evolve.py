@@ -14,8 +14,8 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 
 from ..disk.checkpoint import newest_first, what_is_missing
-from ..disk.partial import fingerprint
-from ..disk.stages import Stages, weights_key
+from ..disk.fingerprint import fingerprint, weights_key
+from ..disk.stages import Stages
 from ..generators import Batch, Candidate, Generator, load, remove_duplicates, save, to_dataset
 from ..registry import nearest
 from ..report.rounds import print_rounds, scores_table

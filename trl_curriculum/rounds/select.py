@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..disk.partial import fingerprint
-from ..disk.stages import Stages, weights_key
+from ..disk.fingerprint import fingerprint, weights_key
+from ..disk.stages import Stages
 from ..generators import Batch, Candidate, load, remove_duplicates, save
 from ..report.rounds import print_made, print_seconds, print_selection
 from ..rewards.answers import normalized

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..disk.partial import fingerprint
+from ..disk.fingerprint import fingerprint
 from ..disk.state import write_json
 from ..generators import Candidate, save
 from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
