@@ -21,10 +21,13 @@ class OtherLogin(Login):
     pass
 
 
-SECRET = """token hub_token hf_token HF_TOKEN authToken use_auth_token password db-password passwd api_key apiKey X-API-Key
-APIKey api-key openai_api_key secret aws_secret_access_key client_secret Authorization access_token private_key credentials
+SECRET = """token hub_token hf_token HF_TOKEN authToken use_auth_token password db-password passwd api_key apiKey
+X-API-Key
+APIKey api-key openai_api_key secret aws_secret_access_key client_secret Authorization access_token
+private_key credentials
 Set-Cookie"""
-OPEN = """eos_token pad_token max_tokens batch_tokens tokenizer token_type_ids probe_batch_tokens bos_token_id key keys n_key
+OPEN = """eos_token pad_token max_tokens batch_tokens tokenizer token_type_ids probe_batch_tokens bos_token_id key
+keys n_key
 pass monkey secretary author"""
 
 

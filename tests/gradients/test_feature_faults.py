@@ -326,7 +326,7 @@ def test_few_and_equal_rows(pools: dict[str, Stored], method: str) -> None:
     ):
         n = len(pools[candidates].norm)
         kept, told = select_rows(pools[candidates], pools[targets], SelectionSettings(method, keep=keep))
-        wanted = n if method == "all" else SelectionSettings(keep=keep).kept_of(n)
+        wanted = n if method == "all" else SelectionSettings(keep=keep).n_kept(n)
         assert len(kept) == len(set(kept)) == told["kept"] and set(kept) <= set(range(n))
         assert len(kept) == wanted or (method == "tsds" and 1 <= len(kept) <= wanted)  # which draws with replacement
         assert told["transport"] < 2 and 1 <= told["vendi"] <= n + 1e-6

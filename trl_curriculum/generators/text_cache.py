@@ -26,10 +26,8 @@ class TextCache:
 
         def make() -> dict[str, Any]:
             texts, seconds = write()
-            return {
-                "seconds": seconds,
-                "texts": [{"text": one.text, "tokens": one.tokens, "ended": one.ended} for one in texts],
-            }
+            kept = [{"text": one.text, "tokens": one.tokens, "ended": one.ended} for one in texts]
+            return {"seconds": seconds, "texts": kept}
 
         return _read(self._lines.get(name, make))
 
