@@ -20,7 +20,6 @@ that was stopped goes on where it was.
 """
 
 import argparse
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,13 +122,15 @@ def main(
     import numpy as np
     from trl import get_peft_config
 
+    from trl_curriculum.disk.fingerprint import fingerprint
     from trl_curriculum.generators import from_dataset
     from trl_curriculum.generators.specs import check_shares, check_spec, make_generator
     from trl_curriculum.registry import make_options
     from trl_curriculum.rewards import reward
-    from trl_curriculum.rounds.evolve import Evolution, EvolveSettings, grpo_args
+    from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.selection import SelectionSettings
+    from trl_curriculum.rounds.training import grpo_args
     from trl_curriculum.scripts.data import load_examples, locate
     from trl_curriculum.scripts.train import model_path, model_to_load
 
@@ -188,16 +189,16 @@ def main(
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
     args.model_init_kwargs = None  # the rounds are given models
 
-    def generators(folder: Any, load_student: Any, seeds: Any) -> Any:
+    def make_generators(student: Any, seeds: Any) -> Any:
         for spec in specs:  # one model at a time
-            yield spec.get("share", 1.0), make_generator(spec, seeds, run.tokenizer, load_student, find)
+            yield spec.get("share", 1.0), make_generator(spec, seeds, student.tokenizer, student.load, find)
 
-    files = {spec["path"]: Path(find(spec["path"])).read_bytes() for spec in specs if spec["kind"] == "file"}
-    told = {"specs": specs, "files": {path: hashlib.sha256(read).hexdigest() for path, read in files.items()}}
-    run = Evolution(student, settings, args, lora, examples, held_out, generators, told, kwargs, reward_funcs)
+    paths = [spec["path"] for spec in specs if spec["kind"] == "file"]
+    of = {"specs": specs, "files": {path: fingerprint([Path(find(path)).read_bytes()]) for path in paths}}
+    run = Evolution(student, settings, args, lora, examples, held_out, make_generators, of, kwargs, reward_funcs)
     run.run()
     if training_args.process_index == 0:
-        print(f"💾 Adapter saved to {run.folder(settings.rounds - 1, 'adapter')}.")
+        print(f"💾 Adapter saved to {run.loop.rounds[-1].folder('adapter')}.")
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:

@@ -113,7 +113,7 @@ def main(
     proxy: Proxy = make_options(Proxy, {"model": model} | given, "proxy")
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
     training_args.model_init_kwargs = None  # the proxy is given a model
-    k = len(candidates) if settings.method == "all" else settings.kept_of(len(candidates))
+    k = len(candidates) if settings.method == "all" else settings.n_kept(len(candidates))
     if training_args.process_index == 0:
         print(f"{settings.method} keeps {k} of {len(candidates)} candidates at most, for {len(targets)} targets")
     if script_args.dry_run:

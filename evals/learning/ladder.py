@@ -111,6 +111,7 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
     from transformers import LlamaForCausalLM, TrainerCallback
 
     from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer
+    from trl_curriculum.disk.state import write_json
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", FutureWarning)  # the trainer's, once a step
@@ -187,9 +188,7 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
         "pass": list(curve.values()),
         "spent": spent.tolist(),  # prompts per arm in each interval between two measurements
     }
-    draft = Path(file).with_suffix(".tmp")
-    draft.write_text(json.dumps(result))
-    draft.replace(file)
+    write_json(Path(file), result)
     return f"{name:17} seed {seed}: AUC {result['auc']:.3f}, final {result['final']:.3f}"
 
 

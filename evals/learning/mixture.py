@@ -101,6 +101,7 @@ def run(task: str, mixture: str, name: str, seed: int, file: str) -> str:
     from datasets import Dataset, disable_progress_bars
 
     from trl_curriculum import CurriculumSFTConfig, CurriculumSFTTrainer
+    from trl_curriculum.disk.state import write_json
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -165,9 +166,7 @@ def run(task: str, mixture: str, name: str, seed: int, file: str) -> str:
         "steps": int(history["step"].max()) + 1,
         "spent": spent.tolist(),  # rows of each kind in each sixth of the training
     }
-    draft = Path(file).with_suffix(".tmp")
-    draft.write_text(json.dumps(result))
-    draft.replace(file)
+    write_json(Path(file), result)
     shown = " ".join(f"{skill} {value:.2f}" for skill, value in right.items())
     return f"{task}/{mixture} {name:20} seed {seed}: {result['macro']:.3f} ({shown})"
 

@@ -25,6 +25,7 @@ import torch
 from selection_report import write_report
 from selection_task import KINDS, TASKS, make_pool, make_test
 
+from trl_curriculum.disk.state import write_json
 from trl_curriculum.lm.batches import Row
 
 
@@ -206,8 +207,8 @@ def prepare(pool: int, folder: str) -> str:
         "selections": selections,
         "seconds": {"proxy": warm - start, "features": computed - warm, "all": time.monotonic() - start},
     }
-    write(Path(folder) / "tokens.json", {"candidates": tokens["candidates"], "test": test})
-    write(Path(folder) / "selections.json", whole)
+    write_json(Path(folder) / "tokens.json", {"candidates": tokens["candidates"], "test": test})
+    write_json(Path(folder) / "selections.json", whole)
     return f"pool {pool}: features in {computed - warm:.0f} s, all in {whole['seconds']['all']:.0f} s"
 
 
@@ -234,7 +235,7 @@ def run(pool: int, set_up: str, name: str, seed: int, folder: str, file: str) ->
         "steps": STEPS,
         "seconds": {"load": loaded - start, "train": trained - loaded, "test": time.monotonic() - trained},
     }
-    write(Path(file), result)
+    write_json(Path(file), result)
     spent = " + ".join(f"{seconds:.0f}" for seconds in result["seconds"].values())
     return f"pool {pool}, {set_up:8} {name:11} seed {seed}: {result['mean']:.3f} ({spent} s)"
 
@@ -246,12 +247,6 @@ def quiet() -> None:
     torch.set_num_threads(1)
     disable_progress_bars()
     warnings.simplefilter("ignore", FutureWarning)
-
-
-def write(file: Path, value: dict) -> None:
-    draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps(value))
-    draft.replace(file)
 
 
 def run_all(pools: list[int], names: list[str], seeds: list[int], jobs: int, folder: Path) -> dict[str, Any]:

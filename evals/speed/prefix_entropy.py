@@ -32,6 +32,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from trl_curriculum.data.smollm2 import smollm2
+from trl_curriculum.disk.state import write_json
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
 
@@ -123,9 +124,7 @@ def cached(name: str, make: Any, analyse: bool) -> Any:
         if analyse:
             return None
         result = make()
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(result))
-        os.replace(temporary, file)
+        write_json(file, result)
     return json.loads(file.read_text())
 
 

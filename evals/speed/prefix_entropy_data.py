@@ -5,7 +5,6 @@ Kept per answer are the exact entropies of its tokens and the three that the 20 
 any prefix length, aggregation or truncation needs. Finished batches are kept, so an interrupted run goes on.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from trl_curriculum.data.tasks import reasoning_gym_dataset
+from trl_curriculum.disk.atomic import atomic_write
 from trl_curriculum.lm.entropy import exact_entropy, truncated_entropy
 from trl_curriculum.probes.prefix_entropy import QUICK_ANSWER
 
@@ -136,9 +136,8 @@ def answers(model: Any, tokenizer: Any, prompts: list[list[int]], seed: int, fol
         if not file.exists():
             generator = torch.Generator().manual_seed(1000 * seed + k)
             made = generate(model, tokenizer, [prompts[row] for row in batch], generator)
-            temporary = file.with_suffix(".tmp.npz")
-            np.savez(temporary, flat=np.concatenate(made), length=[len(one) for one in made])
-            os.replace(temporary, file)
+            with atomic_write(file) as draft:
+                np.savez(draft, flat=np.concatenate(made), length=[len(one) for one in made])
         with np.load(file) as stored:
             parts = np.split(stored["flat"], np.cumsum(stored["length"])[:-1])
         if len(parts) != len(RUNS) * len(batch):

@@ -10,7 +10,6 @@ import pytest
 import torch
 from datasets import Dataset
 
-from trl_curriculum.disk.text_cache import Kept
 from trl_curriculum.generators import (
     Agreement,
     Batch,
@@ -32,6 +31,7 @@ from trl_curriculum.generators import (
 )
 from trl_curriculum.generators import agreement as agreement_module
 from trl_curriculum.generators.duplicates import KINDS, WORD, like_an_earlier
+from trl_curriculum.generators.text_cache import TextCache
 from trl_curriculum.lm.engines import Completion
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.rewards.answers import normalized
@@ -432,8 +432,8 @@ def test_other_options_write_anew(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "written.jsonl").write_text('{"name": "batch 0"}\n')
-    with pytest.raises(ValueError, match=r"line 1 holds no written texts .* delete the file"):
-        Kept(tmp_path / "written.jsonl")
+    with pytest.raises(ValueError, match=r"line 1 holds no record .* delete the file"):
+        TextCache(tmp_path / "written.jsonl")
 
 
 def test_generator_options_are_checked() -> None:

@@ -297,7 +297,7 @@ def evolve(folder: Path, **case: Any) -> tuple[Drawn, Weights]:
         LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
         examples,
         test,
-        lambda where, student, seeds: [(1.0, FileGenerator(folder / "pool.jsonl"))],
+        lambda student, seeds: [(1.0, FileGenerator(folder / "pool.jsonl"))],
         reward_funcs=[early_letters] if case.get("rewarded") else None,
     )
     evolution.run()

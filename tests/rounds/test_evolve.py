@@ -16,12 +16,21 @@ from safetensors.torch import load_file
 from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, read_history
 from trl_curriculum.disk import stages
 from trl_curriculum.generators import Candidate, FileGenerator, load, save
-from trl_curriculum.rounds import evolve, proxy
-from trl_curriculum.rounds.evolve import STAGES, Evolution, EvolveSettings, grpo_args
+from trl_curriculum.rounds import candidates, evaluate, loop, proxy, selection, training
+from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
 from trl_curriculum.rounds.proxy import Proxy
 from trl_curriculum.rounds.selection import SelectionSettings
+from trl_curriculum.rounds.training import grpo_args
 
 
+STAGES = {  # each with the class that runs it, and the function in which a test kills its second round
+    "candidates": (candidates.Generate, (candidates, "save", 3)),
+    "proxy": (proxy.WarmUp, None),
+    "features": (proxy.Features, (proxy, "gradient_features", 3)),
+    "selection": (selection.Select, (selection, "select_rows", 1)),
+    "adapter": (training.Train, None),
+    "scores": (evaluate.Evaluate, (evaluate, "score", 2)),
+}
 EXAMPLES = [Candidate(f"{i}:{'abcdef'[i % 6] * 3}#", "gh" * (1 + i % 3), source="ab"[i % 2]) for i in range(12)]
 TEST = [Candidate(f"{i}:{'abcdef'[i % 6] * 4}#", "gh" * (1 + i % 3), source="ab"[i % 2]) for i in range(6)]
 POOL = [
@@ -60,7 +69,7 @@ def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **chan
     )
     lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
 
-    def generators(where: Path, student: Any, seeds: list[Candidate]) -> list[tuple[float, FileGenerator]]:
+    def generators(student: Any, seeds: list[Candidate]) -> list[tuple[float, FileGenerator]]:
         return [(1.0, FileGenerator(folder / "pool.jsonl"))]
 
     rewards = changes.get("reward_funcs")
@@ -81,7 +90,7 @@ def ended(folder: Path) -> tuple[list[list[str]], dict[str, torch.Tensor]]:
 def no_garbage_collection() -> Iterator[None]:
     """Tiny models may wait; among all that a test process holds, each collection takes the better part of a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages.gc, "collect", lambda: 0)
+        patch.setattr(loop.gc, "collect", lambda: 0)
         yield
 
 
@@ -113,9 +122,8 @@ class TestRounds:
         self, whole: tuple[Path, Any], tiny_path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder, table = whole
-        for name in ("_generate", "_trusted", "_load_proxy", "_train", "_score"):
-            monkeypatch.setattr(Evolution, name, lambda *args: pytest.fail("a finished stage was run again"))
-        monkeypatch.setattr(evolve, "select_candidates", lambda *args: pytest.fail("a finished stage was run again"))
+        for cls, _ in STAGES.values():
+            monkeypatch.setattr(cls, "run", lambda *args: pytest.fail("a finished stage was run again"))
         again = evolution(folder, tiny_path).run()
         assert again.equals(table)
 
@@ -134,16 +142,10 @@ class TestRounds:
 
             monkeypatch.setattr(stages, "write_json", dies)
         else:
-            inside = {
-                "candidates": "save",
-                "features": "proxy_features",
-                "selection": "select_candidates",
-                "scores": "score",
-            }
-            if stage in inside:
-                name, calls = inside[stage], []
-                plain = getattr(evolve, name)
-                survive = {"save": 3, "proxy_features": 1, "select_candidates": 1, "score": 2}[name]
+            inside = STAGES[stage][1]
+            if inside is not None:
+                (module, name, survive), calls = inside, []
+                plain = getattr(module, name)
 
                 def dies_inside(*args: Any, **kwargs: Any) -> Any:
                     calls.append(name)
@@ -151,9 +153,9 @@ class TestRounds:
                         raise Killed
                     return plain(*args, **kwargs)
 
-                monkeypatch.setattr(evolve, name, dies_inside)
+                monkeypatch.setattr(module, name, dies_inside)
             else:
-                cls = proxy.SFTTrainer if stage == "proxy" else evolve.CurriculumSFTTrainer
+                cls = proxy.SFTTrainer if stage == "proxy" else training.CurriculumSFTTrainer
                 step = cls.training_step
 
                 def dies_in_step(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -177,7 +179,7 @@ class TestRounds:
         other = Proxy(model=tiny.saved_model(tmp_path / "proxy"), steps=2, adam=True)
         run = evolution(tmp_path, tiny_path, rounds=1, proxy=other, curriculum="loss_top_k")
         run.run()
-        features = np.load(run.folder(0, "features") / "candidates" / "features.npy")
+        features = np.load(tmp_path / "run/round-0/features/candidates/features.npy")
         np.testing.assert_allclose(np.linalg.norm(features.astype(float), axis=1), 1, atol=5e-3)
 
 
@@ -201,14 +203,14 @@ class TestGRPO:
     def test_killed_in_its_training_it_ends_the_same(
         self, whole_of_it: tuple[Path, Any], tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        step = evolve.CurriculumGRPOTrainer.training_step
+        step = training.CurriculumGRPOTrainer.training_step
 
         def dies(self: Any, *args: Any, **kwargs: Any) -> Any:
             if "round-1" in self.args.output_dir and self.state.global_step == 3:
                 raise Killed
             return step(self, *args, **kwargs)
 
-        monkeypatch.setattr(evolve.CurriculumGRPOTrainer, "training_step", dies)
+        monkeypatch.setattr(training.CurriculumGRPOTrainer, "training_step", dies)
         with pytest.raises(Killed):
             by_grpo(tmp_path, tiny_path).run()
         monkeypatch.undo()
@@ -261,7 +263,7 @@ class TestRefused:
             ({"learning_rate": 0.1}, r"adapter was made with training.learning_rate=0.01, and now it is 0.1"),
             ({"args": {"weight_decay": 0.5}}, r"training.weight_decay=0.0, and now it is 0.5"),
             ({"pool": POOL[:-1]}, r"candidates was made with candidates=40, and now it is 39"),
-            ({"test": TEST[:-1]}, "before/scores was made with fingerprint of the test rows="),
+            ({"test": TEST[:-1]}, "before/scores was made with rows='6 rows with the fingerprint"),
             ({"proxy": Proxy(steps=3)}, r"proxy was made with proxy.steps=2, and now it is 3"),
             (
                 {"selection": SelectionSettings(dimension=64, keep=0.3)},
@@ -340,8 +342,8 @@ class TestRefused:
                 yield 0.3, made
                 del made
 
-        run.generators = generators
-        run._generate(0, tmp_path / "here")
+        run.make_generators = generators
+        run.stages(run.loop.rounds[0])["candidates"].run(tmp_path / "here")
         assert len(alive) == 3
 
     def test_nothing_but_leakage(self, tiny_path: str, tmp_path: Path) -> None:

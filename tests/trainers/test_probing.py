@@ -13,7 +13,7 @@ import torch
 from harness import sft_trainer
 from peft import LoraConfig, get_peft_model
 
-from trl_curriculum.disk.partial import fingerprint
+from trl_curriculum.disk.fingerprint import fingerprint
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.lm.vllm_engine import TrainerVLLMEngine
 from trl_curriculum.trainers.probing import _random_as_before, whole_weights

@@ -6,7 +6,6 @@ answer. `row` counts as the trainers count.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +20,8 @@ from rich.markup import escape
 from rich.table import Table
 from trl import DatasetMixtureConfig, TrlParser
 
-from ..disk.partial import fingerprint
+from ..disk.atomic import atomic_write
+from ..disk.fingerprint import fingerprint, redact, weights_key
 from ..lm.engines import ENGINES, VLLM_LOGPROBS, Engine
 from ..pool import Pool
 from ..probes import PROBES, PrefixEntropy
@@ -199,21 +199,14 @@ def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:
     from pyarrow import parquet
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    told = {b"trl_curriculum": json.dumps(made_by).encode()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}-{os.getpid()}")
-    try:
-        parquet.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | told), part)
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    told = {b"trl_curriculum": json.dumps(redact(made_by)).encode()}
+    with atomic_write(file) as draft:
+        parquet.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | told), draft)
 
 
 def _key(args: ScoreArguments, name: str) -> str:
     """Partial results are those of one model, with its weights where they are files here, and one way to ask it."""
-    files = sorted(Path(name).glob("*")) if Path(name).is_dir() else []
-    weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return fingerprint((name, args.model_revision, args.back_end, args.dtype, args.options, weights))
+    return fingerprint((name, args.model_revision, args.back_end, args.dtype, args.options, weights_key(name)))
 
 
 def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:

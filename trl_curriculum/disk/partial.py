@@ -1,18 +1,17 @@
 """What a probe has measured so far, on disk: a probe that is killed goes on where it was."""
 
-import os
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from ..signals import FloatArray, IntArray
+from .atomic import atomic_write
 
 
 SAVE_EVERY_SECONDS = 30.0
@@ -95,18 +94,6 @@ def by_length(length: IntArray, batch_tokens: int) -> list[IntArray]:
     return batches
 
 
-def fingerprint(parts: Sequence[Any], model: Any = None) -> str:
-    """Tells one measurement from another: what is measured, and a sample of the weights it is measured with."""
-    hasher = xxhash.xxh3_64()
-    for part in parts:
-        hasher.update(np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else repr(part).encode())
-    for weight in model.parameters() if model is not None else ():
-        own = getattr(weight, "ds_tensor", weight).detach()  # of a sharded weight this process's part (ZeRO, FSDP)
-        flat = (own.to_local() if hasattr(own, "to_local") else own).flatten()
-        hasher.update(flat[:: max(1, len(flat) // 64)][:64].float().cpu().numpy().tobytes())
-    return hasher.hexdigest()
-
-
 class _Partial:
     """The values that one process has measured so far."""
 
@@ -128,10 +115,8 @@ class _Partial:
         """Writes down that `done` batches are measured, unless it just did."""
         if self.file is None or not (now or time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS):
             return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".tmp.npz")
-        np.savez(temporary, key=self.key, value=self.value, done=done)
-        os.replace(temporary, self.file)
+        with atomic_write(self.file) as draft:
+            np.savez(draft, key=self.key, value=self.value, done=done)
         self.saved_at = time.monotonic()
 
     def remove(self) -> None:

@@ -1,127 +1,105 @@
-"""A long job as folders: each stage leaves one that says when it is done, and a finished stage is never redone."""
+"""The folder of a stage of a long job: what it was made with, and in the end what came of it."""
 
-import gc
 import json
 import logging
-import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-import xxhash
-from accelerate import PartialState
-
+from .atomic import atomic_write
+from .fingerprint import redact
 from .state import write_json
 
 
 logger = logging.getLogger(__name__)
 
 DONE, SETTINGS = "done.json", "settings.json"
-SAMPLES, SAMPLE = 16, 1 << 16  # of a file of weights, and bytes of each
+MARK = {"written_by": "trl_curriculum"}  # what a folder's settings begin with, or else it is not ours to remove
 
 
-class Stages:
+class StageFolder:
     """
-    Runs stages one after the other, each in a folder of its own, on a disk that all processes share.
+    A folder that says in `settings.json` what it was made with and, when it is finished, in `done.json` what came of
+    it. It appears with its settings; with other settings, what is unfinished is removed and what is finished refused.
+
+    Args:
+        folder (`Path`):
+            Is not there, is empty, or was made here.
+        settings (`dict`):
+            Plain values that its content depends on, without the secrets among them.
     """
 
-    def __init__(self) -> None:
-        self.state = PartialState()
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.settings: dict[str, Any] = json.loads(json.dumps(redact(settings)))
 
-    def run(
-        self,
-        folder: Path,
-        settings: dict[str, Any],
-        make: Callable[[Path], dict[str, Any] | None],
-        alone: bool = False,
-    ) -> dict[str, Any]:
+    def report(self) -> dict[str, Any] | None:
         """
-        Runs a stage unless it is done: `make` fills its folder and returns what is to be told.
-
-        Args:
-            folder (`Path`):
-                The stage's.
-            settings (`dict`):
-                Plain values that the stage depends on. What was done with others is refused; what was only begun with
-                others is begun anew.
-            make (`Callable`):
-                Takes the folder.
-            alone (`bool`, *optional*, defaults to `False`):
-                Whether the main process does it alone. The others then look for its end once a second: it may take
-                longer than a collective waits.
-
-        Returns:
-            What was told, with `seconds`: those of the run that finished it.
+        What came of it, or `None` where it is not finished.
 
         Raises:
-            `ValueError`: where the stage was done with other settings, naming the first that differs.
+            `ValueError`: where it was finished with other settings, naming the first, or is not ours.
         """
-        done = folder / DONE
-        self.state.wait_for_everyone()  # so that all find it done, or none
-        if done.exists():
-            self._check(folder, settings)
-            return self.told(folder)
-        self.state.wait_for_everyone()
-        start = time.monotonic()
-        if alone and not self.state.is_main_process:
-            while not done.exists():
-                time.sleep(1)
-        else:
-            if self.state.is_main_process:
-                self._begin(folder, settings)
-            if not alone:
-                self.state.wait_for_everyone()
-            told = make(folder) or {}
-            gc.collect()  # models that trainers hold in cycles go before those of the next stage come
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            if not alone:
-                self.state.wait_for_everyone()
-            if self.state.is_main_process:
-                write_json(done, {**told, "seconds": time.monotonic() - start})
-        self.state.wait_for_everyone()
-        return self.told(folder)
-
-    @staticmethod
-    def told(folder: Path) -> dict[str, Any]:
-        """What a stage has told; empty where it is not done."""
-        file = folder / DONE
-        return json.loads(file.read_text()) if file.exists() else {}
-
-    @staticmethod
-    def _check(folder: Path, settings: dict[str, Any]) -> None:
-        name, before, now = _difference(folder, settings)
+        before = self._settings_before()
+        if before is None or not (self.folder / DONE).exists():
+            return None
+        name, then, now = _difference(before, self.settings)
         if name is not None:
             raise ValueError(
-                f"{folder} was made with {name}={before!r}, and now it is {now!r}: use another output_dir, or the "
+                f"{self.folder} was made with {name}={then!r}, and now it is {now!r}: use another output_dir, or the "
                 "same settings to go on."
             )
+        try:
+            return json.loads((self.folder / DONE).read_text())
+        except ValueError as error:
+            logger.warning("%s cannot be read (%s): the stage is run again.", self.folder / DONE, error)
+            return None
 
-    @staticmethod
-    def _begin(folder: Path, settings: dict[str, Any]) -> None:
-        if folder.exists():
-            name, before, now = _difference(folder, settings)
-            if name is not None:
-                logger.warning(
-                    "%s was begun with %s=%r, and now it is %r: it is begun anew.", folder, name, before, now
-                )
-                shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / SETTINGS, settings)
+    def begin(self) -> None:
+        """
+        Makes the folder with its settings; goes on with an unfinished one that was begun with the same.
+
+        Raises:
+            `ValueError`: where it is not ours.
+        """
+        before = self._settings_before()
+        if before is not None:
+            name, then, now = _difference(before, self.settings)
+            if name is None:
+                return
+            logger.warning(
+                "%s was begun with %s=%r, and now it is %r: it is begun anew.", self.folder, name, then, now
+            )
+        with atomic_write(self.folder) as draft:
+            draft.mkdir()
+            write_json(draft / SETTINGS, {**MARK, "settings": self.settings})
+
+    def finish(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Says that it is finished, and what came of it."""
+        write_json(self.folder / DONE, report)
+        return report
+
+    def _settings_before(self) -> dict[str, Any] | None:
+        """Of a folder that is there; `None` where there is none, or an empty one."""
+        if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
+            return None
+        try:
+            found = json.loads((self.folder / SETTINGS).read_text())
+            if {name: found.pop(name, None) for name in MARK} == MARK:
+                return found["settings"]
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            pass
+        raise ValueError(
+            f"{self.folder} has no {SETTINGS} that this package has written, so what it holds may be somebody else's: "
+            "move it elsewhere, or use another output_dir."
+        )
 
 
-def _difference(folder: Path, settings: dict[str, Any]) -> tuple[str | None, Any, Any]:
-    """The first setting in which a stage differs from what it was made with: name, value before, value now."""
-    try:
-        before = _flat(json.loads((folder / SETTINGS).read_text()))
-    except (OSError, ValueError):
-        return None, None, None
-    now = _flat(json.loads(json.dumps(settings)))
-    for name in {**before, **now}:
-        if before.get(name) != now.get(name):
-            return name, before.get(name), now.get(name)
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str | None, Any, Any]:
+    """The first setting that differs: its name, value before, value now."""
+    then, flat = _flat(before), _flat(now)
+    for name in {**then, **flat}:
+        if then.get(name) != flat.get(name):
+            return name, then.get(name), flat.get(name)
     return None, None, None
 
 
@@ -132,19 +110,3 @@ def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
         inner = isinstance(value, dict) and value
         flat |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
     return flat
-
-
-def weights_key(model: str) -> str:
-    """A model's name or, for a folder, a fingerprint of samples of its files of weights: another one is told apart."""
-    files = sorted(Path(model).glob("*.safetensors"))
-    if not files:
-        return model
-    hasher = xxhash.xxh3_64()
-    for path in files:
-        size = path.stat().st_size
-        hasher.update(f"{path.name} {size}".encode())
-        with open(path, "rb") as file:
-            for k in range(SAMPLES):
-                file.seek(max(0, size - SAMPLE) * k // (SAMPLES - 1))
-                hasher.update(file.read(SAMPLE))
-    return hasher.hexdigest()

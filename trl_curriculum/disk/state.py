@@ -1,13 +1,13 @@
 """State on disk: plain values as JSON, arrays as npz, in a folder that appears whole or not at all."""
 
 import json
-import os
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .atomic import atomic_write
 
 
 class StateError(ValueError):
@@ -16,26 +16,19 @@ class StateError(ValueError):
 
 def write_json(file: Path, value: Any) -> None:
     """Writes plain values to a file that is whole whenever it exists."""
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(value, indent=1))
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = json.dumps(value, indent=1)
+    with atomic_write(file) as draft:
+        draft.write_text(text)
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Writes a nested dict of arrays and plain values atomically: under a temporary name first, then renamed."""
+    """Writes a nested dict of arrays and plain values to a folder that is whole whenever it exists."""
     arrays: dict[str, np.ndarray] = {}
     plain = _split(state, "", arrays)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    (temporary / "state.json").write_text(json.dumps(plain))
-    np.savez(temporary / "arrays.npz", **arrays)  # type: ignore[arg-type]
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.rename(temporary, folder)
+    with atomic_write(folder) as draft:
+        draft.mkdir()
+        (draft / "state.json").write_text(json.dumps(plain))
+        np.savez(draft / "arrays.npz", **arrays)  # type: ignore[arg-type]
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from ..data.columns import check_column
+from ..disk.atomic import atomic_write
 from ..rewards.answers import Completion, text_of
 
 
@@ -217,19 +217,14 @@ def save(rows: Sequence[Candidate] | Sequence[Rejected], path: str | Path) -> No
         `ValueError`: for another kind of file, and in parquet for texts and messages in one file.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
+    with atomic_write(path) as draft:
         if path.suffix == ".jsonl":
-            with open(temporary, "w", encoding="utf-8") as file:
+            with open(draft, "w", encoding="utf-8") as file:
                 file.writelines(json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n" for row in rows)
         elif path.suffix == ".parquet" and not any(isinstance(row, Rejected) for row in rows):
-            pq.write_table(_table(rows), temporary)  # type: ignore[arg-type]
+            pq.write_table(_table(rows), draft)  # type: ignore[arg-type]
         else:
             raise ValueError(f"Cannot write {path.name}: name it .jsonl or, for candidates, .parquet.")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _table(candidates: Sequence[Candidate]) -> pa.Table:

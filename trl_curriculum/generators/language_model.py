@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..disk.partial import fingerprint
-from ..disk.text_cache import Kept
+from ..disk.fingerprint import fingerprint
 from ..lm.engines import Completion, Engine, Prompt, Sampling
 from ..rewards.answers import normalized
 from .agreement import Agreement
 from .candidates import Batch, Candidate, Rejected
 from .templates import Template
+from .text_cache import TextCache
 
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class LanguageModelGenerator:
         if n < 1 or seed < 0:
             raise ValueError(f"n={n} and seed={seed}: ask for at least one candidate, with a seed from 0 on.")
         batches = -(-(self.attempts if self.attempts is not None else ATTEMPTS * n) // self.batch_size)
-        kept = Kept(Path(folder) / f"written-{self._key(seed)}.jsonl" if folder is not None else None)
+        kept = TextCache(Path(folder) / f"written-{self._key(seed)}.jsonl" if folder is not None else None)
         seen = {normalized(example.question): "copy of an example" for example in self.examples}
         batch = Batch([], [])
         with tqdm(total=n, desc="Candidates", disable=disable_tqdm, leave=False) as bar:
@@ -144,7 +144,7 @@ class LanguageModelGenerator:
 
     # One batch
 
-    def _batch(self, number: int, seed: int, seen: dict[str, str], kept: Kept) -> Batch:
+    def _batch(self, number: int, seed: int, seen: dict[str, str], kept: TextCache) -> Batch:
         rng = np.random.default_rng([seed, number])
         prompts = [self.template.build(self._draw(rng)) for _ in range(self.batch_size)]
         seeds = rng.integers(2**31, size=len(prompts)).tolist()
@@ -174,7 +174,7 @@ class LanguageModelGenerator:
         found: list[tuple[Candidate, str]],
         agreement: Agreement,
         rng: np.random.Generator,
-        kept: Kept,
+        kept: TextCache,
     ) -> Batch:
         asked = [row for row, _ in found for _ in range(agreement.answers)]
         prompts = [self.template.ask(self._draw(rng), row) for row in asked]

@@ -1,13 +1,9 @@
 """Features on disk: half precision, memory-mapped, with a manifest that says what they are; resumable after a kill."""
 
-import errno
 import json
 import logging
 import math
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from ..disk.atomic import name_full_disk
 from ..disk.partial import by_length
 from ..disk.state import write_json
 from ..lm.batches import collate
@@ -49,7 +46,6 @@ class Stored:
 
 
 NOT_YET = -1.0
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_features(
@@ -92,7 +88,7 @@ def write_features(
     batches = by_length(np.array([len(row["input_ids"]) for row in rows]), batch_tokens)[rank::world]
     device = next(gradients.model.parameters()).device
     with (
-        _told_if_full(folder, n, d),
+        name_full_disk(folder, _takes(n, d)),
         open(folder / "features.npy", "r+b") as features_file,
         open(folder / "norm.npy", "r+b") as norm_file,
     ):
@@ -151,7 +147,7 @@ def _prepare(folder: Path, key: str, n: int, d: int) -> None:
     files = [manifest, folder / "features.npy", folder / "norm.npy"]
     for file in files:  # the manifest first: it never speaks of other files
         file.unlink(missing_ok=True)
-    with _told_if_full(folder, n, d):
+    with name_full_disk(folder, _takes(n, d)):
         try:
             _create(files[1], np.float16, (n, d))
             _create(files[2], np.float32, (n,), NOT_YET)
@@ -192,15 +188,5 @@ def _put(file: BinaryIO, n: int, rows: IntArray, values: NDArray) -> None:
     os.fsync(file.fileno())
 
 
-@contextmanager
-def _told_if_full(folder: Path, n: int, d: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise OSError(
-            error.errno,
-            f"{error.strerror}: the features of {n} rows take {n * (2 * d + 4):,} bytes in {folder}, where "
-            f"{shutil.disk_usage(folder).free:,} are free; make room and run it again.",
-        ) from error
+def _takes(n: int, d: int) -> str:
+    return f"the features of {n} rows take {n * (2 * d + 4):,} bytes"

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from ..disk.partial import by_length, fingerprint, measure_in_batches
+from ..disk.fingerprint import fingerprint
+from ..disk.partial import by_length, measure_in_batches
 from ..signals import FloatArray, IntArray
 from .batches import Row, collate
 from .tap import measuring, sum_per_sequence

@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 from trl.generation.vllm_client import parse_logprobs
 from urllib3.util.retry import Retry
 
-from ..disk.partial import fingerprint
+from ..disk.fingerprint import fingerprint
 from .engines import VLLM_LOGPROBS, Completion, Engine, Prompt, Sampling, TokenEntropy
 from .vllm_engine import check_sampling, from_log_probs
 

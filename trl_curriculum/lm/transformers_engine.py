@@ -17,7 +17,7 @@ from transformers import (
 )
 from trl.models import unwrap_model_for_generation
 
-from ..disk.partial import fingerprint
+from ..disk.fingerprint import fingerprint
 from ..signals import FloatArray
 from .batches import pad_ids
 from .engines import Completion, Engine, Prompt, Sampling, TokenEntropy, encode

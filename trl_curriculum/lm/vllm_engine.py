@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from accelerate.utils import gather_object
 
-from ..disk.partial import fingerprint
+from ..disk.fingerprint import fingerprint, weights_key
 from ..signals import FloatArray
 from .engines import VLLM_LOGPROBS, Completion, Engine, Prompt, Sampling, TokenEntropy, encode
 from .entropy import truncated_entropy
@@ -88,11 +88,9 @@ class VLLMEngine(Engine):
         return top
 
     def identity(self) -> str:
-        """By the model's path or name, revision and, for a folder, its weight files: their names, sizes and times."""
+        """By the model's name or, for a folder, its weights, and its revision."""
         config = self.llm.model_config
-        files = sorted(Path(config.model).glob("*.safetensors"))
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return fingerprint((self.name, config.model, getattr(config, "revision", None), stats))
+        return fingerprint((self.name, weights_key(config.model), getattr(config, "revision", None)))
 
 
 class TrainerVLLMEngine(Engine):

@@ -11,7 +11,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..disk.partial import by_length, fingerprint, measure_in_batches
+from ..disk.fingerprint import fingerprint
+from ..disk.partial import by_length, measure_in_batches
 from ..lm.engines import Engine, Sampling, TokenEntropy
 from ..lm.entropy import Missing, aggregate
 from ..registry import option

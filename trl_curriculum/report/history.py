@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..curricula.base import Draw
+from ..disk.atomic import atomic_write
 from ..signals import Feedback, IntArray, group_mean
 
 
@@ -140,10 +141,8 @@ class History:
             os.rename(self.folder, moved)
 
     def _write(self, frame: pd.DataFrame, file: Path) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp")
-        frame.to_parquet(temporary, index=False)
-        os.replace(temporary, file)
+        with atomic_write(file) as draft:
+            frame.to_parquet(draft, index=False)
 
 
 def summary(history: pd.DataFrame) -> pd.DataFrame:

@@ -5,26 +5,27 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
-Told = dict[str, dict[str, Any]]  # what each stage of a round has told
+Reports = dict[str, dict[str, Any]]  # what each stage of a round reports
 
 TITLES = {"loss": "Loss of the right answers, nats per token", "accuracy": "Accuracy of the model's own answers"}
 
 
-def scores_table(told: list[dict[str, dict[str, float]]]) -> pd.DataFrame:
+def scores_table(reports: list[dict[str, dict[str, float]]]) -> pd.DataFrame:
     """Scores before the first round and after each, one row per number of rounds, score and task."""
     found = [
         (rounds, name, task, value)
-        for rounds, scores in enumerate(told)
+        for rounds, scores in enumerate(reports)
         for name in TITLES
         for task, value in (scores.get(name) or {}).items()
     ]
     return pd.DataFrame(found, columns=["rounds", "score", "task", "value"])
 
 
-def print_rounds(scores: pd.DataFrame, rounds: list[Told]) -> None:
-    """Prints the scores, and for each round what its stages have told."""
+def print_rounds(scores: pd.DataFrame, rounds: list[Reports]) -> None:
+    """Prints the scores, and for each round what its stages report."""
     for name, part in scores.groupby("score", sort=False):
         wide = part.pivot(index="task", columns="rounds", values="value")
         columns = ["before" if k == 0 else f"round {int(k) - 1}" for k in wide.columns]
@@ -35,7 +36,7 @@ def print_rounds(scores: pd.DataFrame, rounds: list[Told]) -> None:
     print_seconds(rounds)
 
 
-def print_made(rounds: list[Told]) -> None:
+def print_made(rounds: list[Reports]) -> None:
     """Prints how many candidates were written and accepted, and why the others were not."""
     rows = []
     for k, made in enumerate(one["candidates"] for one in rounds):
@@ -45,7 +46,7 @@ def print_made(rounds: list[Told]) -> None:
     _print("Candidates", ["round", "written", "accepted", "yield", "tokens", "rejected"], rows)
 
 
-def print_selection(rounds: list[Told]) -> None:
+def print_selection(rounds: list[Reports]) -> None:
     """Prints what was kept, from where, how close to the target and how diverse."""
     rows = []
     for k, kept in enumerate(one["selection"] for one in rounds):
@@ -56,7 +57,7 @@ def print_selection(rounds: list[Told]) -> None:
     _print("Selection", ["round", "kept", "transport", "Vendi", "ESS", "shares"], rows)
 
 
-def print_seconds(rounds: list[Told]) -> None:
+def print_seconds(rounds: list[Reports]) -> None:
     """Prints what each stage has cost."""
     stages = list(dict.fromkeys(stage for one in rounds for stage in one))
     rows = [
@@ -72,5 +73,10 @@ def _print(title: str, columns: list[str], rows: list[list[str]]) -> None:
         wordy = name in ("task", "shares", "rejected")
         table.add_column(name, justify="left" if wordy else "right", overflow="fold", no_wrap=not wordy)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_cell, row))
     Console().print(table)
+
+
+def _cell(text: str) -> Text:
+    """Names come from data: what looks like markup is shown as it is, and no control character is printed."""
+    return Text("".join(one if one.isprintable() else "�" for one in text))

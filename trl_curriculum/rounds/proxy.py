@@ -1,22 +1,24 @@
 """The model whose gradients candidates are compared by: a fresh adapter, warmed up on a few rows."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 from accelerate import Accelerator, PartialState
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from ..generators import Candidate, to_dataset
+from ..disk.atomic import atomic_write
+from ..generators import Candidate, load, to_dataset
 from ..lm.losses import tokenize_examples
+from .model import Model
 from .selection import SelectionSettings, gradient_features
+from .stage import IGNORED, RecordedBy, Report, Stage
 
 
-MACHINE = (  # what a warm-up takes from the arguments of training: all else is its own
+MACHINE_ARGUMENTS = (  # what a warm-up takes from the arguments of training: all else is its own
     "seed",
     "data_seed",
     "use_cpu",
@@ -29,7 +31,7 @@ MACHINE = (  # what a warm-up takes from the arguments of training: all else is 
     "disable_tqdm",
 )
 Moments = dict[str, tuple[Any, Any]]
-LoadModel = Callable[[], tuple[Any, Any]]  # a model and its tokenizer
+FEWEST = 32  # rows to warm up on, where none are given
 
 
 @dataclass(frozen=True)
@@ -73,107 +75,131 @@ class Proxy:
             )
 
 
-def load_proxy(model: str, kwargs: dict[str, Any], device: Any) -> tuple[Any, Any]:
-    """A model by name or path, and its tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    loaded: Any = AutoModelForCausalLM.from_pretrained(model, **kwargs)
-    return loaded.to(device), tokenizer
-
-
-def warm_up(proxy: Proxy, load: LoadModel, rows: Sequence[Candidate], args: Any, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class WarmUp(Stage):
     """
-    Trains a fresh adapter on rows and saves it in a folder, with Adam's moments where they are wanted.
+    Trains a fresh adapter of the proxy on a few rows and saves it, with Adam's moments where they are wanted.
 
     Args:
+        model ([`Model`]):
+            The proxy without that adapter.
         proxy ([`Proxy`]):
-            How.
-        load (`Callable`):
-            Returns the proxy without an adapter, and its tokenizer.
-        rows (`Sequence[Candidate]`):
-            To train on.
+            How it is warmed up.
+        candidates (`Path`):
+            File of the candidates.
+        examples (`list[Candidate]`, *optional*):
+            What to train on. Default: a twentieth of the candidates, by the seed, 32 at least.
+        earlier (`list[Path]`):
+            Files of rows to train on as well: what earlier rounds have selected.
+        max_length (`int`, *optional*):
+            Tokens to which a row is cut.
+        seed (`int`):
+            Of the choice of rows and of the training.
         args ([`~trl.SFTConfig`] or another of TRL's configs):
-            Precision, seed and the like are taken from it, not how it trains.
-        folder (`Path`):
-            Where to save.
+            Precision and the like are taken from it, not how it trains.
     """
-    model, tokenizer = load()
-    options = {name: getattr(args, name) for name in MACHINE}
-    trainer = SFTTrainer(
-        model,
-        SFTConfig(
-            str(folder),
-            max_steps=proxy.steps,
-            per_device_train_batch_size=max(1, min(proxy.batch_size, len(rows)) // PartialState().num_processes),
-            learning_rate=proxy.learning_rate,
-            max_length=getattr(args, "max_length", None),
-            save_strategy="no",
-            report_to="none",
-            **options,
-        ),
-        train_dataset=to_dataset(rows),
-        processing_class=tokenizer,
-        peft_config=LoraConfig(r=proxy.rank, target_modules="all-linear", task_type="CAUSAL_LM"),
-    )
-    trainer.train()
-    trainer.save_model(str(folder))
-    if proxy.adam and trainer.accelerator.is_main_process:
-        named = {p: name for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()}
-        state: Any = trainer.optimizer.state  # type: ignore[union-attr]
-        tensors = {
-            f"{named[p]}/{kind}": state[p][kind].cpu().contiguous()
-            for p in state
-            for kind in ("exp_avg", "exp_avg_sq")
-        }
-        save_file(tensors, folder / "moments.safetensors")
-    return {"rows": len(rows)}
+
+    model: Model
+    proxy: Proxy
+    candidates: Path
+    examples: list[Candidate] | None
+    earlier: list[Path]
+    max_length: int | None
+    seed: int
+    args: Annotated[Any, IGNORED]
+
+    def run(self, folder: Path) -> Report:
+        rows, proxy = self._rows(), self.proxy
+        trainer = SFTTrainer(
+            self.model.load(),
+            SFTConfig(
+                str(folder),
+                max_steps=proxy.steps,
+                per_device_train_batch_size=max(1, min(proxy.batch_size, len(rows)) // PartialState().num_processes),
+                learning_rate=proxy.learning_rate,
+                max_length=self.max_length,
+                save_strategy="no",
+                report_to="none",
+                **{name: getattr(self.args, name) for name in MACHINE_ARGUMENTS},
+            ),
+            train_dataset=to_dataset(rows),
+            processing_class=self.model.tokenizer,
+            peft_config=LoraConfig(r=proxy.rank, target_modules="all-linear", task_type="CAUSAL_LM"),
+        )
+        trainer.train()
+        trainer.save_model(str(folder))
+        if proxy.adam and trainer.accelerator.is_main_process:
+            save_moments(trainer, folder)
+        return {"rows": len(rows)}
+
+    def _rows(self) -> list[Candidate]:
+        if self.examples is not None:
+            return [*self.examples, *(row for file in self.earlier for row in load(file))]
+        rows = load(self.candidates)
+        n = min(max(FEWEST, len(rows) // 20), len(rows))
+        return [rows[k] for k in np.sort(np.random.default_rng(self.seed).choice(len(rows), n, replace=False))]
 
 
-def proxy_features(
-    proxy: Proxy,
-    load: LoadModel,
-    adapter: Path,
-    candidates: Sequence[Candidate],
-    targets: Sequence[Candidate],
-    settings: SelectionSettings,
-    args: Any,
-    folder: Path,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Features(Stage):
     """
-    Writes the features of candidates and targets into `folder/candidates` and `folder/targets`.
+    Writes the features of candidates and targets into `candidates` and `targets` of its folder; what is there already
+    is not computed again.
 
     Args:
-        proxy, load, args:
-            As in [`warm_up`].
+        model, proxy:
+            As in [`WarmUp`].
         adapter (`Path`):
             Where that has saved the adapter.
-        candidates, targets (`Sequence[Candidate]`):
-            Rows.
-        settings ([`~trl_curriculum.rounds.selection.SelectionSettings`]):
+        candidates (`Path`), targets (`list[Candidate]`):
+            File of the candidates, and rows.
+        max_length (`int`, *optional*):
+            Tokens to which a row is cut.
+        selection ([`~trl_curriculum.rounds.selection.SelectionSettings`]):
             Of the gradients and their projection.
-        folder (`Path`):
-            What is there already is not computed again.
+        disable_tqdm (`bool`):
+            Whether to show no progress bars.
     """
-    model, tokenizer = load()
-    model = PeftModel.from_pretrained(model, str(adapter))
-    moments = load_moments(adapter, model.device) if proxy.adam else None
-    told = {}
-    for name, rows in (("candidates", candidates), ("targets", targets)):
-        stored = gradient_features(
-            folder / name,
-            tokenize_examples(to_dataset(rows), tokenizer, getattr(args, "max_length", None)),
-            model,
-            settings,
-            moments if name == "candidates" else None,  # LESS: the target's gradient is that of SGD
-            Accelerator(),
-            bool(args.disable_tqdm),
-        )
-        told[name] = len(stored.usable)
-    return told
+
+    model: Model
+    proxy: Proxy
+    adapter: Path
+    candidates: Path
+    targets: list[Candidate]
+    max_length: int | None
+    selection: Annotated[SelectionSettings, RecordedBy(SelectionSettings.of_features)]
+    disable_tqdm: Annotated[bool, IGNORED]
+
+    def run(self, folder: Path) -> Report:
+        model = PeftModel.from_pretrained(self.model.load(), str(self.adapter))
+        moments = load_moments(self.adapter, model.device) if self.proxy.adam else None
+        report = {}
+        for name, rows in (("candidates", load(self.candidates)), ("targets", self.targets)):
+            stored = gradient_features(
+                folder / name,
+                tokenize_examples(to_dataset(rows), self.model.tokenizer, self.max_length),
+                model,
+                self.selection,
+                moments if name == "candidates" else None,  # LESS: the target's gradient is that of SGD
+                Accelerator(),
+                self.disable_tqdm,
+            )
+            report[name] = len(stored.usable)
+        return report
+
+
+def save_moments(trainer: Any, adapter: Path) -> None:
+    """Saves Adam's two moments of each parameter that a trainer has trained."""
+    named = {p: name for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()}
+    state = trainer.optimizer.state
+    kinds = ("exp_avg", "exp_avg_sq")
+    tensors = {f"{named[p]}/{kind}": state[p][kind].cpu().contiguous() for p in state for kind in kinds}
+    with atomic_write(adapter / "moments.safetensors") as draft:
+        save_file(tensors, draft)
 
 
 def load_moments(adapter: Path, device: Any) -> Moments:
-    """Adam's two moments of each parameter, as [`warm_up`] saves them."""
+    """Adam's two moments of each parameter, as [`save_moments`] saves them."""
     found = load_file(adapter / "moments.safetensors", device=str(device))
     names = {name.rsplit("/", 1)[0] for name in found}
     return {name: (found[f"{name}/exp_avg"], found[f"{name}/exp_avg_sq"]) for name in names}

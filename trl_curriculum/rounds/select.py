@@ -1,22 +1,52 @@
-"""Selection alone, on rows that are there: what one round of `evolve` does between its candidates and its training."""
+"""Selection of rows: stages that are the middle of a round of `evolve`, and that run alone on files."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..disk.partial import fingerprint
-from ..disk.stages import Stages, weights_key
-from ..generators import Batch, Candidate, load, remove_duplicates, save
+from ..disk.main_process import LONGEST
+from ..generators import Candidate
 from ..report.rounds import print_made, print_seconds, print_selection
-from ..rewards.answers import normalized
-from .proxy import Proxy, load_proxy, proxy_features, warm_up
-from .selection import SelectionSettings, select_candidates
+from .candidates import FILE, Clean
+from .loop import run_stages
+from .model import Model
+from .proxy import Features, Proxy, WarmUp
+from .selection import Select, SelectionSettings
+from .stage import Stage
 
 
-LEAST = 32  # rows to warm up on
+def selection_stages(
+    folder: Callable[[str], Path],
+    targets: list[Candidate],
+    examples: list[Candidate] | None,
+    earlier: list[Path],
+    selection: SelectionSettings,
+    proxy: Proxy,
+    model: Model,
+    args: Any,
+) -> dict[str, Stage]:
+    """
+    Stages from candidates to those that are kept: a warmed-up proxy, features, selection.
+
+    Args:
+        folder (`Callable`):
+            Takes the name of a stage, returns its folder; that of `candidates` has them.
+        targets (`list[Candidate]`):
+            What they are selected for.
+        examples (`list[Candidate]`, *optional*), earlier (`list[Path]`):
+            Rows and files of rows that the proxy is warmed up on, see [`WarmUp`].
+        selection, proxy, model, args:
+            How, by what model, and the arguments of training whose precision, seed and `max_length` hold.
+    """
+    max_length, candidates = getattr(args, "max_length", None), folder("candidates") / FILE
+    return {
+        "proxy": WarmUp(model, proxy, candidates, examples, earlier, max_length, args.seed, args),
+        "features": Features(
+            model, proxy, folder("proxy"), candidates, targets, max_length, selection, bool(args.disable_tqdm)
+        ),
+        "selection": Select(candidates, targets, folder("features"), selection),
+    }
 
 
 class FileSelection:
@@ -25,10 +55,10 @@ class FileSelection:
     So several methods share the features.
 
     Args:
-        candidates, targets (`Sequence[Candidate]`):
+        candidates, targets (`list[Candidate]`):
             The pool, and trusted rows of the target task; `source` names where a candidate comes from and which
             subtask a target belongs to. Candidates with the question of a target are removed and counted.
-        examples (`Sequence[Candidate]`, *optional*):
+        examples (`list[Candidate]`, *optional*):
             What the proxy is warmed up on. Default: a twentieth of the candidates (as LESS), 32 at least (ours).
         settings ([`~trl_curriculum.rounds.selection.SelectionSettings`]):
             How candidates are selected.
@@ -45,9 +75,9 @@ class FileSelection:
 
     def __init__(
         self,
-        candidates: Sequence[Candidate],
-        targets: Sequence[Candidate],
-        examples: Sequence[Candidate] | None,
+        candidates: list[Candidate],
+        targets: list[Candidate],
+        examples: list[Candidate] | None,
         settings: SelectionSettings,
         proxy: Proxy,
         args: Any,
@@ -57,73 +87,22 @@ class FileSelection:
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
         proxy.check(settings)
-        self.candidates, self.targets, self.examples = candidates, targets, examples
-        self.settings, self.proxy, self.args = settings, proxy, args
-        self.near_duplicates, self.model_kwargs = near_duplicates, model_kwargs or {}
-        self.stages, self.output = Stages(), Path(str(args.output_dir))
-        rows = {
-            f"fingerprint of the {name}": fingerprint([dataclasses.astuple(one) for one in part or ()])
-            for name, part in (("candidates", candidates), ("targets", targets), ("examples", examples))
-        }
-        model = {name: str(value) for name, value in self.model_kwargs.items()}
-        self.on: dict[str, dict[str, Any]] = {
-            "candidates": rows | {"near_duplicates": near_duplicates},
-            "proxy": {
-                "proxy": dataclasses.asdict(proxy),
-                "weights": weights_key(proxy.model),
-                "model": model,
-                "seed": args.seed,
-                "max_length": args.max_length,
-            },
-            "features": {"selection": settings.of_features()},
-            settings.method: {"selection": dataclasses.asdict(settings)},
+        self.settings, self.args, self.output = settings, args, Path(str(args.output_dir))
+        model = Model.of(proxy.model, model_kwargs)
+        stages = selection_stages(self.output.joinpath, targets, examples, [], settings, proxy, model, args)
+        select = stages.pop("selection")
+        self.stages = {
+            "candidates": Clean(candidates, targets, near_duplicates, settings),
+            **stages,
+            settings.method: select,
         }
 
     def run(self) -> Path:
         """Runs what is left of the stages; returns the folder with `selected.parquet` and `selection.json`."""
-        written = self._stage("candidates", self._clean, alone=True)
-        rows = load(written / "candidates.parquet")
-        proxy = self.proxy, lambda: load_proxy(str(self.proxy.model), self.model_kwargs, self.stages.state.device)
-        adapter = self._stage("proxy", lambda folder: warm_up(*proxy, self._some(rows), self.args, folder))
-        features = self._stage(
-            "features",
-            lambda folder: proxy_features(*proxy, adapter, rows, self.targets, self.settings, self.args, folder),
-        )
-        chosen = self._stage(
-            self.settings.method,
-            lambda folder: select_candidates(rows, self.targets, features, self.settings, folder),
-            alone=True,
-        )
-        if self.stages.state.is_main_process:
-            told = {name: self.stages.told(self.output / name) for name in self.on}
-            told["selection"] = told.pop(self.settings.method)
-            print_made([told])
-            print_selection([told])
-            print_seconds([told])
-        return chosen
-
-    def _stage(self, name: str, make: Any, alone: bool = False) -> Path:
-        self.stages.run(self.output / name, self.on[name], make, alone)
-        return self.output / name
-
-    def _clean(self, folder: Path) -> dict[str, Any]:
-        made = Batch(list(self.candidates), [])
-        if self.near_duplicates is not None:
-            made = remove_duplicates(made, (), self.targets, self.near_duplicates)
-        else:
-            held_out = {normalized(one.question) for one in self.targets}
-            same = [k for k, one in enumerate(self.candidates) if normalized(one.question) in held_out]
-            made = made.without("leakage", dict.fromkeys(same, ("question of a target", "")))
-        if not made.accepted:
-            raise ValueError(f"No candidate is left of {len(self.candidates)} ({made.counts()}).")
-        self.settings.kept_of(len(made.accepted))
-        save(made.accepted, folder / "candidates.parquet")
-        save(made.rejected, folder / "rejected.jsonl")
-        return made.report()
-
-    def _some(self, rows: Sequence[Candidate]) -> Sequence[Candidate]:
-        """What the proxy is warmed up on."""
-        if self.examples is not None:
-            return self.examples
-        n = min(max(LEAST, len(rows) // 20), len(rows))
-        return [rows[k] for k in np.sort(np.random.default_rng(self.args.seed).choice(len(rows), n, replace=False))]
+        reports = run_stages(self.stages, self.output, max(LONGEST, timedelta(seconds=self.args.ddp_timeout)))
+        if self.args.process_index == 0:
+            reports["selection"] = reports.pop(self.settings.method)
+            print_made([reports])
+            print_selection([reports])
+            print_seconds([reports])
+        return self.output / self.settings.method

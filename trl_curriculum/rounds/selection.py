@@ -1,6 +1,5 @@
 """From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,14 +8,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..disk.partial import fingerprint
+from ..disk.fingerprint import fingerprint, redact
 from ..disk.state import write_json
-from ..generators import Candidate, save
+from ..generators import Candidate, load, save
 from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
 from ..gradients.capture import Layers
 from ..selection import SELECTION, Features, Selector, distinct
 from ..selection.report import report
 from ..signals import IntArray
+from .stage import Report, Stage
+
+
+SELECTED = "selected.parquet"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class SelectionSettings:
         names = ("layers", "n_last", "projection", "dimension", "seed")
         return {name: getattr(self, name) for name in names}
 
-    def kept_of(self, n: int) -> int:
+    def n_kept(self, n: int) -> int:
         """How many of n candidates are kept."""
         k = round(self.keep * n) if self.keep < 1 else round(self.keep)
         if k > n:
@@ -135,47 +138,57 @@ def select_rows(
                 "labels and at the model."
             )
     every = torch.from_numpy(np.asarray(candidates.features[usable]))
-    alone = np.arange(len(usable)) if settings.distinct is None else distinct(every, settings.distinct)
+    distant = np.arange(len(usable)) if settings.distinct is None else distinct(every, settings.distinct)
     features = Features(
-        every[torch.as_tensor(alone)],
+        every[torch.as_tensor(distant)],
         torch.from_numpy(np.asarray(targets.features[usable_targets])).float(),
         None if task is None else task[usable_targets],
     )
-    chosen = settings.selector(features, settings.kept_of(len(features)))
-    rows = usable[alone]
-    told = report(features, chosen, None if source is None else source[rows])
+    chosen = settings.selector(features, settings.n_kept(len(features)))
+    rows = usable[distant]
+    found = report(features, chosen, None if source is None else source[rows])
     first = np.sort(np.unique(chosen.row, return_index=True)[1])
     return rows[chosen.row[first]], {
         "method": settings.method,
         "candidates": len(candidates.norm),
         "unusable": len(candidates.norm) - len(usable),
         "unusable_targets": len(targets.norm) - len(usable_targets),
-        "near_duplicates_dropped": len(usable) - len(alone),
-        **told,
+        "near_duplicates_dropped": len(usable) - len(distant),
+        **found,
     }
 
 
-def select_candidates(
-    candidates: Sequence[Candidate],
-    targets: Sequence[Candidate],
-    features: Path,
-    settings: SelectionSettings,
-    folder: Path,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Select(Stage):
     """
-    Selects among rows by their features in `features/candidates` and `features/targets`; writes `selected.parquet`,
-    most wanted first, and `selection.json`, the report with the settings, and returns the report.
+    Selects among candidates by their features; leaves `selected.parquet`, most wanted first, and `selection.json`, the
+    report with the settings.
 
-    The subtask of a target is its `source`.
+    Args:
+        candidates (`Path`), targets (`list[Candidate]`):
+            File of the candidates, and rows whose `source` names their subtask.
+        features (`Path`):
+            Folder of their features.
+        selection ([`SelectionSettings`]):
+            How.
     """
-    tasks, task = np.unique([one.source for one in targets], return_inverse=True)
-    kept, told = select_rows(
-        read_features(features / "candidates"),
-        read_features(features / "targets"),
-        settings,
-        np.array([one.source for one in candidates]),
-        task if len(tasks) > 1 else None,
-    )
-    save([candidates[k] for k in kept], folder / "selected.parquet")
-    write_json(folder / "selection.json", {"settings": asdict(settings), **told})
-    return told
+
+    main_process_only = True
+    candidates: Path
+    targets: list[Candidate]
+    features: Path
+    selection: SelectionSettings
+
+    def run(self, folder: Path) -> Report:
+        candidates = load(self.candidates)
+        tasks, task = np.unique([one.source for one in self.targets], return_inverse=True)
+        kept, report = select_rows(
+            read_features(self.features / "candidates"),
+            read_features(self.features / "targets"),
+            self.selection,
+            np.array([one.source for one in candidates]),
+            task if len(tasks) > 1 else None,
+        )
+        save([candidates[k] for k in kept], folder / SELECTED)
+        write_json(folder / "selection.json", {"settings": redact(asdict(self.selection)), **report})
+        return report

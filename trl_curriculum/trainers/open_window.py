@@ -1,7 +1,6 @@
 """An open generation window of GRPO: rollouts that are still to be trained on belong to a checkpoint."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,8 @@ import torch
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
+from ..disk.atomic import atomic_write
 
 
 logger = logging.getLogger(__name__)
@@ -53,9 +54,8 @@ class OpenWindow:
             for name, value in batch.items()
             if value is not None
         }
-        file = self._file(folder)
-        save_file(tensors, file.with_suffix(".tmp"))
-        os.replace(file.with_suffix(".tmp"), file)
+        with atomic_write(self._file(folder)) as draft:
+            save_file(tensors, draft)
 
     def load(self, folder: Path | None, state: dict[str, Any]) -> tuple[int, list[dict[str, Any]] | None]:
         """TRL's micro step and the rollouts to continue with; 0 and none where a window begins anew."""

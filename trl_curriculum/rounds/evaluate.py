@@ -1,6 +1,8 @@
 """How good a model is on held-out rows, per task: loss of the right answers, and its own answers judged."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,44 @@ from ..generators import Candidate, to_dataset
 from ..lm.engines import Sampling
 from ..lm.losses import row_losses, tokenize_examples
 from ..lm.transformers_engine import TransformersEngine
-from ..rewards.functions import RewardFunction
+from ..rewards.functions import RewardFunction, reward
 from ..signals import FloatArray
+from .model import Model
+from .stage import Report, Stage
+
+
+@dataclass(frozen=True)
+class Evaluate(Stage):
+    """
+    Scores a model on held-out rows, see [`score`]; without rows it reports nothing.
+
+    Args:
+        model ([`Model`]):
+            The model.
+        rows (`list[Candidate]`):
+            Held-out rows.
+        accuracy (`str`, *optional*):
+            Name of the reward function that judges its own answers.
+        max_answer_tokens (`int`):
+            Tokens of such an answer at most.
+        max_length (`int`, *optional*):
+            Tokens to which a row is cut for its loss.
+    """
+
+    main_process_only = True
+    model: Model
+    rows: list[Candidate]
+    accuracy: str | None
+    max_answer_tokens: int
+    max_length: int | None
+
+    def run(self, folder: Path) -> Report:
+        if not self.rows:
+            return {}
+        judge = reward(self.accuracy) if self.accuracy is not None else None
+        return score(
+            self.model.load(), self.model.tokenizer, self.rows, judge, self.max_answer_tokens, self.max_length
+        )
 
 
 def score(
@@ -44,11 +82,11 @@ def score(
         `dict` with `loss`, in nats per token, and with a judge `accuracy`, its mean reward over the rows with an
         answer; a task without such a row has none.
     """
-    told = {"loss": row_losses(model, tokenize_examples(to_dataset(rows), tokenizer, max_length), batch_tokens)}
+    scores = {"loss": row_losses(model, tokenize_examples(to_dataset(rows), tokenizer, max_length), batch_tokens)}
     if judge is not None:
-        told["accuracy"] = _judged(model, tokenizer, rows, judge, max_new_tokens, batch_tokens)
+        scores["accuracy"] = _judged(model, tokenizer, rows, judge, max_new_tokens, batch_tokens)
     source = np.array([one.source for one in rows])
-    return {name: _by_source(value, source) for name, value in told.items()}
+    return {name: _by_source(value, source) for name, value in scores.items()}
 
 
 def _judged(

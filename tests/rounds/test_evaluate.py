@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from trl_curriculum.generators import Candidate
-from trl_curriculum.rounds.scores import score
+from trl_curriculum.rounds.evaluate import score
 
 
 ROWS = [

@@ -1,0 +1,106 @@
+"""One way to write a file or a folder: whole under its name, or not there."""
+
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """
+    Yields a hidden name beside `path` at which the caller makes a file or a folder; at the end it is on the disk under
+    its own name, in place of what was there before. After an error or a kill, what was there before still is; only a
+    kill between the two renames by which a folder replaces another leaves neither.
+
+    Args:
+        path (`Path`):
+            File or folder to write; its parent folder is made. The hidden name has the same suffix.
+
+    Raises:
+        `OSError`: where the disk is full, with the bytes that are free.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_drafts_of_killed(path)
+    prefix = _prefix(path)
+    draft, before = (path.with_name(f"{prefix}{os.getpid()}{kind}{path.suffix}") for kind in ("", "~before"))
+    _remove(draft)
+    try:
+        with name_full_disk(path.parent, f"{path.name} was not written"):
+            yield draft
+            _synchronize(draft)
+        if draft.is_dir() and path.exists():  # a folder cannot be renamed over another
+            os.rename(path, before)
+            os.rename(draft, path)
+            shutil.rmtree(before)
+        else:
+            os.replace(draft, path)
+        _synchronize_folder(path.parent)
+    finally:
+        _remove(draft)
+
+
+@contextmanager
+def name_full_disk(folder: Path, what: str) -> Iterator[None]:
+    """Turns the error of a full disk, from whichever library, into one that says `what` failed or takes how much."""
+    try:
+        yield
+    except Exception as error:  # safetensors and torch have errors of their own for it
+        full = error.errno in FULL if isinstance(error, OSError) else "No space left" in str(error)
+        if not full:
+            raise
+        number = getattr(error, "errno", None) or errno.ENOSPC
+        free = shutil.disk_usage(folder).free
+        raise OSError(
+            number,
+            f"{os.strerror(number)}: {what} in {folder}, where {free:,} bytes are free; make room and run it again.",
+        ) from error
+
+
+def _prefix(path: Path) -> str:
+    machine = "".join(one if one.isalnum() else "-" for one in socket.gethostname())
+    return f".{path.stem}~{machine}~"
+
+
+def _remove_drafts_of_killed(path: Path) -> None:
+    """Only those of this machine: whether another's process lives cannot be seen from here."""
+    prefix = _prefix(path)
+    for found in os.listdir(path.parent):
+        process = found.removesuffix(path.suffix).removeprefix(prefix).removesuffix("~before")
+        ours = found.startswith(prefix) and found.endswith(path.suffix) and process.isdigit()
+        if ours and not psutil.pid_exists(int(process)):
+            _remove(path.with_name(found))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _synchronize(path: Path) -> None:
+    """So that the name does not reach the disk before the content: a power cut would leave an empty file."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            _synchronize(inner)
+        _synchronize_folder(path)
+    else:
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _synchronize_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,113 @@
+"""Stages that leave candidates: written by generators, or given."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from ..generators import Batch, Candidate, Generator, remove_duplicates, save
+from ..rewards.answers import normalized
+from .model import Model
+from .selection import SelectionSettings
+from .stage import IGNORED, Report, Stage
+
+
+FILE = "candidates.parquet"  # what each of these stages leaves in its folder
+MakeGenerators = Callable[[Model, list[Candidate]], Iterable[tuple[float, Generator]]]
+
+
+@dataclass(frozen=True)
+class Generate(Stage):
+    """
+    Has generators write candidates: `candidates.parquet`, and `rejected.jsonl` with the reasons.
+
+    Args:
+        student ([`Model`]):
+            As it is at the start of the round.
+        candidates (`int`):
+            How many candidates are wanted.
+        near_duplicates (`float`):
+            Word overlap above which a candidate repeats another, an example or a held-out row.
+        examples, held_out (`list[Candidate]`):
+            What generators are shown, and what no candidate may repeat.
+        seed (`int`):
+            Of the generators.
+        generators (`dict`):
+            Plain values that tell these generators from others.
+        make_generators (`Callable`):
+            Takes the student and the examples; returns generators with the share of candidates that each writes. The
+            next one is asked for when the one before is done, so that one model is in memory at a time.
+        disable_tqdm (`bool`):
+            Whether to show no progress bars.
+    """
+
+    main_process_only = True
+    student: Model
+    candidates: int
+    near_duplicates: float
+    examples: list[Candidate]
+    held_out: list[Candidate]
+    seed: int
+    generators: dict[str, Any]
+    make_generators: Annotated[MakeGenerators, IGNORED]
+    disable_tqdm: Annotated[bool, IGNORED]
+
+    def run(self, folder: Path) -> Report:
+        made, number = Batch([], []), 0
+        messages = not isinstance(self.examples[0].prompt, str)
+        for share, generator in self.make_generators(self.student, self.examples):
+            n = max(1, round(share * self.candidates))
+            batch = generator.generate(n, self.seed, folder / f"generator-{number}", self.disable_tqdm)
+            if any(isinstance(one.prompt, str) == messages for one in batch.accepted):
+                raise ValueError(
+                    f"Generator {number} writes {'texts' if messages else 'messages'}, and the trusted examples "
+                    f"are {'messages' if messages else 'texts'}: set its `conversational` to {messages}, or give it "
+                    "other rows."
+                )
+            made, number = made + batch, number + 1
+            del generator  # with its model, before the next comes
+        made = remove_duplicates(made, self.examples, self.held_out, self.near_duplicates)
+        if not made.accepted:
+            raise ValueError(f"No candidate is left of {len(made.rejected)} that were written ({made.counts()}).")
+        return _save(made, folder)
+
+
+@dataclass(frozen=True)
+class Clean(Stage):
+    """
+    Takes given candidates without those that repeat a target's question.
+
+    Args:
+        candidates, targets (`list[Candidate]`):
+            The pool, and trusted rows.
+        near_duplicates (`float`, *optional*):
+            Word overlap above which a question repeats another's or a target's. Default: a candidate's question may
+            come again, and must not be a target's, word for word.
+        selection ([`SelectionSettings`]):
+            How many are kept later on: more than are left is refused here.
+    """
+
+    main_process_only = True
+    candidates: list[Candidate]
+    targets: list[Candidate]
+    near_duplicates: float | None
+    selection: Annotated[SelectionSettings, IGNORED]
+
+    def run(self, folder: Path) -> Report:
+        made = Batch(self.candidates, [])
+        if self.near_duplicates is not None:
+            made = remove_duplicates(made, (), self.targets, self.near_duplicates)
+        else:
+            held_out = {normalized(one.question) for one in self.targets}
+            same = [k for k, one in enumerate(self.candidates) if normalized(one.question) in held_out]
+            made = made.without("leakage", dict.fromkeys(same, ("question of a target", "")))
+        if not made.accepted:
+            raise ValueError(f"No candidate is left of {len(self.candidates)} ({made.counts()}).")
+        self.selection.n_kept(len(made.accepted))
+        return _save(made, folder)
+
+
+def _save(made: Batch, folder: Path) -> Report:
+    save(made.accepted, folder / FILE)
+    save(made.rejected, folder / "rejected.jsonl")
+    return made.report()

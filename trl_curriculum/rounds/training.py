@@ -1,0 +1,103 @@
+"""The stage that trains a round's adapter, by SFT or by GRPO."""
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from peft import LoraConfig
+from transformers import TrainingArguments
+
+from ..disk.checkpoint import newest_first, what_is_missing
+from ..generators import load, to_dataset
+from ..registry import nearest
+from ..rewards.functions import RewardFunction
+from ..trainers.config import CurriculumConfig, CurriculumGRPOConfig, CurriculumSFTConfig
+from ..trainers.grpo import CurriculumGRPOTrainer
+from ..trainers.sft import CurriculumSFTTrainer
+from .model import Model
+from .stage import RecordedBy, Report, Stage
+
+
+# Arguments on which neither rows nor weights depend
+IGNORED_ARGUMENTS = {"output_dir", "run_name", "project", "disable_tqdm", "resume_from_checkpoint", "use_cpu"}
+IGNORED_PREFIXES = tuple("logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_".split())
+
+
+def training_settings(args: Any) -> dict[str, Any]:
+    """The arguments of training on which the weights depend."""
+    names = sorted(field.name for field in dataclasses.fields(args) if field.init)
+    counted = [name for name in names if name not in IGNORED_ARGUMENTS and not name.startswith(IGNORED_PREFIXES)]
+    return {name: getattr(args, name) for name in counted}
+
+
+@dataclass(frozen=True)
+class Train(Stage):
+    """
+    Trains an adapter on rows, and saves it in its folder.
+
+    Args:
+        student ([`Model`]):
+            Whose adapter is trained further; without one, a fresh one is.
+        rows (`Path`):
+            File of candidates.
+        training ([`CurriculumSFTConfig`] or [`CurriculumGRPOConfig`]):
+            How; its `output_dir` is not used.
+        lora ([`~peft.LoraConfig`]):
+            The fresh adapter.
+        rewards (`list[Callable]`):
+            Of GRPO; they are given the columns `answer` and `source`.
+    """
+
+    student: Model
+    rows: Path
+    training: Annotated[CurriculumSFTConfig | CurriculumGRPOConfig, RecordedBy(training_settings)]
+    lora: Annotated[LoraConfig, RecordedBy(LoraConfig.to_dict)]
+    rewards: list[RewardFunction]
+
+    def run(self, folder: Path) -> Report:
+        rows = load(self.rows)
+        if self.rewards and all(row.answer is None for row in rows):
+            raise ValueError(
+                f"GRPO's rewards judge by the column `answer`, and none of the {len(rows)} selected rows has one: "
+                "take generators that write short answers."
+            )
+        model = self.student.load_to_train()
+        args = copy.copy(self.training)
+        args.output_dir = str(folder)
+        common: dict[str, Any] = {
+            "args": args,
+            "train_dataset": to_dataset(rows),
+            "processing_class": self.student.tokenizer,
+            "peft_config": copy.deepcopy(self.lora) if self.student.adapter is None else None,
+        }
+        trainer = (
+            CurriculumGRPOTrainer(model, self.rewards, **common)
+            if self.rewards
+            else CurriculumSFTTrainer(model, **common)
+        )
+        resume = any(what_is_missing(path) is None for path in newest_first(folder))
+        trainer.train(resume_from_checkpoint=resume)
+        trainer.save_model(str(folder))
+        return {"rows": len(rows), "steps": trainer.state.global_step}
+
+
+def grpo_args(args: CurriculumSFTConfig, options: dict[str, Any]) -> CurriculumGRPOConfig:
+    """
+    Arguments of GRPO: options of its own, and what was set for all trainers and curricula in the arguments of SFT, but
+    for the learning rate, which is another one in GRPO.
+
+    Raises:
+        `ValueError`: for an option that GRPO does not have.
+    """
+    known = {field.name for field in dataclasses.fields(CurriculumGRPOConfig) if field.init}
+    for name in options:
+        if name not in known:
+            raise ValueError(f"grpo has no option {name!r}{nearest(name, known)}: see CurriculumGRPOConfig.")
+    fixed = {name: getattr(args, name) for name in ("output_dir", "use_cpu", "bf16", "fp16")}
+    plain = CurriculumSFTConfig(**fixed)
+    common = {f.name for base in (TrainingArguments, CurriculumConfig) for f in dataclasses.fields(base) if f.init}
+    common -= {"learning_rate", "remove_unused_columns"}
+    changed = {name: getattr(args, name) for name in common if getattr(args, name) != getattr(plain, name)}
+    return CurriculumGRPOConfig(**(changed | fixed | options))
