@@ -12,6 +12,8 @@ from tqdm.auto import tqdm
 
 from .arms import ArmSource, make_arms
 from .data.columns import read_column
+from .disk.state import StateError
+from .records import PoolMapping
 from .signals import FloatArray, IntArray, count_arms
 
 
@@ -125,6 +127,50 @@ class Pool:
         difficulty = _difficulty(dataset, difficulty_column) if difficulty_column else None
         hashes = _hash_rows(dataset) if hash_rows else None
         return cls(len(dataset), arm, arm_names, difficulty, hashes, estimated)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What tells this pool from another, and matches its rows with those of another."""
+        state = {"digest": self.digest, "size": self.size, "arm_names": list(self.arm_names)}
+        return state | ({} if self.row_hash is None else {"row_hash": self.row_hash})
+
+    def mapping_from(self, old: dict[str, Any], carry_over: bool) -> PoolMapping | None:
+        """
+        Which rows and arms of a saved pool continue in this one; `None` where it is the same.
+
+        Args:
+            old (`dict`):
+                What `state_dict` of the saved one returned.
+            carry_over (`bool`):
+                Whether another pool is accepted: rows are matched by content, arms by name.
+
+        Raises:
+            [`StateError`]: where the pool is another, and that is not accepted or rows cannot be matched.
+        """
+        if old["digest"] == self.digest and list(old["arm_names"]) == list(self.arm_names):
+            return None
+        if "row_hash" not in old or self.row_hash is None:
+            raise StateError(
+                f"The checkpoint belongs to another pool ({old['size']} rows, arms {old['arm_names']}; now "
+                f"{self.size} rows, arms {list(self.arm_names)}) and its rows were not hashed, so they "
+                "cannot be matched; resume on the same data or start a new run."
+            )
+        arm_of = {name: k for k, name in enumerate(old["arm_names"])}
+        mapping = PoolMapping(
+            row=match_rows(old["row_hash"], self.row_hash),
+            arm=np.array([arm_of.get(name, -1) for name in self.arm_names]),
+            old_size=old["size"],
+        )
+        if not carry_over:
+            if np.array_equal(mapping.row, np.arange(old["size"])) and list(arm_of) == list(self.arm_names):
+                raise StateError(
+                    "The rows are those of the checkpoint, but their arms or difficulties are not: resume with the "
+                    "same arms and difficulty_column, or set on_data_change='carry_over'."
+                )
+            raise StateError(
+                f"The dataset changed since the checkpoint: {mapping.summary()}; arms {old['arm_names']} before, "
+                f"{list(self.arm_names)} now. Resume on the same data, or set on_data_change='carry_over'."
+            )
+        return mapping
 
 
 def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> IntArray:

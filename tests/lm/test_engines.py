@@ -10,8 +10,9 @@ import pytest
 import tiny
 import torch
 
-from trl_curriculum.lm.engines import ENGINES, Completion, Sampling, TokenEntropy
+from trl_curriculum.lm.engines import Completion, Sampling, TokenEntropy
 from trl_curriculum.lm.generate import read
+from trl_curriculum.lm.load import ENGINES
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.lm.vllm_engine import TrainerVLLMEngine, VLLMEngine
 

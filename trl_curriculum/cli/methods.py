@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..families import FAMILIES
-from ..registry import Method, nearest, spell, spell_limits
+from ..options import Method, spell, spell_limits
+from ..registry import nearest
 from . import COMMANDS
 
 

@@ -22,7 +22,8 @@ from trl import DatasetMixtureConfig, TrlParser
 
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint, redact, weights_key
-from ..lm.engines import ENGINES, VLLM_LOGPROBS, Engine
+from ..lm.engines import VLLM_LOGPROBS, Engine
+from ..lm.load import ENGINES
 from ..pool import Pool
 from ..probes import PROBES, PrefixEntropy
 from ..probes.prefix_entropy import Scores, prefix_entropy

@@ -3,8 +3,9 @@
 from typing import Any
 
 from .arms import ArmCurriculum, ArmMethod
-from .base import CURRICULA, Curriculum, CurriculumMethod, Draw, RoundBegan
+from .base import CURRICULA, Curriculum, CurriculumMethod
 from .difficulty import DifficultyCurriculum, DifficultyMethod
+from .draw import Draw, RoundBegan
 from .parts.buckets import SuccessRate
 from .rows import RowCurriculum, RowMethod
 

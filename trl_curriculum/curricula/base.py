@@ -7,73 +7,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..disk.state import StateError
-from ..pool import Pool, match_rows
+from ..pool import Pool
 from ..records import PoolMapping, Stateful, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
+from .draw import NOTHING, Draw, RoundBegan
 
 
 STATE_VERSION = 3
 MAX_LOGGED_ARMS = 64
-
-
-@dataclass(frozen=True)
-class RoundBegan:
-    """
-    A round began with this draw.
-
-    Args:
-        number (`int`):
-            Counted from 1.
-        fresh_optimizer (`bool`):
-            Whether the optimizer forgets what it has gathered.
-    """
-
-    number: int
-    fresh_optimizer: bool = False
-
-
-@dataclass(frozen=True)
-class Draw:
-    """
-    Rows to train on next, one entry per draw.
-
-    Args:
-        row (`IntArray`, shape `(n,)`):
-            Positions in the pool.
-        arm (`IntArray`, shape `(n,)`):
-            Arm of each draw at the time it was drawn, a position in the curriculum's `arm_names`.
-        probability (`FloatArray`, shape `(n,)`):
-            Marginal probability of the row: its own, or that of its arm over the arm's rows, which come in turn where
-            a method draws without replacement. NaN where the method has none.
-        id (`IntArray`, shape `(n,)`):
-            Number of the draw, counted from the start of the run.
-        events (`tuple[RoundBegan, ...]`, *optional*):
-            What a trainer has to know that happened with this draw.
-    """
-
-    row: IntArray
-    arm: IntArray
-    probability: FloatArray
-    id: IntArray
-    events: tuple[RoundBegan, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def __getitem__(self, which: slice | np.ndarray) -> "Draw":
-        return Draw(self.row[which], self.arm[which], self.probability[which], self.id[which])
-
-    def __add__(self, other: "Draw") -> "Draw":
-        joined = {name: np.concatenate([value, other.columns()[name]]) for name, value in self.columns().items()}
-        return Draw(**joined, events=self.events + other.events)
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """The arrays by name."""
-        return {name: value for name, value in vars(self).items() if name != "events"}
-
-
-NOTHING = Draw(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -256,14 +198,11 @@ class Curriculum(Stateful, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next draws depend on: arrays and plain values only."""
-        pool = {"digest": self.pool.digest, "size": self.pool.size, "arm_names": list(self.pool.arm_names)}
-        if self.pool.row_hash is not None:
-            pool["row_hash"] = self.pool.row_hash
         return {
             "version": STATE_VERSION,
             "method": self.name,
             "options": _saved_options(self.method),
-            "pool": pool,
+            "pool": self.pool.state_dict(),
             "rng": self.rng.bit_generator.state,
             "waiting": self._waiting.columns(),
             "own": super().state_dict(),
@@ -305,7 +244,7 @@ class Curriculum(Stateful, ABC):
                     f"The checkpoint was made with {name}={state['options'].get(name)!r}, but this run has "
                     f"{name}={value!r}; resume with the same value or start a new run."
                 )
-        mapping = self._compare_pool(state["pool"], carry_over)
+        mapping = self.pool.mapping_from(state["pool"], carry_over)
         super().load_state_dict(state["own"], None if mapping is None else self.own_mapping(mapping))
         self._waiting = self._read_waiting(state["waiting"]) if mapping is None else NOTHING
         self._load_random(state["rng"])
@@ -335,33 +274,6 @@ class Curriculum(Stateful, ABC):
             self.rng.bit_generator.state = saved
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise StateError(f"The saved random generator cannot be read ({error}): the state is damaged.") from error
-
-    def _compare_pool(self, old: dict[str, Any], carry_over: bool) -> PoolMapping | None:
-        if old["digest"] == self.pool.digest and list(old["arm_names"]) == list(self.pool.arm_names):
-            return None
-        if "row_hash" not in old or self.pool.row_hash is None:
-            raise StateError(
-                f"The checkpoint belongs to another pool ({old['size']} rows, arms {old['arm_names']}; now "
-                f"{self.pool.size} rows, arms {list(self.pool.arm_names)}) and its rows were not hashed, so they "
-                "cannot be matched; resume on the same data or start a new run."
-            )
-        arm_of = {name: k for k, name in enumerate(old["arm_names"])}
-        mapping = PoolMapping(
-            row=match_rows(old["row_hash"], self.pool.row_hash),
-            arm=np.array([arm_of.get(name, -1) for name in self.pool.arm_names]),
-            old_size=old["size"],
-        )
-        if not carry_over:
-            if np.array_equal(mapping.row, np.arange(old["size"])) and list(arm_of) == list(self.pool.arm_names):
-                raise StateError(
-                    "The rows are those of the checkpoint, but their arms or difficulties are not: resume with the "
-                    "same arms and difficulty_column, or set on_data_change='carry_over'."
-                )
-            raise StateError(
-                f"The dataset changed since the checkpoint: {mapping.summary()}; arms {old['arm_names']} before, "
-                f"{list(self.pool.arm_names)} now. Resume on the same data, or set on_data_change='carry_over'."
-            )
-        return mapping
 
 
 def _saved_options(method: CurriculumMethod) -> dict[str, Any]:

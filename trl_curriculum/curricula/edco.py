@@ -8,7 +8,8 @@ from ..pool import Pool
 from ..records import PoolMapping, row_state, value_state
 from ..registry import option
 from ..signals import FloatArray, IntArray, group_mean
-from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod, RoundBegan
+from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
+from .draw import RoundBegan
 from .parts.row_sampler import RowSampler
 from .parts.shared_belief import SharedBelief
 

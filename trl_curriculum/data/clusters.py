@@ -1,8 +1,8 @@
-"""Clusters of rows that are alike, in their words or to a model: arms of a curriculum that keeps draws diverse."""
+"""Clusters of rows that are alike, in their words or their vectors: arms of a curriculum that keeps draws diverse."""
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
-from tqdm.auto import tqdm
-
-from ..lm.batches import pad_ids
 
 
 if TYPE_CHECKING:
@@ -21,50 +18,13 @@ if TYPE_CHECKING:
 HASHES = 1 << 14  # words are told apart by their hash
 
 
-def embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int = 16, max_length: int = 512) -> NDArray:
-    """
-    Embeds texts: the mean of a model's last hidden states over their tokens, scaled to length 1.
-
-    Args:
-        texts (`list[str]`):
-            What to embed.
-        model, tokenizer:
-            A causal language model, for example the one that is going to be trained, and its tokenizer.
-        batch_size (`int`, *optional*, defaults to `16`):
-            Texts of one forward.
-        max_length (`int`, *optional*, defaults to `512`):
-            Tokens of a text that are read.
-
-    Returns:
-        `NDArray`, shape `(len(texts), hidden size)`, float32.
-    """
-    import torch  # which takes seconds to import, and words need none
-
-    device = next(model.parameters()).device
-    encoded = [tokenizer(text, truncation=True, max_length=max_length).input_ids for text in texts]
-    # Texts of similar length together; one without a token stays at 0.
-    order = sorted((i for i in range(len(texts)) if encoded[i]), key=lambda i: -len(encoded[i]))
-    vectors = np.zeros((len(texts), model.get_input_embeddings().embedding_dim), np.float32)
-    training = model.training
-    model.eval()
-    for begin in tqdm(range(0, len(order), batch_size), desc="Embedding rows", disable=len(texts) < 1000):
-        which = order[begin : begin + batch_size]
-        ids, mask = pad_ids([encoded[i] for i in which])
-        with torch.no_grad():
-            output = model(ids.to(device), attention_mask=mask.to(device), output_hidden_states=True, use_cache=False)
-        hidden = output.hidden_states[-1].float().cpu() * mask[..., None]
-        vectors[which] = torch.nn.functional.normalize(hidden.sum(1), dim=1).numpy()
-    model.train(training)
-    return vectors
-
-
 def cluster(vectors: NDArray, n_clusters: int, seed: int = 0) -> NDArray[np.int64]:
     """
     Clusters vectors (k-means, k-means++ start).
 
     Args:
         vectors (`NDArray`, shape `(n, d)`):
-            What to cluster, for example from [`embed`] or [`word_vectors`].
+            What to cluster, for example from [`~trl_curriculum.lm.embed.embed`] or [`word_vectors`].
         n_clusters (`int`):
             How many clusters; ones that stay empty are left out.
         seed (`int`, *optional*, defaults to `0`):

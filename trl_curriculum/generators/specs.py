@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..lm.engines import ENGINES, Sampling
+from ..lm.engines import Sampling
+from ..lm.load import ENGINES
 from ..lm.transformers_engine import TransformersEngine
 from ..registry import make_options, nearest
 from .agreement import Agreement

@@ -1,6 +1,6 @@
 """What generates: one small interface over transformers, vLLM and a vLLM server, for probes and for generators."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -129,48 +129,3 @@ def encode(tokenizer: Any, prompt: Prompt) -> list[int]:
             prompt, add_generation_prompt=True, tokenize=True, return_dict=True, enable_thinking=False
         )["input_ids"]
     )
-
-
-@dataclass(frozen=True)
-class EngineKind:
-    """
-    How an engine is made of a model's path or name.
-
-    Args:
-        load (`Callable`):
-            Takes the path or name and options, imports what it needs, and returns an [`Engine`].
-        needs (`tuple[str, ...]`, *optional*):
-            Options without which it cannot be made.
-    """
-
-    load: Callable[..., Any]
-    needs: tuple[str, ...] = ()
-
-    def missing(self, options: dict[str, Any] | None) -> list[str]:
-        """Options that it needs and does not have."""
-        return [name for name in self.needs if name not in (options or {})]
-
-
-def _transformers(model: Any, **options: Any) -> Engine:
-    from .transformers_engine import TransformersEngine
-
-    return TransformersEngine.load(model, **options)
-
-
-def _vllm(model: Any, **options: Any) -> Engine:
-    from .vllm_engine import VLLMEngine
-
-    return VLLMEngine.load(model, **options)
-
-
-def _server(model: Any, **options: Any) -> Engine:
-    from .server_engine import ServerEngine
-
-    return ServerEngine(model=str(model), **options)
-
-
-ENGINES = {
-    "transformers": EngineKind(_transformers),
-    "vllm": EngineKind(_vllm),
-    "server": EngineKind(_server, needs=("url",)),
-}

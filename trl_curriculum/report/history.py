@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from ..curricula.base import Draw
+from ..curricula.draw import Draw
 from ..disk.atomic import atomic_write
 from ..signals import Feedback, IntArray, group_mean
 

@@ -14,9 +14,7 @@ from ..pool import Pool
 from ..probes.prompts import prompt_of
 from ..rewards.answers import text_of
 from .arguments import DIFFICULTIES, CurriculumScriptArguments
-
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+from .columns import check_is_there, with_context, with_options
 
 
 def load_prompts(
@@ -146,73 +144,11 @@ def _load_rows(
     train, test = splits[train_split], splits[test_split] if test_split in splits else None
     if script_args.context_column is not None:
         both = (script_args.prompt_column, script_args.context_column)
-        train, test = _with_context(train, *both), None if test is None else _with_context(test, *both)
+        train, test = with_context(train, *both), None if test is None else with_context(test, *both)
     if script_args.options_column is None:
         return train, test
     columns = (script_args.prompt_column, script_args.options_column, script_args.right_option_column)
-    return _with_options(train, *columns), None if test is None else _with_options(test, *columns)
-
-
-def _with_context(dataset: Dataset, question: str, context: str) -> Dataset:
-    """Put the text that a question is about before it."""
-    _check_column(dataset, question, "prompt_column")
-    _check_column(dataset, context, "context_column")
-    return dataset.map(lambda row: {question: f"{row[context]}\n\n{row[question]}"})
-
-
-def _with_options(dataset: Dataset, question: str, options: str, right: str | None) -> Dataset:
-    """Append lettered options to a column of plain questions; tell the right one by its letter and by its text."""
-    _check_column(dataset, question, "prompt_column")
-    _check_column(dataset, options, "options_column")
-    if right is not None:
-        _check_column(dataset, right, "right_option_column")
-    for name in ("right_letter", "right_text") if right is not None else ():
-        if name in dataset.column_names:
-            raise ValueError(f"The dataset has a column '{name}', which `right_option_column` makes: rename yours.")
-
-    def append(row: dict[str, Any], index: int) -> dict[str, Any]:
-        choices = _choices(row[options])
-        if not isinstance(row[question], str) or not choices:
-            raise ValueError(
-                f"Row {index}: `options_column` appends options to plain questions, but '{question}' holds a "
-                f"{type(row[question]).__name__} and '{options}' {row[options]!r}."
-            )
-        made = {question: "\n".join([f"{row[question]}\n", *(f"{k}. {text}" for k, text in choices.items())])}
-        if right is not None:
-            letter = _letter_of(row[right], choices, _labels(row[options]))
-            if letter is None:
-                raise ValueError(
-                    f"Row {index}: '{right}' holds {row[right]!r}, which is neither the label nor the position nor "
-                    f"the text of one of {choices}: set `right_option_column`."
-                )
-            made |= {"right_letter": letter, "right_text": choices[letter]}
-        return made
-
-    return dataset.map(append, with_indices=True)
-
-
-def _choices(options: Any) -> dict[str, str]:
-    """Options by their letters; of a mapping, those that are there (columns hold the letters of all rows)."""
-    options = options["text"] if _labels(options) else options
-    if isinstance(options, list):
-        options = dict(zip(LETTERS, options, strict=False)) if len(options) <= len(LETTERS) else {}
-    choices = {k: v for k, v in options.items() if v is not None} if isinstance(options, dict) else {}
-    return choices if all(isinstance(text, str) for text in choices.values()) else {}
-
-
-def _labels(options: Any) -> list[str]:
-    """The labels of options that are given as two lists, `label` and `text`; else none."""
-    if not isinstance(options, dict) or options.keys() != {"label", "text"}:
-        return []
-    return options["label"] if isinstance(options["label"], list) else []
-
-
-def _letter_of(right: Any, choices: dict[str, str], labels: list[str]) -> str | None:
-    if right in labels:  # which need not be letters
-        right = labels.index(right)
-    if isinstance(right, int):
-        return list(choices)[right] if 0 <= right < len(choices) else None
-    return right if right in choices else next((k for k, text in choices.items() if text == right), None)
+    return with_options(train, *columns), None if test is None else with_options(test, *columns)
 
 
 def with_difficulty(dataset: Dataset, script_args: CurriculumScriptArguments, training_args: Any) -> Dataset:
@@ -265,7 +201,7 @@ def _answer_text(row: dict[str, Any], answer_column: str | None) -> str:
 
 def _with_prompts(dataset: Dataset, column: str, system: str | None, instruction: str) -> Dataset:
     """Turn a column of plain questions into conversational prompts."""
-    _check_column(dataset, column, "prompt_column")
+    check_is_there(dataset, column, "prompt_column")
     if column == "prompt":
         return dataset
 
@@ -279,8 +215,8 @@ def _with_completions(
     dataset: Dataset, prompt_column: str, completion_column: str, system: str | None, instruction: str
 ) -> Dataset:
     """Turn a column of questions, plain or conversational already, and one of plain answers into conversations."""
-    _check_column(dataset, prompt_column, "prompt_column")
-    _check_column(dataset, completion_column, "completion_column")
+    check_is_there(dataset, prompt_column, "prompt_column")
+    check_is_there(dataset, completion_column, "completion_column")
 
     def to_example(prompt: Any, answer: str) -> dict[str, Any]:
         return {
@@ -310,8 +246,3 @@ def _in_one_format(dataset: Dataset, text_column: str) -> Dataset:
 def _ask(question: str, system: str | None, instruction: str) -> list[dict[str, str]]:
     before = [{"role": "system", "content": system}] if system else []
     return [*before, {"role": "user", "content": f"{question}\n\n{instruction}".strip()}]
-
-
-def _check_column(dataset: Dataset, column: str, argument: str) -> None:
-    if column not in dataset.column_names:
-        raise ValueError(f"The dataset has no column '{column}', only {dataset.column_names}: set `{argument}`.")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..curricula import Draw
-from ..curricula.base import NOTHING
+from ..curricula.draw import NOTHING
 from ..signals import IntArray
 
 

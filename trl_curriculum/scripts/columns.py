@@ -1,0 +1,76 @@
+"""Questions made of several columns: a context before them, lettered options after them."""
+
+from typing import Any
+
+from datasets import Dataset
+
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def with_context(dataset: Dataset, question: str, context: str) -> Dataset:
+    """Put the text that a question is about before it."""
+    check_is_there(dataset, question, "prompt_column")
+    check_is_there(dataset, context, "context_column")
+    return dataset.map(lambda row: {question: f"{row[context]}\n\n{row[question]}"})
+
+
+def with_options(dataset: Dataset, question: str, options: str, right: str | None) -> Dataset:
+    """Append lettered options to a column of plain questions; tell the right one by its letter and by its text."""
+    check_is_there(dataset, question, "prompt_column")
+    check_is_there(dataset, options, "options_column")
+    if right is not None:
+        check_is_there(dataset, right, "right_option_column")
+    for name in ("right_letter", "right_text") if right is not None else ():
+        if name in dataset.column_names:
+            raise ValueError(f"The dataset has a column '{name}', which `right_option_column` makes: rename yours.")
+
+    def append(row: dict[str, Any], index: int) -> dict[str, Any]:
+        choices = _choices(row[options])
+        if not isinstance(row[question], str) or not choices:
+            raise ValueError(
+                f"Row {index}: `options_column` appends options to plain questions, but '{question}' holds a "
+                f"{type(row[question]).__name__} and '{options}' {row[options]!r}."
+            )
+        made = {question: "\n".join([f"{row[question]}\n", *(f"{k}. {text}" for k, text in choices.items())])}
+        if right is not None:
+            letter = _letter_of(row[right], choices, _labels(row[options]))
+            if letter is None:
+                raise ValueError(
+                    f"Row {index}: '{right}' holds {row[right]!r}, which is neither the label nor the position nor "
+                    f"the text of one of {choices}: set `right_option_column`."
+                )
+            made |= {"right_letter": letter, "right_text": choices[letter]}
+        return made
+
+    return dataset.map(append, with_indices=True)
+
+
+def _choices(options: Any) -> dict[str, str]:
+    """Options by their letters; of a mapping, those that are there (columns hold the letters of all rows)."""
+    options = options["text"] if _labels(options) else options
+    if isinstance(options, list):
+        options = dict(zip(LETTERS, options, strict=False)) if len(options) <= len(LETTERS) else {}
+    choices = {k: v for k, v in options.items() if v is not None} if isinstance(options, dict) else {}
+    return choices if all(isinstance(text, str) for text in choices.values()) else {}
+
+
+def _labels(options: Any) -> list[str]:
+    """The labels of options that are given as two lists, `label` and `text`; else none."""
+    if not isinstance(options, dict) or options.keys() != {"label", "text"}:
+        return []
+    return options["label"] if isinstance(options["label"], list) else []
+
+
+def _letter_of(right: Any, choices: dict[str, str], labels: list[str]) -> str | None:
+    if right in labels:  # which need not be letters
+        right = labels.index(right)
+    if isinstance(right, int):
+        return list(choices)[right] if 0 <= right < len(choices) else None
+    return right if right in choices else next((k for k, text in choices.items() if text == right), None)
+
+
+def check_is_there(dataset: Dataset, column: str, argument: str) -> None:
+    """Refuses the name of a column that the dataset does not have; `argument` has named it."""
+    if column not in dataset.column_names:
+        raise ValueError(f"The dataset has no column '{column}', only {dataset.column_names}: set `{argument}`.")
