@@ -288,6 +288,8 @@ def spell_limits(limits: Any) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True  # it is a class, of which nothing is an instance
     origin = typing.get_origin(hint)
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in typing.get_args(hint))
