@@ -116,6 +116,8 @@ def spell_limits(limits: Any) -> str:
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of a type."""
+    if hint is Any:
+        return True  # it is a class, of which nothing is an instance
     origin = typing.get_origin(hint)
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in typing.get_args(hint))

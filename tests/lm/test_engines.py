@@ -2,6 +2,7 @@
 
 import random
 import sys
+import typing
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from trl_curriculum.lm.generate import read
 from trl_curriculum.lm.load import ENGINES
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.lm.vllm_engine import TrainerVLLMEngine, VLLMEngine
+from trl_curriculum.probes import PrefixEntropy
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +166,8 @@ def test_messages_need_a_chat_template(engine: TransformersEngine) -> None:
 
 def test_engines_by_name(tiny_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(ENGINES) == ["transformers", "vllm", "server"]
+    assert typing.get_args(typing.get_type_hints(PrefixEntropy)["back_end"]) == ("auto", *ENGINES)
+    assert PrefixEntropy(back_end="server", back_end_options={"url": "x", "retries": 2}).back_end_options is not None
     assert ENGINES["server"].missing({"retries": 1}) == ["url"] and ENGINES["vllm"].missing(None) == []
     assert isinstance(ENGINES["transformers"].load(tiny_path, dtype=torch.float32), TransformersEngine)
     monkeypatch.setitem(sys.modules, "vllm", None)

@@ -14,6 +14,7 @@ from trl_curriculum.disk import partial
 from trl_curriculum.lm import losses as module
 from trl_curriculum.lm.batches import Row
 from trl_curriculum.lm.losses import row_losses, tokenize_examples
+from trl_curriculum.probes import RowLoss
 
 
 def plain_losses(run: Any, rows: Any) -> list[float]:
@@ -22,9 +23,9 @@ def plain_losses(run: Any, rows: Any) -> list[float]:
 
 def measure(run: Any, folder: Path, rows: Any = None, batch_tokens: int = 64) -> np.ndarray:
     rows = np.arange(run.pool.size) if rows is None else np.array(rows)
-    run._probe.folder, run.args.probe_batch_tokens = folder, batch_tokens
-    loss, tokens = run._loss_of(rows)
-    assert tokens == run._length[rows].sum()
+    run.probe.folder, run.probe.spec = folder, RowLoss(batch_tokens=batch_tokens)
+    loss, tokens = run.host.row_loss(rows)
+    assert tokens == run.rows.length[rows].sum()
     return loss
 
 
@@ -125,7 +126,7 @@ def test_of_answers_in_grpo_at_any_temperature_of_the_rollouts(tmp_path: Path, t
     data = tiny.dataset().add_column("answer", ["abcd"[: k % 5] for k in range(len(tiny.dataset()))])
     run = trainer(tmp_path, train_dataset=data, answer_column="answer", temperature=temperature)
     forward = run.model.forward
-    found, tokens = run._loss_of(np.arange(len(data)))
+    found, tokens = run.host.row_loss(np.arange(len(data)))
     assert run.model.forward == forward
     expected, n = [], 0
     for prompt, answer in zip(data["prompt"], data["answer"], strict=True):
@@ -203,9 +204,8 @@ class TestInterrupted:
 
     def test_in_a_run_that_is_resumed(self, tmp_path: Path, batches: list[int]) -> None:
         options: dict[str, Any] = {
-            "curriculum": "evo_curate",
-            "curriculum_kwargs": {"measure": "probe", "refresh_steps": 2},
-            "probe_batch_tokens": 64,
+            "curriculum": {"evo_curate": {"measure": "probe", "refresh_steps": 2}},
+            "probe": {"loss": {"batch_tokens": 64}},
             "save_strategy": "steps",
             "save_steps": 1,
             "max_steps": 4,
@@ -224,4 +224,4 @@ class TestInterrupted:
         assert len(batches) == n - 5
         assert torch.equal(weights(resumed), weights(whole)) and resumed.history().equals(whole.history())
         tokens = [run.state.log_history[-2]["curriculum/probe_tokens"] for run in (whole, resumed)]
-        assert tokens[0] == tokens[1] == 2 * whole._length.sum()
+        assert tokens[0] == tokens[1] == 2 * whole.rows.length.sum()

@@ -18,7 +18,6 @@ from harness import sft_trainer, weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from vllm_runs import differences, on_cpu, peaked_model
 
-from trl_curriculum.curricula import EDCO
 from trl_curriculum.lm.engines import Sampling
 from trl_curriculum.lm.server_engine import ServerEngine
 from trl_curriculum.lm.transformers_engine import TransformersEngine
@@ -27,12 +26,9 @@ from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
 
 
 Make = Callable[..., Any]
-SETTING: dict[str, Any] = {
-    "curriculum": "edco",
-    "curriculum_kwargs": {"rounds": 3, "top_n": 12},
-    "probe_kwargs": {"length": 6, "quick_answer": None, "unit": "nats"},
-}
-ROUNDS = SETTING | {"curriculum_instance": EDCO}  # instead of the default of `options`
+EDCO: dict[str, Any] = {"edco": {"rounds": 3, "top_n": 12}}
+PREFIX: dict[str, Any] = {"length": 6, "quick_answer": None, "unit": "nats"}
+ROUNDS = {"curriculum_instance": EDCO, "probe": {"prefix_entropy": PREFIX}}  # instead of the default of `options`
 PROMPTS = ["1:abc#", "22:fedc#", "k", "some longer question: what comes after abcdef?", "1:abc#"]
 
 
@@ -43,6 +39,10 @@ def ids() -> list[list[int]]:
 def entropies(engine: Any, prompts: list[list[int]], spec: PrefixEntropy) -> list[np.ndarray]:
     made = engine.complete(prompts, spec.sampling, [spec.seed] * len(prompts), entropy=spec.token_entropy)
     return [one.entropies for one in made]
+
+
+def tokens(run: Any, rows: Any) -> list[list[int]]:
+    return run.probe._tokenize(run.host.prompts(rows), run.probe.spec)
 
 
 def of_transformers(model: Any, spec: PrefixEntropy) -> np.ndarray:
@@ -62,7 +62,7 @@ class TestInATrainer:
         exact = of_transformers(run.model, PrefixEntropy(length=1, unit="nats"))
         found = {
             missing: prefix_entropy(
-                ids(), run._probe.engine, PrefixEntropy(length=1, unit="nats", logprobs=10, missing=missing)
+                ids(), run.probe.engine, PrefixEntropy(length=1, unit="nats", logprobs=10, missing=missing)
             ).value
             for missing in ("lower", "renormalize", "upper")
         }
@@ -76,9 +76,9 @@ class TestInATrainer:
         observe = run.curriculum.observe_probe
 
         def look(row: Any, value: Any, measured: Any) -> None:
-            prompts = run._probe.tokenize(run._prompts(row))
+            prompts = tokens(run, row)
             plain = entropies(TransformersEngine.of(run), prompts, PrefixEntropy(length=1))
-            own = entropies(run._probe.engine, prompts, PrefixEntropy(length=1, missing="upper"))
+            own = entropies(run.probe.engine, prompts, PrefixEntropy(length=1, missing="upper"))
             told.append((np.concatenate(own), np.concatenate(plain)))
             observe(row, value, measured)
 
@@ -108,25 +108,25 @@ class TestInATrainer:
 
     @staticmethod
     def probe_before_every_draw(run: Any) -> None:
-        draw, engine = run._draw, TrainerVLLMEngine(run)
+        draw, engine = run.conductor.draw, TrainerVLLMEngine(run)
 
         def probed(n: int) -> Any:
             for spec in (PrefixEntropy(length=5), PrefixEntropy(length=5, temperature=1.0, samples=2)):
                 assert np.isfinite(prefix_entropy(ids(), engine, spec, disable_tqdm=True).value).all()
             return draw(n)
 
-        run._draw = probed
+        run.conductor.draw = probed
 
     def test_samples_are_the_same_again(self, colocated: Make) -> None:
         run = colocated(**ROUNDS)
         spec = PrefixEntropy(length=8, temperature=1.0, samples=2)
-        first, second = (prefix_entropy(ids(), run._probe.engine, spec).value for _ in range(2))
+        first, second = (prefix_entropy(ids(), run.probe.engine, spec).value for _ in range(2))
         np.testing.assert_allclose(first, second, atol=0.02)
-        other = prefix_entropy(ids(), run._probe.engine, PrefixEntropy(length=8, temperature=1.0, seed=5)).value
+        other = prefix_entropy(ids(), run.probe.engine, PrefixEntropy(length=8, temperature=1.0, seed=5)).value
         assert np.abs(first - other).max() > 1e-6
 
     def test_says_what_it_cannot_do(self, colocated: Make) -> None:
-        engine = colocated(**ROUNDS)._probe.engine
+        engine = colocated(**ROUNDS).probe.engine
         with pytest.raises(ValueError, match=r"logprobs=30: TRL starts the colocated vLLM with at most 20"):
             entropies(engine, ids(), PrefixEntropy(logprobs=30))
         with pytest.raises(ValueError, match=r"temperature=0.7 and top_p=0.7: vLLM runs with logprobs_mode 'proc"):
@@ -151,14 +151,15 @@ class TestInATrainer:
         run = sft_trainer(
             tmp_path,
             model=saved["untied"],
-            **SETTING | {"probe_back_end": "vllm", "probe_vllm_kwargs": {"max_model_length": 64}},
+            curriculum=EDCO,
+            probe={"prefix_entropy": PREFIX | {"back_end": "vllm", "back_end_options": {"max_model_length": 64}}},
             max_steps=6,
             use_cpu=on_cpu(),
         )
         run.train()
         assert run.history()["row"].nunique() <= 36 and run.curriculum.round == 3
         exact = of_transformers(run.model, PrefixEntropy(length=1, unit="nats"))
-        found = prefix_entropy(ids(), run._probe.engine, PrefixEntropy(length=1, unit="nats", missing="upper")).value
+        found = prefix_entropy(ids(), run.probe.engine, PrefixEntropy(length=1, unit="nats", missing="upper")).value
         np.testing.assert_allclose(found, exact, atol=0.05)
 
 
@@ -261,7 +262,8 @@ class TestWithAServer:
             tmp_path,
             model=peaked,
             **(lora | {"learning_rate": 5e-2} if adapter else {}),
-            **SETTING | {"probe_back_end": "server", "probe_vllm_kwargs": {"url": server[0]}},
+            curriculum=EDCO,
+            probe={"prefix_entropy": PREFIX | {"back_end": "server", "back_end_options": {"url": server[0]}}},
             max_steps=6,
             use_cpu=on_cpu(),
         )
@@ -269,8 +271,8 @@ class TestWithAServer:
         observe = run.curriculum.observe_probe
 
         def look(row: Any, value: Any, measured: Any) -> None:
-            spec = PrefixEntropy(**SETTING["probe_kwargs"], logprobs=20)
-            prompts = run._probe.tokenize(run._prompts(row))
+            spec = PrefixEntropy(**PREFIX, logprobs=20)
+            prompts = tokens(run, row)
             told.append((value, prefix_entropy(prompts, TransformersEngine.of(run), spec).value))
             observe(row, value, measured)
 

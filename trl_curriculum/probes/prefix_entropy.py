@@ -54,7 +54,7 @@ class PrefixEntropy(Probe):
     logprobs: int | None = option(
         None,
         "How many of the most probable tokens an entropy is computed from; default: the whole vocabulary where the "
-        "back end sees it (transformers), 20 with vLLM.",
+        "engine sees it (transformers), 20 with vLLM.",
         "ours (the code: 20)",
         least=2,
     )

@@ -142,6 +142,7 @@ class TrainerProbe:
         options = {"enable_sleep_mode": on_gpu, "gpu_memory_utilization": 0.3} | given
         with _random_as_before():
             trainer.vllm_generation = VLLMGeneration(
+                model=trainer.model,
                 accelerator=trainer.accelerator,
                 processing_class=trainer.processing_class,
                 **options,
