@@ -4,8 +4,6 @@ import dataclasses
 import json
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -331,17 +329,3 @@ class TestEveryCurriculum:
             return
         assert began == list(range(1, method(variant).options["rounds"] + 1))
         assert host.fresh_optimizers == (0 if "keep" in variant else len(began) - 1)
-
-
-def test_a_conductor_needs_none_of_trls_trainers() -> None:
-    code = (
-        "import sys, trl_curriculum.trainers.conductor; sys.exit(any(name.startswith('trl.') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_a_probe_that_nobody_measures_is_an_error() -> None:
-    conductor = conduct(make("edco"), SimulatedHost(SUCCESS))
-    conductor.measure = None
-    with pytest.raises(RuntimeError, match="'edco' asks for a probe, and nobody measures here"):
-        conductor.draw(4)

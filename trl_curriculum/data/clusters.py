@@ -12,8 +12,6 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
 from tqdm.auto import tqdm
 
-from ..lm.batches import pad_ids
-
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -38,7 +36,9 @@ def embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int = 16, ma
     Returns:
         `NDArray`, shape `(len(texts), hidden size)`, float32.
     """
-    import torch  # which takes seconds to import, and words need none
+    import torch  # which takes seconds to import, as TRL does, and words need neither
+
+    from ..lm.batches import pad_ids
 
     device = next(model.parameters()).device
     encoded = [tokenizer(text, truncation=True, max_length=max_length).input_ids for text in texts]
