@@ -1,12 +1,18 @@
 """
 A learner without a model: each row has a fixed success rate, from which rewards and GRPO's advantages are drawn for
-methods that follow them, and losses, the smaller the more often the row succeeds, for methods that follow those.
+methods that follow them, and losses, the smaller the more often the row succeeds, for methods that follow those. It is
+driven by the same conductor as a trainer.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from trl_curriculum import Feedback
 from trl_curriculum.curricula import Curriculum, Draw
+from trl_curriculum.report.history import History
+from trl_curriculum.trainers.conductor import Conductor
 
 
 def feedback(
@@ -24,6 +30,7 @@ def feedback(
 
 
 def from_rewards(draw: Draw, rewards: np.ndarray, generations: int, step: int = 0) -> Feedback:
+    """What GRPO shows of rewards that come from one reward function, `accuracy`."""
     groups = rewards.reshape(-1, generations)
     mean, std = groups.mean(axis=1, keepdims=True), groups.std(axis=1, ddof=1, keepdims=True)
     return Feedback(
@@ -33,6 +40,7 @@ def from_rewards(draw: Draw, rewards: np.ndarray, generations: int, step: int = 
         reward=rewards,
         advantage=((groups - mean) / (std + 1e-4)).ravel(),
         length=np.full(len(rewards), 7),
+        rewards={"accuracy": rewards},
     )
 
 
@@ -47,7 +55,7 @@ def from_losses(draw: Draw, loss: np.ndarray, step: int = 0) -> Feedback:
 
 
 def follows_loss(curriculum: Curriculum) -> bool:
-    return curriculum.needs == ("loss",) or curriculum.asks_for == "loss"
+    return curriculum.method.follows == ("loss",) or curriculum.method.probe == "loss"
 
 
 def shown(
@@ -67,9 +75,69 @@ def shown(
 
 
 def answer_probe(curriculum: Curriculum, success: np.ndarray, rng: np.random.Generator, progress: float = 0.0) -> None:
-    """Measures what the curriculum asks for, as a trainer does before each `select`."""
+    """Measures what the curriculum asks for, as a conductor does before each `select`."""
     while (asked := curriculum.rows_to_probe(progress)) is not None:
         curriculum.observe_probe(asked, losses(asked, success, rng))
+
+
+class SimulatedHost:
+    """
+    A [`~trl_curriculum.trainers.host.Host`] that trains on nothing: rows succeed at fixed rates, and nobody improves.
+
+    Args:
+        success (shape `(size,)`):
+            Success rate of each row.
+        seed (`int`):
+            Seed of what rows show.
+        generations (`int`):
+            Rollouts a draw.
+    """
+
+    processes, process = 1, 0
+
+    def __init__(self, success: np.ndarray, seed: int = 0, generations: int = 8) -> None:
+        self.success, self.generations, self.rng = success, generations, np.random.default_rng(seed)
+        self.done = 0.0  # share of the training
+        self.fresh_optimizers = 0
+
+    def progress(self) -> float:
+        return self.done
+
+    def gather(self, columns: Sequence[Any], length: int) -> np.ndarray:
+        gathered = np.zeros((length, len(columns)))
+        gathered[: len(columns[0])] = np.stack(columns, axis=1)
+        return gathered
+
+    def prompts(self, rows: np.ndarray) -> list[Any]:
+        return [f"row {row}" for row in rows]
+
+    def row_loss(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
+        return losses(rows, self.success, self.rng), 7 * len(rows)
+
+    def forget_optimizer(self) -> None:
+        self.fresh_optimizers += 1
+
+    def train(self, conductor: Conductor, n: int, step: int) -> Draw:
+        """One step: draws `n` rows, and hands back what they show at once and late."""
+        draw = conductor.draw(n)
+        conductor.will_train_on(draw)
+        seen = shown(conductor.curriculum, draw, self.success, self.rng, self.generations, step)
+        (length,) = conductor.gather_checked([seen.row], seen.length)
+        assert length.tolist() == seen.length.tolist()  # type: ignore[union-attr]
+        conductor.observe(draw, seen)
+        if "prefix_entropy" in conductor.curriculum.method.wants:
+            late = losses(seen.row, self.success, self.rng)
+            conductor.curriculum.observe_late(seen.row, seen.draw, prefix_entropy=late)
+        return draw
+
+
+def conduct(curriculum: Curriculum, host: SimulatedHost) -> Conductor:
+    """A conductor of a curriculum that may have learned already."""
+    history = History("", write=False)
+    conductor = Conductor(curriculum.method, curriculum.pool, curriculum.seed, host, history)
+    conductor.curriculum = curriculum
+    conductor.measure = lambda what, rows: (host.row_loss(rows)[0], None)
+    return conductor
 
 
 def run(
@@ -82,13 +150,12 @@ def run(
     begin: float = 0.0,
     end: float = 1.0,
 ) -> list[Draw]:
-    """Probes, draws and feedback for `steps` batches, from `begin` to `end` of a training; nobody improves."""
-    rng = np.random.default_rng(seed)
+    """Probes, draws and feedback for `steps` batches, from `begin` to `end` of a training; returns the draws."""
+    host = SimulatedHost(success, seed, generations)
+    conductor = conduct(curriculum, host)
     draws = []
     for step in range(steps):
-        progress = begin + (end - begin) * step / steps
-        answer_probe(curriculum, success, rng, progress)
-        draw = curriculum.select(batch, progress)
-        curriculum.observe(shown(curriculum, draw, success, rng, generations, step))
-        draws.append(draw)
+        host.done = begin + (end - begin) * step / steps
+        draws.append(host.train(conductor, batch, step))
+    assert all(np.isfinite(value) for value in conductor.metrics().values()) and not conductor.has_news
     return draws

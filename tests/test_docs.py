@@ -11,10 +11,10 @@ from cases import pool
 from datasets import Dataset
 from simulate import run
 
-from trl_curriculum import available_curricula, make_curriculum
-from trl_curriculum.named import BUILT_IN
+from trl_curriculum import CURRICULA, Feedback
+from trl_curriculum.curricula import RoundBegan
 from trl_curriculum.rounds.selection import SelectionSettings
-from trl_curriculum.selection import SELECTORS, evoselect
+from trl_curriculum.selection import SELECTION
 
 
 ROOT = Path(__file__).parents[1]
@@ -28,12 +28,44 @@ def blocks(text: str) -> list[str]:
 def test_the_curriculum_in_the_readme_works() -> None:
     scope: dict = {}
     exec(next(block for block in blocks(README) if "class Shortest" in block), scope)
-    curriculum = make_curriculum(scope["Shortest"], pool())
+    curriculum = CURRICULA.make(scope["Shortest"]).bind(pool())
     first = run(curriculum, 8, np.full(60, 0.5))
     assert len({row for draw in first for row in draw.row.tolist()}) == 60  # unseen rows first
-    again = make_curriculum(scope["Shortest"], pool())
+    again = CURRICULA.make(scope["Shortest"]).bind(pool())
     again.load_state_dict(curriculum.state_dict())
     assert again.select(8).row.tolist() == curriculum.select(8).row.tolist()
+
+
+def test_the_curricula_in_the_docs_work() -> None:
+    """The plug-in passes the conformance tests (test_plugin.py); these are the other two."""
+    scope: dict = {}
+    for code in blocks((ROOT / "docs" / "add_a_method.md").read_text()):
+        if "class Hardest" in code or "class UncertainHalf" in code:
+            exec(code, scope)
+    hardest = scope["Hardest"](measure="probe").bind(pool())
+    hardest.observe_probe(np.arange(60), np.arange(60.0))
+    weight = np.arange(60) + 1e-3
+    assert hardest.probabilities() == pytest.approx(weight / weight.sum())
+    half = scope["UncertainHalf"](rounds=2).bind(pool())
+    began = []
+    for step in range(10):
+        while (asked := half.rows_to_probe(step / 10)) is not None:
+            half.observe_probe(asked, np.where(asked < 30, np.nan, 1.0))
+        draw = half.select(8, step / 10)
+        assert draw.row.min() >= 30
+        half.observe(Feedback(draw.row, draw.id, step))
+        began += draw.events
+    assert began == [RoundBegan(1), RoundBegan(2, fresh_optimizer=True)]
+    again = scope["UncertainHalf"](rounds=2).bind(pool())
+    again.load_state_dict(half.state_dict())
+    assert again.select(8).row.tolist() == half.select(8).row.tolist()
+
+
+def test_dump_in_the_docs_is_dump() -> None:
+    code = next(block for block in blocks((ROOT / "docs" / "add_a_method.md").read_text()) if "class DUMP" in block)
+    body = "\n".join(line for line in code.splitlines()[2:] if line and "def " not in line)
+    source = inspect.getsource(CURRICULA.built_in["dump"])
+    assert all(line.strip() in source for line in body.splitlines())
 
 
 def test_the_sft_code_in_the_readme_trains(tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,20 +80,19 @@ def test_the_sft_code_in_the_readme_trains(tiny_path: str, tmp_path: Path, monke
 
 def test_every_method_is_documented() -> None:
     methods = (ROOT / "docs" / "methods.md").read_text()
-    for name, cls in available_curricula().items():
-        if name in BUILT_IN:
-            assert f"| `{name}` |" in README and f"\n## {name}\n" in methods
-            assert cls.paper == "-" or cls.paper.removeprefix("arXiv ") in README
+    for name, cls in CURRICULA.built_in.items():
+        assert f"| `{name}` |" in README and f"\n## {name}\n" in methods
+        assert cls.paper == "-" or cls.paper.removeprefix("arXiv ") in README
 
 
 def test_every_selector_is_documented() -> None:
     page = (ROOT / "docs" / "selection.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("|")]
-    for name in SELECTORS:
+    for name in SELECTION.built_in:
         assert any(f"`{name}`" in line.split("|")[1] for line in rows), name
     settings = SelectionSettings()
     assert settings.projection in page and f"{settings.dimension:,}" in page
-    defaults = {name: one.default for name, one in inspect.signature(evoselect).parameters.items()}
+    defaults = SELECTION.make("evoselect").options
     for words in ("`diversity` | .3 |", "`epsilon` | .05 |", "| 50, 1/√steps |", "`tolerance` | .001 |"):
         assert words in page
     assert [defaults[name] for name in ("diversity", "epsilon", "steps", "tolerance")] == [0.3, 0.05, 50, 1e-3]
@@ -71,7 +102,7 @@ def test_the_selection_in_the_docs_works() -> None:
     rng = np.random.default_rng(0)
     scope = {name: torch.from_numpy(rng.normal(size=(n, 8))) for name, n in (("candidates", 300), ("targets", 9))}
     scope = {name: value / value.norm(dim=1, keepdim=True) for name, value in scope.items()}
-    code = next(block for block in blocks((ROOT / "docs" / "selection.md").read_text()) if "evoselect(" in block)
+    code = next(block for block in blocks((ROOT / "docs" / "selection.md").read_text()) if "EvoSelect(" in block)
     exec(code, scope)
     assert len(scope["chosen"].row) == 200
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -33,28 +32,34 @@ py-modules = ["curriculum_plugin"]
 
 
 def example() -> str:
-    """The curriculum of docs/add_a_curriculum.md, as a reader would copy it."""
-    text = (Path(__file__).parents[1] / "docs" / "add_a_curriculum.md").read_text()
+    """The curriculum of docs/add_a_method.md, as a reader would copy it."""
+    text = (Path(__file__).parents[1] / "docs" / "add_a_method.md").read_text()
     return text.split("```python\n", 1)[1].split("```", 1)[0]
 
 
 SCRIPT = """
 import json
 import numpy as np
-from trl_curriculum import Feedback, Pool, available_curricula, make_curriculum
+from trl_curriculum import CURRICULA, Feedback, Pool
 
-curriculum = make_curriculum("revisit", Pool(5), window=2)
-shown = {"rows": curriculum.select(3).row.tolist(), "name": type(curriculum).__name__}
+method = CURRICULA.make({"revisit": {"window": 2}})
+curriculum = method.bind(Pool(5))
+shown = {"rows": curriculum.select(3).row.tolist(), "name": type(curriculum).__name__, "spec": method.spec}
+shown["saved"] = curriculum.state_dict()["method"]
+try:
+    CURRICULA.make({"revisit": {"window": 0}})
+except ValueError as error:
+    shown["option"] = str(error)
 for name in ("broken", "wrong"):
     try:
-        make_curriculum(name, Pool(5))
+        CURRICULA.make(name)
     except (ImportError, TypeError) as error:
         shown[name] = str(error)
 try:
-    available_curricula()
+    CURRICULA.all()
 except ImportError as error:
     shown["all"] = str(error)
-shown["others"] = make_curriculum("sec", Pool(5)).name
+shown["others"] = CURRICULA.make("sec").name
 print(json.dumps(shown))
 """
 
@@ -73,7 +78,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(build, check=True, capture_output=True)
     site = next(environment.glob("lib/python*/site-packages"))
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), *map(str, wheels.glob("*.whl"))], check=True)
-    paths = [sysconfig.get_path("purelib"), str(Path(__file__).parents[1])]
+    paths = [str(Path(__file__).parents[1]), *(path for path in sys.path if path.endswith("site-packages"))]
     (site / "host.pth").write_text("\n".join(paths) + "\n")
     return environment / "bin" / "python"
 
@@ -84,11 +89,13 @@ def test_a_plug_in_is_found_and_a_broken_one_fails_by_name(python: Path, tmp_pat
     )
     assert done.returncode == 0, done.stderr[-3000:]
     shown = json.loads(done.stdout.splitlines()[-1])
-    assert shown["name"] == "Revisit" and all(0 <= row < 5 for row in shown["rows"])
+    assert shown["name"] == "RevisitCurriculum" and all(0 <= row < 5 for row in shown["rows"])
     broken = "The plug-in curriculum 'broken' (curriculum_plugin.missing:Nothing) does not load: ModuleNotFoundError"
     assert shown["broken"].startswith(broken) and shown["all"].startswith(broken)
-    assert "The plug-in curriculum 'wrong' (collections:OrderedDict) is not a Curriculum class." == shown["wrong"]
+    assert "The plug-in curriculum 'wrong' (collections:OrderedDict) is no CurriculumMethod class." == shown["wrong"]
     assert shown["others"] == "sec"
+    assert shown["spec"] == {"revisit": {"window": 2}} and shown["saved"] == "revisit"
+    assert shown["option"] == "window=0 of revisit must be at least 1."
 
 
 def test_a_plug_in_passes_the_conformance_table(python: Path, tmp_path: Path) -> None:

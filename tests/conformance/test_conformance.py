@@ -1,5 +1,7 @@
 """What every curriculum must do, built in or plugged in."""
 
+import dataclasses
+import json
 import random
 import re
 from pathlib import Path
@@ -7,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import VARIANTS, make, pool
-from simulate import answer_probe, follows_loss, from_losses, losses, run, shown
+from cases import IN_TURN, VARIANTS, WITH_A_FLOOR, WITHOUT_PROBABILITIES, make, method, pool
+from simulate import SimulatedHost, answer_probe, conduct, follows_loss, from_losses, losses, run, shown
 
-from trl_curriculum import Feedback, Pool
+from trl_curriculum import CURRICULA, Feedback, Pool
 from trl_curriculum.curricula import ArmCurriculum, Curriculum, RowCurriculum
 from trl_curriculum.disk.state import StateError, read_state, write_state
-from trl_curriculum.named import BUILT_IN
 
 
 SUCCESS = np.linspace(0, 1, 60)
@@ -32,10 +33,10 @@ class TestEveryCurriculum:
             assert len(draw) == len(draw.arm) == len(draw.probability) == len(draw.id) == 8
             assert ((0 <= draw.row) & (draw.row < 60)).all()
             assert ((0 <= draw.arm) & (draw.arm < len(curriculum.arm_names))).all()
-            if curriculum.probabilistic:
-                assert ((0 < draw.probability) & (draw.probability <= 1)).all()
-            else:
-                assert np.isnan(draw.probability).all()
+            known = ((0 < draw.probability) & (draw.probability <= 1)).all()
+            if curriculum.name in CURRICULA.built_in:
+                assert known != (curriculum.name in WITHOUT_PROBABILITIES)
+            assert known or np.isnan(draw.probability).all()
             ids += draw.id.tolist()
         assert ids == list(range(96))
 
@@ -45,18 +46,18 @@ class TestEveryCurriculum:
         if isinstance(curriculum, ArmCurriculum):
             p = curriculum.probabilities()
             assert np.isfinite(p).all() and p.sum() == pytest.approx(1) and (p >= 0).all()
-            assert (p[curriculum.queues.size == 0] == 0).all()
+            assert (p[curriculum.arms.queues.size == 0] == 0).all()
         if isinstance(curriculum, RowCurriculum):
             p = curriculum.probabilities()
             assert np.isfinite(p).all() and p.sum() == pytest.approx(1) and (p >= 0).all()
-        if curriculum.has_floor:
+        if curriculum.name in WITH_A_FLOOR:
             assert all((draw.probability >= 0.05 / 60).all() for draw in draws)
 
     def test_no_row_comes_again_before_its_arm_is_used_up(self, variant: str) -> None:
+        if variant not in IN_TURN:
+            return
         curriculum = make(variant)
         draws = run(curriculum, 40, SUCCESS)
-        if curriculum.replaces:
-            return
         if variant in ("uniform", "order-easy_to_hard", "order-hard_to_easy", "order-blocked"):
             assert sorted(rows(draws)[:60]) == list(range(60))
         arm = getattr(curriculum, "level", curriculum.pool.arm)  # some make arms of their own
@@ -70,7 +71,7 @@ class TestEveryCurriculum:
 
     def test_between_two_refreshes_no_row_comes_again_before_all_that_have_a_weight(self, variant: str) -> None:
         curriculum = make(variant)
-        if not isinstance(curriculum, RowCurriculum) or curriculum.replacement:
+        if not isinstance(curriculum, RowCurriculum) or curriculum.method.replacement:
             return
         rng = np.random.default_rng(0)
         since: list[int] = []
@@ -163,7 +164,7 @@ class TestEveryCurriculum:
         del broken["rng"]
         with pytest.raises(StateError, match="no entry 'rng'"):
             curriculum.load_state_dict(broken)
-        for name, value in curriculum.options().items():
+        for name, value in curriculum.method.options.items():
             changed = state | {"options": state["options"] | {name: "something else"}}
             with pytest.raises(StateError, match=f"{name}='something else'.*{re.escape(f'{name}={value!r}')}"):
                 curriculum.load_state_dict(changed)
@@ -182,12 +183,13 @@ class TestEveryCurriculum:
             same.arm_names if same.n_arms > 1 else None,
             np.concatenate([same.difficulty[keep], np.arange(20) % 5]),  # type: ignore[index]
             np.concatenate([same.row_hash[keep], fresh]),
+            same.estimated,
         )
         curriculum: Curriculum = make(variant, bigger)
         with pytest.raises(StateError, match="50 rows kept, 20 new, 10 lost"):
             curriculum.load_state_dict(old.state_dict())
-        carried = curriculum.load_state_dict(old.state_dict(), carry_over=True)
-        assert carried is not None and carried.summary() == "50 rows kept, 20 new, 10 lost"
+        mapping = curriculum.load_state_dict(old.state_dict(), carry_over=True)
+        assert mapping is not None and mapping.summary() == "50 rows kept, 20 new, 10 lost"
         assert curriculum.drawn == drawn
         reached = set(rows(run(curriculum, 60, np.full(70, 0.5))))
         assert reached <= set(range(70)) and reached & set(range(50, 70))
@@ -200,8 +202,8 @@ class TestEveryCurriculum:
         if follows_loss(curriculum):
             curriculum.observe(Feedback(none, none, 0, length=none, loss=nothing, entropy=nothing))
         else:
-            curriculum.observe(Feedback(none, none, 0, nothing, nothing, none))
-        if VARIANTS[variant][1].get("unsampled") != "decay":
+            curriculum.observe(Feedback(none, none, 0, nothing, nothing, none, rewards={"accuracy": nothing}))
+        if curriculum.method.options.get("unsampled") != "decay":
             assert curriculum.metrics() == before
 
     def test_what_was_put_back_comes_first_and_once(self, variant: str, tmp_path: Path) -> None:
@@ -224,8 +226,8 @@ class TestEveryCurriculum:
             answer_probe(one, SUCCESS, rng)
             more = one.select(8)
             assert len(one.waiting) == 0
-            for name, old in vars(draw[3:]).items():
-                assert np.concatenate([vars(few)[name], vars(more)[name]])[:5].tolist() == pytest.approx(
+            for name, old in draw[3:].columns().items():
+                assert np.concatenate([few.columns()[name], more.columns()[name]])[:5].tolist() == pytest.approx(
                     old.tolist(), nan_ok=True
                 )
             assert (few + more).id.tolist() == [*draw.id[3:].tolist(), *range(32, 37)]
@@ -252,14 +254,12 @@ class TestEveryCurriculum:
                 assert after is None or not set(after) & set(asked), "what was answered is asked again"
             curriculum.observe(shown(curriculum, curriculum.select(8, step / 10), SUCCESS, rng, step=step))
         assert len(asked_at) <= 40, "it does not stop asking"
-        if curriculum.asks_for is not None:
-            assert asked_at[0] == 0
-        elif VARIANTS[variant][0] in BUILT_IN:
-            assert asked_at == []
+        assert (curriculum.method.probe is None) == (asked_at == []), "`probe` says whether it asks"
+        assert asked_at[:1] in ([], [0])
 
     def test_a_probe_without_any_loss_is_answered_too(self, variant: str) -> None:
         curriculum = make(variant)
-        if curriculum.asks_for is None:
+        if curriculum.method.probe is None:
             return
         drawn = []
         for step in range(20):
@@ -269,11 +269,63 @@ class TestEveryCurriculum:
         assert set(rows(drawn)) <= set(range(60))
         assert all(np.isfinite(value) for value in curriculum.metrics().values())
 
-    def test_without_needs_any_feedback_will_do(self, variant: str) -> None:
+    def test_whoever_follows_nothing_takes_any_feedback(self, variant: str) -> None:
         curriculum, rng = make(variant), np.random.default_rng(0)
-        if curriculum.needs:
+        if curriculum.method.follows:
             return
         for step in range(5):
             answer_probe(curriculum, SUCCESS, rng, step / 5)
             draw = curriculum.select(8, step / 5)
             curriculum.observe(from_losses(draw, losses(draw.row, SUCCESS, rng), step))
+
+    def test_a_late_signal_that_it_does_not_want_changes_nothing(self, variant: str, tmp_path: Path) -> None:
+        plain, late = make(variant), make(variant)
+        if plain.method.wants:
+            return
+        rng = [np.random.default_rng(0) for _ in range(2)]
+        drawn: list[list] = [[], []]
+        for step in range(12):
+            for k, one in enumerate((plain, late)):
+                answer_probe(one, SUCCESS, rng[k], step / 12)
+                drawn[k].append(one.select(8, step / 12))
+                seen = shown(one, drawn[k][-1], SUCCESS, rng[k], step=step)
+                one.observe(seen)
+                if one is late:
+                    value = np.linspace(0, 9, len(seen))
+                    one.observe_late(seen.row, seen.draw, prefix_entropy=value, something_else=value)
+        assert rows(drawn[0]) == rows(drawn[1])
+        write_state(tmp_path / "plain", plain.state_dict())
+        write_state(tmp_path / "late", late.state_dict())
+        for file in ("state.json", "arrays.npz"):
+            assert (tmp_path / "plain" / file).read_bytes() == (tmp_path / "late" / file).read_bytes()
+
+    def test_a_method_is_a_value(self, variant: str) -> None:
+        one, other = method(variant), method(variant)
+        assert one == other and one is not other
+        assert CURRICULA.make(one.spec) == one == CURRICULA.make(one)
+        assert CURRICULA.make(json.dumps(one.spec) if isinstance(one.spec, dict) else one.spec) == one
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            one.anything = 1  # type: ignore[attr-defined]
+        assert set(make(variant).state_dict()["options"]) == set(one.options)
+
+    def test_it_says_at_the_end_what_it_never_came_to_do(self, variant: str) -> None:
+        curriculum = make(variant)
+        sentence = curriculum.unfinished()
+        if isinstance(curriculum, RowCurriculum):
+            assert sentence is not None and "before its first refresh" in sentence and sentence.endswith(".")
+            assert "\n" not in sentence
+        run(curriculum, 100, SUCCESS)
+        assert curriculum.unfinished() is None
+
+    def test_only_edco_lets_the_optimizer_start_afresh(self, variant: str) -> None:
+        curriculum, host = make(variant), SimulatedHost(SUCCESS)
+        conductor = conduct(curriculum, host)
+        began = []
+        for step in range(40):
+            host.done = step / 40
+            began += [event.number for event in host.train(conductor, 8, step).events]
+        if curriculum.name != "edco":
+            assert began == [] and host.fresh_optimizers == 0
+            return
+        assert began == list(range(1, method(variant).options["rounds"] + 1))
+        assert host.fresh_optimizers == (0 if "keep" in variant else len(began) - 1)

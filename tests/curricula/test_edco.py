@@ -9,9 +9,12 @@ import pytest
 from simulate import from_losses, from_rewards
 
 from trl_curriculum import Feedback, Pool
-from trl_curriculum.curricula import EDCO, UCB1, Carried, Draw
+from trl_curriculum.curricula import EDCO, UCB1, Draw, RoundBegan
+from trl_curriculum.curricula.edco import MAX_AGE, PILOT, EDCOCurriculum
 from trl_curriculum.curricula.parts.shared_belief import FEW, SharedBelief
+from trl_curriculum.curricula.ucb1 import UCB1Curriculum
 from trl_curriculum.probes.prefix_entropy import Scores
+from trl_curriculum.records import PoolMapping
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -27,8 +30,8 @@ def measured(rows: np.ndarray, prompt: Any = None, tokens: int = 10) -> Scores:
     return Scores(np.zeros(len(rows)), tokens * first, shown, 0.1, {})
 
 
-def answer(edco: EDCO, score: Any, progress: float, prompt: Any = None) -> list[list[int]]:
-    """Tells what is asked for; returns the rows of each question."""
+def answer(edco: EDCOCurriculum, score: Any, progress: float, prompt: Any = None) -> list[list[int]]:
+    """Reports what is asked for; returns the rows of each question."""
     asked = []
     while (rows := edco.rows_to_probe(progress)) is not None:
         edco.observe_probe(rows, np.asarray(score, float)[rows], measured(rows, prompt))
@@ -36,7 +39,7 @@ def answer(edco: EDCO, score: Any, progress: float, prompt: Any = None) -> list[
     return asked
 
 
-def round_of(edco: EDCO, score: Any, n: int, progress: float, prompt: Any = None) -> list[int]:
+def round_of(edco: EDCOCurriculum, score: Any, n: int, progress: float, prompt: Any = None) -> list[int]:
     answer(edco, score, progress, prompt)
     return edco.select(n, progress).row.tolist()
 
@@ -48,7 +51,7 @@ def by_arm(arm: Any, names: int | None = None) -> Pool:
 
 class TestRounds:
     def test_the_rows_with_the_largest_scores_and_each_as_often(self) -> None:
-        edco = EDCO(Pool(10), rounds=2, top_n=3)
+        edco = EDCO(rounds=2, top_n=3).bind(Pool(10))
         score = [5, 1, 9, 2, 0, 7, 3, 8, 4, 6]
         assert answer(edco, score, 0.0) == [list(range(10))]
         rows = [edco.select(2, step / 20).row.tolist() for step in range(9)]
@@ -58,7 +61,7 @@ class TestRounds:
         assert len({tuple(flat[k : k + 3]) for k in range(0, 18, 3)}) > 1, "the order of every pass is the same"
 
     def test_begin_at_equal_parts_of_the_training(self) -> None:
-        edco = EDCO(Pool(8), rounds=4, top_n=2)
+        edco = EDCO(rounds=4, top_n=2).bind(Pool(8))
         began = []
         for step in range(20):
             asked = answer(edco, rng(step).random(8), step / 20)
@@ -71,90 +74,98 @@ class TestRounds:
     @pytest.mark.parametrize("rounds", range(1, 30))
     def test_as_many_as_asked_for_whatever_the_number_of_steps(self, rounds: int) -> None:
         for steps in (rounds, rounds + 1, 7 * rounds, 100):
-            edco = EDCO(Pool(4), rounds=rounds, top_n=1, score_by="random")
+            edco = EDCO(rounds=rounds, top_n=1, score_by="random").bind(Pool(4))
             for step in range(steps):
                 edco.select(1, step / steps)
             assert edco.round == min(rounds, steps)
 
     def test_a_training_that_skips_parts_does_not_make_up_for_them(self) -> None:
-        edco = EDCO(Pool(8), rounds=10, top_n=2)
+        edco = EDCO(rounds=10, top_n=2).bind(Pool(8))
         for progress in (0.0, 0.55, 0.58, 0.99):
             round_of(edco, np.arange(8), 2, progress)
         assert edco.round == 3
 
     def test_the_pool_is_not_used_up(self) -> None:
-        edco = EDCO(Pool(6), rounds=3, top_n=2)
+        edco = EDCO(rounds=3, top_n=2).bind(Pool(6))
         score = [0, 1, 9, 8, 2, 3]
         for step in range(3):
             assert sorted(round_of(edco, score, 2, step / 3)) == [2, 3]
 
     def test_a_new_round_follows_new_scores_only(self) -> None:
-        edco = EDCO(Pool(6), rounds=2, top_n=2)
+        edco = EDCO(rounds=2, top_n=2).bind(Pool(6))
         assert sorted(round_of(edco, [0, 1, 9, 8, 2, 3], 2, 0.0)) == [2, 3]
         assert sorted(round_of(edco, [9, 8, 0, 0, 0, 0], 2, 0.4)) == [2, 3], "not asked, so it cannot know"
         assert sorted(round_of(edco, [9, 8, 0, 0, 0, 0], 2, 0.5)) == [0, 1]
 
-    def test_skip_top(self) -> None:
-        edco = EDCO(Pool(20), top_n=4, skip_top=0.1)
-        assert sorted(round_of(edco, np.arange(20), 4, 0.0)) == [14, 15, 16, 17]
-        unknown = np.where(np.arange(20) < 10, np.nan, np.arange(20))  # a share of those that have a score
-        assert sorted(round_of(EDCO(Pool(20), top_n=4, skip_top=0.1), unknown, 4, 0.0)) == [15, 16, 17, 18]
-        assert sorted(round_of(EDCO(Pool(4), top_n=3, skip_top=0.9), np.arange(4), 3, 0.0)) == [0, 1, 2]
-
     def test_n_from_the_share_of_distinct_rows(self) -> None:
         for share, n in ((0.25, 5), (0.5, 10), (1.0, 20), (0.01, 1)):
-            edco = EDCO(Pool(20), share=share)
+            edco = EDCO(share=share).bind(Pool(20))
             round_of(edco, np.arange(20), 1, 0.0)
             assert (edco.probabilities() > 0).sum() == n
         twice = np.arange(20) // 2 + 1
-        edco = EDCO(Pool(20), share=0.5)
+        edco = EDCO(share=0.5).bind(Pool(20))
         round_of(edco, np.arange(20), 1, 0.0, prompt=twice)
         assert (edco.probabilities() > 0).sum() == 5 and edco.metrics()["duplicates"] == 10
 
     def test_n_larger_than_the_pool(self) -> None:
-        assert sorted(round_of(EDCO(Pool(3), top_n=10), [1, 2, 3], 6, 0.0)) == [0, 0, 1, 1, 2, 2]
+        assert sorted(round_of(EDCO(top_n=10).bind(Pool(3)), [1, 2, 3], 6, 0.0)) == [0, 0, 1, 1, 2, 2]
 
     def test_equal_prompts_count_once(self) -> None:
-        edco = EDCO(Pool(6), top_n=3)
+        edco = EDCO(top_n=3).bind(Pool(6))
         rows = round_of(edco, [9, 9, 9, 8, 8, 7], 3, 0.0, prompt=[1, 1, 1, 2, 2, 3])
         assert len(set(rows)) == 3 and 5 in rows
         assert sum(row <= 2 for row in rows) == 1 and sum(row in (3, 4) for row in rows) == 1
         assert edco.metrics()["duplicates"] == 3
 
-    def test_rows_without_a_score_come_last_by_lot(self) -> None:
+    def test_rows_without_a_score_come_last_at_random(self) -> None:
         score = [math.nan, 1, math.nan, 2, math.nan, math.nan]
-        assert sorted(round_of(EDCO(Pool(6), top_n=2), score, 2, 0.0)) == [1, 3]
+        assert sorted(round_of(EDCO(top_n=2).bind(Pool(6)), score, 2, 0.0)) == [1, 3]
         third = set()
         for seed in range(30):
-            rows = round_of(EDCO(Pool(6), top_n=3, seed=seed), score, 3, 0.0)
+            rows = round_of(EDCO(top_n=3).bind(Pool(6), seed=seed), score, 3, 0.0)
             assert {1, 3} < set(rows)
             third |= set(rows) - {1, 3}
         assert third == {0, 2, 4, 5}
 
-    def test_ties_are_broken_by_lot(self) -> None:
-        chosen = [tuple(sorted(round_of(EDCO(Pool(6), top_n=2, seed=s), np.ones(6), 2, 0.0))) for s in range(40)]
+    def test_ties_are_broken_at_random(self) -> None:
+        chosen = [tuple(sorted(round_of(EDCO(top_n=2).bind(Pool(6), seed=s), np.ones(6), 2, 0.0))) for s in range(40)]
         assert len(set(chosen)) > 8
 
     def test_draws_without_an_answer_are_refused(self) -> None:
         with pytest.raises(RuntimeError, match="'edco' was asked for rows before their scores were measured"):
-            EDCO(Pool(3)).select(1)
+            EDCO().bind(Pool(3)).select(1)
 
 
 class TestOptions:
     def test_what_it_asks_for(self) -> None:
-        assert EDCO(Pool(3)).asks_for == "prefix_entropy" and EDCO(Pool(3), score_by="loss").asks_for == "loss"
-        assert EDCO(Pool(3)).uses == () and EDCO(Pool(3), reprobe="uncertain").uses == ("prefix_entropy",)
-        assert EDCO(Pool(3)).fresh_optimizer and not EDCO(Pool(3), optimizer="keep").fresh_optimizer
+        assert EDCO().probe == "prefix_entropy" and EDCO(score_by="loss").probe == "loss"
+        assert EDCO(score_by="random").probe is None and EDCO().follows == ()
+        assert EDCO().wants == () and EDCO(reprobe="uncertain").wants == ("prefix_entropy",)
+
+    @pytest.mark.parametrize("optimizer", ["reset", "keep"])
+    def test_a_draw_says_that_a_round_began_and_the_first_needs_no_fresh_optimizer(self, optimizer: Any) -> None:
+        edco = EDCO(rounds=3, top_n=2, optimizer=optimizer).bind(Pool(6))
+        events = []
+        for step in range(12):
+            answer(edco, np.arange(6), step / 12)
+            events.append(edco.select(2, step / 12).events)
+        assert [k for k, event in enumerate(events) if event] == [0, 4, 8]
+        fresh = optimizer == "reset"
+        assert [events[k] for k in (0, 4, 8)] == [
+            (RoundBegan(1, False),),
+            (RoundBegan(2, fresh),),
+            (RoundBegan(3, fresh),),
+        ]
 
     def test_by_loss(self) -> None:
-        edco = EDCO(Pool(4), top_n=1, score_by="loss")
+        edco = EDCO(top_n=1, score_by="loss").bind(Pool(4))
         rows = edco.rows_to_probe()
         assert rows is not None and rows.tolist() == [0, 1, 2, 3]
         edco.observe_probe(rows, np.array([1.0, 4, 2, 3]))  # losses come alone
         assert edco.select(3).row.tolist() == [1, 1, 1]
 
     def test_at_random_other_rows_each_round(self) -> None:
-        edco = EDCO(Pool(40), rounds=4, top_n=5, score_by="random")
+        edco = EDCO(rounds=4, top_n=5, score_by="random").bind(Pool(40))
         seen = []
         for step in range(4):
             assert edco.rows_to_probe(step / 4) is None
@@ -164,47 +175,24 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"rounds": 0}, "rounds=0, max_age=2 and pilot=8 must be at least 1"),
-            ({"top_n": 0}, "top_n=0: a round needs at least one row"),
-            ({"share": 0.0}, "share=0.0"),
-            ({"skip_top": 1.0}, r"skip_top=1.0 is not a share of the rows in \[0, 1\)"),
-            ({"reprobe": "some"}, "reprobe='some' is none of all, uncertain"),
-            ({"optimizer": "fresh"}, "optimizer='fresh' is none of reset, keep"),
-            ({"score_by": "entropy"}, "score_by='entropy' is none of prefix_entropy, loss, random"),
-            ({"score_by": "loss", "budget": 0.1}, "are about prefix entropies: leave them out with score_by='loss'"),
-            ({"score_by": "random", "reprobe": "uncertain"}, "are about prefix entropies"),
-            ({"budget": 0.0}, "budget=0.0 must be above 0"),
-            ({"tolerance": -1.0}, "tolerance=-1.0 not below"),
+            ({"rounds": 0}, "rounds=0 of edco must be at least 1"),
+            ({"top_n": 0}, "top_n=0 of edco must be at least 1"),
+            ({"share": 0.0}, "share=0.0 of edco must be above 0 and at most 1"),
+            ({"reprobe": "some"}, "reprobe='some' of edco must be one of 'all', 'uncertain'"),
+            ({"optimizer": "fresh"}, "optimizer='fresh' of edco must be one of 'reset', 'keep'"),
+            ({"score_by": "entropy"}, "score_by='entropy' of edco must be one of 'prefix_entropy', 'loss', 'random'"),
+            (
+                {"score_by": "loss", "reprobe": "uncertain"},
+                "is about prefix entropies: leave it out with score_by='loss'",
+            ),
+            ({"score_by": "random", "reprobe": "uncertain"}, "is about prefix entropies"),
+            ({"tolerance": -1.0}, "tolerance=-1.0 of edco must be at least 0"),
         ],
     )
     def test_mistakes(self, options: Any, words: str) -> None:
-        with pytest.raises(ValueError, match=words) as error:
-            EDCO(Pool(4), **options)
+        with pytest.raises((ValueError, TypeError), match=words) as error:
+            EDCO(**options)
         assert "\n" not in str(error.value)
-
-
-class TestBudget:
-    def test_a_round_begins_when_scoring_takes_its_share_at_most(self) -> None:
-        """10 rows of 10 tokens cost 100; a step trains on 4 draws of 7: 100 + 100 <= .5 * 28 n from n = 15 on."""
-        edco = EDCO(Pool(10), top_n=2, budget=0.5)
-        began = []
-        for step in range(60):
-            began += [step] * len(answer(edco, np.arange(10), step / 60))
-            draw = edco.select(4, step / 60)
-            edco.observe(from_losses(draw, np.ones(4)))
-        expected = [0] + [math.ceil(k * 100 / (0.5 * 28)) for k in (2, 3, 4, 5, 6, 7, 8)]
-        assert began == expected and edco.round == len(expected) and edco.spent == 800 and edco.trained == 60 * 28
-
-    def test_no_tokens_for_equal_prompts(self) -> None:
-        edco = EDCO(Pool(10), top_n=2, budget=0.5)
-        answer(edco, np.arange(10), 0.0, prompt=np.arange(10) // 5 + 1)
-        assert edco.spent == 20 == edco.last_cost
-
-    def test_entropies_of_rollouts_are_no_training(self) -> None:
-        edco = EDCO(Pool(10), top_n=2, budget=0.5)
-        round_of(edco, np.arange(10), 2, 0.0)
-        edco.observe(Feedback(np.arange(2), np.arange(2), 0, prefix_entropy=np.ones(2)))
-        assert edco.trained == 0
 
 
 class TestUncertain:
@@ -215,21 +203,22 @@ class TestUncertain:
         return (between * np.arange(4) + 5)[self.ARM] + within * random.standard_normal(200)
 
     def test_first_a_pilot_of_each_arm(self) -> None:
-        edco = EDCO(by_arm(self.ARM), rounds=2, top_n=10, reprobe="uncertain", pilot=6)
+        edco = EDCO(rounds=2, top_n=10, reprobe="uncertain").bind(by_arm(self.ARM))
         first = edco.rows_to_probe(0.0)
         again = edco.rows_to_probe(0.0)
         assert first is not None and again is not None and first.tolist() == again.tolist()
-        assert np.bincount(self.ARM[first]).tolist() == [6] * 4 and len(set(first.tolist())) == 24
-        other = EDCO(by_arm(self.ARM), top_n=10, reprobe="uncertain", pilot=6, seed=1).rows_to_probe(0.0)
+        assert np.bincount(self.ARM[first]).tolist() == [PILOT] * 4 and len(set(first.tolist())) == 4 * PILOT
+        other = EDCO(top_n=10, reprobe="uncertain").bind(by_arm(self.ARM), seed=1).rows_to_probe(0.0)
         assert other is not None and other.tolist() != first.tolist()
 
     def test_an_arm_smaller_than_the_pilot(self) -> None:
-        edco = EDCO(by_arm([0, 0, 0] + [1] * 20), reprobe="uncertain", pilot=6, top_n=2)
+        edco = EDCO(reprobe="uncertain", top_n=2).bind(by_arm([0, 0, 0] + [1] * 20))
         first = edco.rows_to_probe(0.0)
-        assert first is not None and first[:3].tolist() == [0, 1, 2] and len(first) == 9
+        assert first is not None and first[:3].tolist() == [0, 1, 2] and len(first) == 3 + PILOT
 
-    def test_most_are_spared_where_arms_say_nearly_all(self) -> None:
-        edco = EDCO(by_arm(self.ARM), rounds=4, top_n=50, reprobe="uncertain", max_age=100)
+    def test_most_are_spared_where_arms_say_nearly_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("trl_curriculum.curricula.edco.MAX_AGE", 100)  # none is asked for because it is old
+        edco = EDCO(rounds=4, top_n=50, reprobe="uncertain").bind(by_arm(self.ARM))
         spared, right = [], []
         for step in range(4):
             score = self.score(step, within=0.1)
@@ -241,7 +230,7 @@ class TestUncertain:
         assert edco.metrics()["belief_uncertainty"] < 0.5
 
     def test_all_are_asked_where_there_is_one_arm_and_nothing_else_is_known(self) -> None:
-        edco = EDCO(Pool(100), rounds=2, top_n=10, reprobe="uncertain")
+        edco = EDCO(rounds=2, top_n=10, reprobe="uncertain").bind(Pool(100))
         asked = answer(edco, rng().random(100), 0.0)
         assert sorted(chain(*asked)) == list(range(100)) and len(asked) <= 3
         edco.select(10, 0.0)
@@ -249,7 +238,7 @@ class TestUncertain:
         assert set(edco.probabilities().nonzero()[0]) == set(np.argsort(-rng().random(100))[:10])
 
     def test_it_stops_asking(self) -> None:
-        edco = EDCO(by_arm(self.ARM), top_n=10, reprobe="uncertain", tolerance=0.0)
+        edco = EDCO(top_n=10, reprobe="uncertain", tolerance=0.0).bind(by_arm(self.ARM))
         for _ in range(10):
             rows = edco.rows_to_probe(0.0)
             if rows is None:
@@ -259,7 +248,7 @@ class TestUncertain:
         assert len(edco.select(10, 0.0)) == 10
 
     def test_no_row_is_asked_for_twice_in_a_round(self) -> None:
-        edco = EDCO(by_arm(self.ARM), rounds=3, top_n=10, reprobe="uncertain")
+        edco = EDCO(rounds=3, top_n=10, reprobe="uncertain").bind(by_arm(self.ARM))
         for step in range(3):
             asked = list(chain(*answer(edco, self.score(step, 1.0), step / 3)))
             assert len(asked) == len(set(asked)) > 0
@@ -268,24 +257,25 @@ class TestUncertain:
 
     def test_old_rows_are_asked_for_again(self) -> None:
         """Nothing is uncertain at a large tolerance: a row is asked for by the pilot, or for its age."""
-        edco = EDCO(by_arm(self.ARM), rounds=6, top_n=10, reprobe="uncertain", tolerance=100.0, max_age=2, pilot=3)
+        edco = EDCO(rounds=6, top_n=10, reprobe="uncertain", tolerance=100.0).bind(by_arm(self.ARM))
         asked = []
         for step in range(6):
             asked.append(set(chain(*answer(edco, self.score(0, 0.1), step / 6))))
             edco.select(10, step / 6)
-        assert [len(rows) for rows in asked[:3]] == [12] * 3, "the pilot of each arm alone"
+        assert MAX_AGE == 2
+        assert [len(rows) for rows in asked[:3]] == [4 * PILOT] * 3, "the pilot of each arm alone"
         for k in (3, 4, 5):  # seen three rounds ago, and not since
             since = set().union(*asked[k - 2 : k])
-            assert asked[k] >= asked[k - 3] - since and len(asked[k]) <= 24
+            assert asked[k] >= asked[k - 3] - since and len(asked[k]) <= 8 * PILOT
 
     def test_rollouts_count_as_asked(self) -> None:
-        edco = EDCO(by_arm(self.ARM), rounds=2, top_n=200, reprobe="uncertain", tolerance=100.0, pilot=4)
+        edco = EDCO(rounds=2, top_n=200, reprobe="uncertain", tolerance=100.0).bind(by_arm(self.ARM))
         score = self.score(0, 0.1)
         answer(edco, score, 0.0)
         draw = edco.select(200, 0.0)
         shown = np.repeat(draw.row, 2)
         entropy = score[shown] - 2.0
-        edco.observe(Feedback(shown, np.repeat(draw.id, 2), 0, prefix_entropy=entropy))
+        edco.observe_late(shown, np.repeat(draw.id, 2), prefix_entropy=entropy)
         assert answer(edco, score, 0.5) == [], "all were seen in this round"
         edco.select(1, 0.5)
         assert edco.metrics()["probes_spared"] == 1
@@ -296,12 +286,12 @@ class TestUncertain:
         )
 
     def test_it_says_what_is_believed_of_each_arm(self) -> None:
-        edco = EDCO(by_arm(self.ARM), rounds=2, top_n=10, reprobe="uncertain")
+        edco = EDCO(rounds=2, top_n=10, reprobe="uncertain").bind(by_arm(self.ARM))
         round_of(edco, self.score(0, 0.01), 10, 0.0)
-        told = edco.metrics()
+        report = edco.metrics()
         for k in range(4):
-            assert told[f"score/arm{k}"] == pytest.approx(5 + k, abs=0.05)
-        assert {"belief_uncertainty", "belief_age", "probes_spared", "score", "score_chosen"} < set(told)
+            assert report[f"score/arm{k}"] == pytest.approx(5 + k, abs=0.05)
+        assert {"belief_uncertainty", "belief_age", "probes_spared", "score", "score_chosen"} < set(report)
 
 
 class TestSharedBelief:
@@ -442,10 +432,10 @@ class TestSharedBelief:
             each.observe(np.arange(9), np.arange(9.0), 2)
         assert np.array_equal(other.scores(2), belief.scores(2), equal_nan=True)
         # Row 0 is new, rows 1 … 9 were 0 … 8; arm 3 is new, the others keep their places
-        carried = Carried(np.r_[-1, np.arange(9)], np.array([0, 1, 2, -1]), 2000)
+        mapping = PoolMapping(np.r_[-1, np.arange(9)], np.array([0, 1, 2, -1]), 2000)
         arm = np.r_[0, belief.arm[:9] % 3]
         small = SharedBelief(arm, 4, keep=1.0)
-        small.load_state_dict(belief.state_dict(), carried)
+        small.load_state_dict(belief.state_dict(), mapping)
         assert small.own[1:].tolist() == belief.own[:9].tolist() and small.own[0] == 0 and small.seen_in[0] == -1
         assert small.mean["probe"][:3].tolist() == belief.mean["probe"][:3].tolist()
         assert np.isnan(small.mean["probe"][3]) and small.count["probe"][3] == 0
@@ -461,22 +451,21 @@ def belief_variances(value: list[float]) -> tuple[float, float]:
 
 
 class TestSavedEDCO:
-    @pytest.mark.parametrize("options", [{}, {"reprobe": "uncertain"}, {"budget": 0.5}], ids=lambda o: str([*o]))
+    @pytest.mark.parametrize("options", [{}, {"reprobe": "uncertain"}, {"optimizer": "keep"}], ids=lambda o: str([*o]))
     @pytest.mark.parametrize("at", ["before", "between questions", "inside a round"])
     def test_goes_on_as_it_was(self, options: Any, at: str) -> None:
         pool = by_arm(np.repeat(np.arange(4), 10))
         score = [rng(step).random(40) + pool.arm for step in range(6)]
-        first = EDCO(pool, rounds=6, top_n=4, pilot=2, **options)
+        first = EDCO(rounds=6, top_n=4, **options).bind(pool)
         round_of(first, score[0], 4, 0.0)
         first.observe(from_losses(first.select(3, 0.1), np.ones(3)))
-        first.trained += 2000
         if at == "between questions":
             rows = first.rows_to_probe(0.2)
             assert rows is not None
             first.observe_probe(rows, score[1][rows], measured(rows))
         elif at == "inside a round":
             round_of(first, score[1], 2, 0.2)
-        second = EDCO(pool, rounds=6, top_n=4, pilot=2, **options)
+        second = EDCO(rounds=6, top_n=4, **options).bind(pool)
         second.load_state_dict(first.state_dict())
         for step in range(2, 6):
             each = []
@@ -491,15 +480,11 @@ class TestSavedEDCO:
         hashes = np.arange(100, 140, dtype=np.uint64)
         arm = np.repeat(np.arange(4), 10)
         names = ["a", "b", "c", "d"]
-        old = EDCO(Pool(40, arm, names, row_hash=hashes), rounds=2, top_n=4, reprobe="uncertain", pilot=2)
+        old = EDCO(rounds=2, top_n=4, reprobe="uncertain").bind(Pool(40, arm, names, row_hash=hashes))
         round_of(old, np.arange(40.0), 4, 0.0)
         kept = np.r_[5:40]
-        new = EDCO(
-            Pool(36, np.r_[arm[kept], 0], names, row_hash=np.r_[hashes[kept], np.uint64(7)]),
-            rounds=2,
-            top_n=4,
-            reprobe="uncertain",
-            pilot=2,
+        new = EDCO(rounds=2, top_n=4, reprobe="uncertain").bind(
+            Pool(36, np.r_[arm[kept], 0], names, row_hash=np.r_[hashes[kept], np.uint64(7)])
         )
         new.load_state_dict(old.state_dict(), carry_over=True)
         assert old.belief is not None and new.belief is not None
@@ -516,7 +501,7 @@ class TestSavedEDCO:
 
 
 class TestUCB1:
-    def play(self, ucb: UCB1, reward: list[float], batches: int) -> list[int]:
+    def play(self, ucb: UCB1Curriculum, reward: list[float], batches: int) -> list[int]:
         """Arm of each batch, where each arm always earns its reward."""
         played = []
         for step in range(batches):
@@ -527,7 +512,7 @@ class TestUCB1:
         return played
 
     def test_each_arm_once_and_then_the_largest_bound(self) -> None:
-        ucb = UCB1(by_arm(np.arange(30) % 3), round_batches=2)
+        ucb = UCB1(round_batches=2).bind(by_arm(np.arange(30) % 3))
         reward = [0.2, 0.9, 0.5]
         played = self.play(ucb, reward, 60)
         assert played[::2] == played[1::2], "a round is two batches"
@@ -544,16 +529,16 @@ class TestUCB1:
         assert plays[1] > plays[2] > plays[0] > 1
 
     def test_hand_computed_bounds(self) -> None:
-        ucb = UCB1(by_arm(np.arange(6) % 3), round_batches=1, c=2.0)
+        ucb = UCB1(round_batches=1).bind(by_arm(np.arange(6) % 3))
         assert np.isinf(ucb.bounds()).all()
         self.play(ucb, [0.5, 0.25, 1.0], 3)
         ucb.select(1)
-        each = 2 * math.sqrt(2 * math.log(3))
+        each = math.sqrt(2 * math.log(3))
         assert ucb.bounds() == pytest.approx(np.array([0.5, 0.25, 1.0]) + each)
         assert ucb.playing == 2 and ucb.metrics()["playing"] == 2 and ucb.metrics()["value/arm1"] == 0.25
 
     def test_the_reward_of_a_round_is_the_mean_of_all_its_rollouts(self) -> None:
-        ucb = UCB1(by_arm(np.arange(6) % 3), round_batches=2)
+        ucb = UCB1(round_batches=2).bind(by_arm(np.arange(6) % 3))
         for rewards in ([1.0, 0.0], [1.0, np.nan], [1.0, 1.0]):
             draw = ucb.select(1)
             shown = from_rewards(draw, np.array(rewards), 2)
@@ -561,39 +546,48 @@ class TestUCB1:
         assert ucb.reward[0] == pytest.approx(2 / 3) and ucb.plays.tolist() == [1, 0, 0]
 
     def test_a_round_without_rewards_is_no_play(self) -> None:
-        ucb = UCB1(by_arm(np.arange(6) % 3), round_batches=1)
+        ucb = UCB1(round_batches=1).bind(by_arm(np.arange(6) % 3))
         draw = ucb.select(1)
         ucb.observe(from_rewards(draw, np.full(2, np.nan), 2))
         assert ucb.select(1).arm.tolist() == [0] and ucb.plays.tolist() == [0, 0, 0]
 
     def test_difficulties_are_cut_into_levels_of_equal_size(self) -> None:
         difficulty = rng().permutation(11).astype(float)
-        ucb = UCB1(Pool(11, difficulty=difficulty))
+        ucb = UCB1().bind(Pool(11, difficulty=difficulty))
         assert ucb.arm_names == ("level 1", "level 2", "level 3")
         assert np.bincount(ucb.level).tolist() == [4, 4, 3]
         for level in range(2):
             assert difficulty[ucb.level == level].max() < difficulty[ucb.level == level + 1].min()
-        assert set(UCB1(Pool(11, difficulty=difficulty), levels=5).level) == set(range(5))
-        assert len(UCB1(Pool(2, difficulty=[1.0, 2.0])).arm_names) == 2
-        missing = UCB1(Pool(5, difficulty=[1.0, np.nan, 3.0, 4.0, 2.0]))
+        assert set(UCB1(levels=5).bind(Pool(11, difficulty=difficulty)).level) == set(range(5))
+        assert len(UCB1().bind(Pool(2, difficulty=[1.0, 2.0])).arm_names) == 2
+        missing = UCB1().bind(Pool(5, difficulty=[1.0, np.nan, 3.0, 4.0, 2.0]))
         assert missing.level.tolist() == [0, 1, 1, 2, 0]
 
     def test_it_needs_arms_or_difficulties(self) -> None:
-        with pytest.raises(ValueError, match="'ucb1' plays arms: set arm_column, or difficulty_column to be cut"):
-            UCB1(Pool(4))
-        for options in ({"round_batches": 0}, {"levels": 1}, {"c": -1.0}, {"c": math.nan}):
-            with pytest.raises(ValueError, match="a round has at least one batch"):
-                UCB1(by_arm([0, 1]), **options)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="'ucb1' plays arms: set arms, or difficulty_column to be cut"):
+            UCB1().bind(Pool(4))
+        for options, words in (({"round_batches": 0}, "at least 1"), ({"levels": 1}, "at least 2")):
+            with pytest.raises(ValueError, match=f"of ucb1 must be {words}"):
+                UCB1(**options)  # type: ignore[arg-type]
+
+    def test_it_follows_the_reward_function_that_decides(self) -> None:
+        for outcome, expected in ((None, 0.5), ("accuracy", 0.25), ("format", 1.0)):
+            ucb = UCB1(round_batches=1, outcome=outcome).bind(by_arm(np.arange(6) % 3))
+            draw = ucb.select(2)
+            rewards = {"accuracy": np.array([0.5, 0.0]), "format": np.array([1.0, 1.0])}
+            ucb.observe(Feedback(draw.row, draw.id, 0, np.array([0.75, 0.25]), np.zeros(2), rewards=rewards))
+            ucb.select(1)
+            assert ucb.reward[0] == expected and ucb.plays.tolist() == [1, 0, 0]
 
     def test_saved_in_the_middle_of_a_round(self) -> None:
         pool = by_arm(np.arange(30) % 3)
-        whole, reward = UCB1(pool, round_batches=3), [0.3, 0.6, 0.5]
+        whole, reward = UCB1(round_batches=3).bind(pool), [0.3, 0.6, 0.5]
         self.play(whole, reward, 14)
-        again = UCB1(pool, round_batches=3)
+        again = UCB1(round_batches=3).bind(pool)
         again.load_state_dict(whole.state_dict())
         assert self.play(whole, reward, 20) == self.play(again, reward, 20)
 
     def test_rows_of_the_arm_in_turn(self) -> None:
-        ucb = UCB1(by_arm(np.arange(30) % 3))
+        ucb = UCB1().bind(by_arm(np.arange(30) % 3))
         draw: Draw = ucb.select(20)
         assert sorted(draw.row[:10].tolist()) == sorted(draw.row[10:].tolist()) == list(range(0, 30, 3))

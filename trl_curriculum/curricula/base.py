@@ -96,8 +96,8 @@ class Curriculum(Stateful, ABC):
 
     @property
     def name(self) -> str:
-        """Name of the method."""
-        return self.method.name
+        """Name of the method, or of its class where it is not registered."""
+        return self.method.name or type(self.method).__name__.lower()
 
     @property
     def arm_names(self) -> tuple[str, ...]:
