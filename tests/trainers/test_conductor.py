@@ -218,9 +218,10 @@ class TestAStep:
 
     def test_draws_before_feedback_are_stale(self, tmp_path: Path) -> None:
         made = conductor(tmp_path, Uniform())
+        step(made)
         made.will_train_on(made.draw(4))
         made.will_train_on(made.draw(4))
-        assert made.metrics()["staleness"] == 0.5  # none was unanswered at the first, one at the second
+        assert made.metrics()["staleness"] == pytest.approx(1 / 3)  # one was unanswered at the third
 
 
 class TestTheEnd:

@@ -75,7 +75,7 @@ class TestPrompts:
     def test_the_tokens_before_what_is_trained_on(self) -> None:
         of_tokens = rows({"text": list("abcde")})
         assert of_tokens.prompts(np.array([1, 0]), asks_for_answer=False) == [[5, 6], [5]]
-        with pytest.raises(ValueError, match="quick_answer asks for a short answer .* set quick_answer: null"):
+        with pytest.raises(ValueError, match=r"quick_answer asks for a short answer .* set quick_answer: null"):
             of_tokens.prompts(np.array([0]), asks_for_answer=True)
 
     @pytest.mark.parametrize("labels", [None, TOKENS])
@@ -92,7 +92,7 @@ class TestPrompts:
 
 class TestMistakes:
     def test_nothing_is_left(self) -> None:
-        with pytest.raises(ValueError, match="None of the 5 rows has a token to train on.*max_length=16"):
+        with pytest.raises(ValueError, match=r"None of the 5 rows has a token to train on.*max_length=16"):
             rows(labels=[[-100] * len(ids) for ids in TOKENS])
 
     def test_a_row_longer_than_a_packed_batch(self) -> None:
