@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import tiny
 import torch
 from harness import Recording, sft_trainer, trainer, weights
 
-from trl_curriculum.curricula import EDCO
+from trl_curriculum.curricula import EDCO, edco
+from trl_curriculum.curricula.edco import EDCOCurriculum
 from trl_curriculum.disk import partial
 
 
@@ -22,35 +24,53 @@ LENGTH = 3
 PROBE: dict[str, Any] = {"length": LENGTH, "quick_answer": None}
 GRPO: dict[str, Any] = {
     "curriculum": "edco",
-    "probe_kwargs": PROBE,
+    "probe": {"prefix_entropy": PROBE},
     "per_device_train_batch_size": 8,
     "learning_rate": 1e-2,
     "max_steps": 6,
 }
-SFT: dict[str, Any] = {"curriculum": "edco", "probe_kwargs": PROBE, "max_steps": 6, "arm_column": "arm"}
+SFT: dict[str, Any] = {"curriculum": "edco", "probe": {"prefix_entropy": PROBE}, "max_steps": 6, "arms": "arm"}
 SAVED: dict[str, Any] = {"save_strategy": "steps", "save_steps": 1}
 
 
-class Recorder(Recording, EDCO):
-    """Besides, what it was told by probes, and when."""
+class Recorder(EDCO):
+    """Besides, what probes and late signals showed, and when."""
 
-    name = "edco"
+
+class RecorderCurriculum(Recording, EDCOCurriculum, of=Recorder):
+    """[`Recorder`] over a pool."""
+
+    @cached_property
+    def everything(self) -> list[tuple[Any, ...]]:
+        return []
+
+    @property
+    def probes(self) -> list[Any]:
+        """Rows that it asked for, by probe."""
+        return [event[1] for event in self.everything if event[0] == "probe"]
+
+    @property
+    def late(self) -> list[tuple[Any, Any, Any]]:
+        """Rows, draws and prefix entropies of rollouts, by optimizer step."""
+        return [event[1:] for event in self.everything if event[0] == "late"]
 
     def select(self, n: int, progress: float = 0.0) -> Any:
         draw = super().select(n, progress)
-        self.told_all().append(("draw", n, progress, draw.row.tolist()))
+        self.everything.append(("draw", n, progress, draw.row.tolist()))
         return draw
 
-    def observe_probe(self, row: Any, value: Any, measured: Any = None) -> None:
-        super().observe_probe(row, value, measured)
-        self.told_all().append(("probe", row, value, measured))
+    def observe_probe(self, row: Any, value: Any, scores: Any = None) -> None:
+        super().observe_probe(row, value, scores)
+        self.everything.append(("probe", row, value, scores))
 
     def observe(self, feedback: Any) -> None:
         super().observe(feedback)
-        self.told_all().append(("feedback", feedback))
+        self.everything.append(("feedback", feedback))
 
-    def told_all(self) -> list[tuple[Any, ...]]:
-        return self.__dict__.setdefault("_told_all", [])
+    def observe_late(self, row: Any, draw: Any, **columns: Any) -> None:
+        super().observe_late(row, draw, **columns)
+        (value,) = columns.values()
+        self.everything.append(("late", row, draw, value))
 
 
 def peaked(scale: float = 30.0, ends: float | None = None) -> Any:
@@ -89,10 +109,10 @@ class Watch:
         self.seen: list[dict[str, Any]] = []
         observe = run.curriculum.observe_probe
 
-        def look(rows: Any, value: Any, measured: Any) -> None:
+        def look(rows: Any, value: Any, scores: Any) -> None:
             expected = np.array([plain_score(run.model, prompt) for prompt in prompts])
             self.seen.append({"step": run.state.global_step, "rows": rows, "value": value, "expected": expected})
-            observe(rows, value, measured)
+            observe(rows, value, scores)
 
         run.curriculum.observe_probe = look
 
@@ -110,7 +130,7 @@ class Watch:
 
 
 def grpo(folder: Path, resume: Any = None, **changes: Any) -> Any:
-    options = GRPO | {"train_dataset": tiny.dataset(16), "curriculum_instance": Recorder} | changes
+    options = GRPO | {"curriculum": Recorder(), "train_dataset": tiny.dataset(16)} | changes
     run = trainer(folder, **{"model": peaked()} | options)
     run.train(resume_from_checkpoint=resume)
     return run
@@ -129,24 +149,26 @@ TOGETHER: dict[str, Any] = {
     "steps_per_generation": 2,
     "gradient_accumulation_steps": 1,
     "max_steps": 6,
-    "curriculum_kwargs": {"rounds": 3, "top_n": 4, "reprobe": "uncertain", "pilot": 2},
-    "probe_batch_tokens": 40,
+    "curriculum": Recorder(rounds=3, top_n=4, reprobe="uncertain"),
+    "probe": {"prefix_entropy": PROBE | {"batch_tokens": 40}},
 }
 SFT_TOGETHER: dict[str, Any] = {
     "per_device_train_batch_size": 2,
-    "curriculum_kwargs": {"rounds": 3, "top_n": 4},
-    "probe_batch_tokens": 40,
+    "curriculum": {"edco": {"rounds": 3, "top_n": 4}},
+    "probe": {"prefix_entropy": PROBE | {"batch_tokens": 40}},
 }
+FEW = 2  # rows of each arm that are known anew before a round, where an arm has four
 
 
 def report(folder: Path, run: Any) -> None:
     rank = run.accelerator.process_index
-    events = run.curriculum.told_all() if hasattr(run.curriculum, "told_all") else []
+    events = getattr(run.curriculum, "everything", [])
     shown = {"events": events, "weights": weights(run), "rows": run.history()["row"].tolist()}
     torch.save(shown, folder / f"shown_{rank}.pt")
 
 
 def together(root: Path) -> None:
+    edco.PILOT = FEW
     for name in ("grpo", "resumed", "sft"):
         folder = root / name
         folder.mkdir(exist_ok=True)
@@ -158,8 +180,8 @@ def together(root: Path) -> None:
 
 
 KILLED: dict[str, Any] = SAVED | {
-    "curriculum_kwargs": {"rounds": 2, "top_n": 4},
-    "probe_batch_tokens": 30,
+    "curriculum": Recorder(rounds=2, top_n=4),
+    "probe": {"prefix_entropy": PROBE | {"batch_tokens": 30}},
     "max_steps": 4,
 }
 
@@ -167,19 +189,17 @@ KILLED: dict[str, Any] = SAVED | {
 def to_be_killed(folder: Path) -> None:
     """Waits in the third batch of the second round's probe."""
     partial.SAVE_EVERY_SECONDS = -1.0
-    options = GRPO | KILLED | {"train_dataset": tiny.dataset(16), "curriculum_instance": Recorder}
-    run = trainer(folder, model=peaked(), **options)
-    back_end = run._probe.back_end
-    entropies, asked = back_end.entropies, []
+    run = trainer(folder, model=peaked(), **GRPO | KILLED | {"train_dataset": tiny.dataset(16)})
+    complete, steps = run.probe.engine.complete, []
 
-    def waiting(*args: Any) -> Any:
-        asked.append(run.state.global_step)
-        if asked.count(2) == 3:
+    def waiting(*args: Any, **kwargs: Any) -> Any:
+        steps.append(run.state.global_step)
+        if steps.count(2) == 3:
             (folder / "started").touch()
             time.sleep(300)
-        return entropies(*args)
+        return complete(*args, **kwargs)
 
-    back_end.entropies = waiting
+    run.probe.engine.complete = waiting
     run.train()
 
 

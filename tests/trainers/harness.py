@@ -24,7 +24,8 @@ from trl_curriculum import (
     CurriculumSFTTrainer,
     Feedback,
 )
-from trl_curriculum.curricula import SEC, Curriculum, Draw, EVOCurate
+from trl_curriculum.curricula import SEC, ArmCurriculum, Curriculum, Draw, EVOCurate
+from trl_curriculum.curricula.evo_curate import EVOCurateCurriculum
 from trl_curriculum.disk.checkpoint import newest_first, what_is_missing
 from trl_curriculum.disk.state import write_state
 
@@ -43,9 +44,8 @@ def config(output_dir: Path, **changes: Any) -> CurriculumGRPOConfig:
         "save_strategy": "no",
         "logging_steps": 1,
         "disable_tqdm": True,
-        "curriculum": "sec",
-        "arm_column": "arm",
-        "curriculum_kwargs": {"tau": 0.3},
+        "curriculum": {"sec": {"tau": 0.3}},
+        "arms": "arm",
     }
     return CurriculumGRPOConfig(**(options | changes))
 
@@ -58,10 +58,16 @@ def trainer(output_dir: Path, **changes: Any) -> CurriculumGRPOTrainer:
         "train_dataset": changes.pop("train_dataset") if "train_dataset" in changes else tiny.dataset(),
         "processing_class": changes.pop("processing_class", None) or tiny.tokenizer(),
     }
-    for name in ("eval_dataset", "peft_config", "quantization_config", "curriculum_instance", "rollout_func", "tools"):
+    arguments |= curriculum_argument(changes)
+    for name in ("eval_dataset", "peft_config", "quantization_config", "rollout_func", "tools"):
         if name in changes:
-            arguments["curriculum" if name == "curriculum_instance" else name] = changes.pop(name)
+            arguments[name] = changes.pop(name)
     return CurriculumGRPOTrainer(args=config(output_dir, **changes), **arguments)
+
+
+def curriculum_argument(changes: dict[str, Any]) -> dict[str, Any]:
+    """Takes a method that is no spec out of the changes: classes and objects are given to the trainer."""
+    return {} if isinstance(changes.get("curriculum", ""), str | dict) else {"curriculum": changes.pop("curriculum")}
 
 
 SFT: dict[str, Any] = {
@@ -95,10 +101,10 @@ def sft_trainer(output_dir: Path, **changes: Any) -> CurriculumSFTTrainer:
         "data_collator",
         "optimizers",
         "formatting_func",
-        "curriculum",
     ):
-        if name in changes and not isinstance(changes[name], str):
+        if name in changes:
             arguments[name] = changes.pop(name)
+    arguments |= curriculum_argument(changes)
     options = SFT | {"output_dir": str(output_dir)} | changes
     return CurriculumSFTTrainer(args=CurriculumSFTConfig(**options), **arguments)
 
@@ -179,7 +185,7 @@ def weights(of: Any) -> torch.Tensor:
 
 
 class Recording(Curriculum):
-    """Writes down what a curriculum was asked and told, in order."""
+    """Writes down what a curriculum drew and observed, in order."""
 
     @cached_property
     def events(self) -> list[Draw | Feedback]:
@@ -203,12 +209,20 @@ class Recording(Curriculum):
         return [event for event in self.events if isinstance(event, Feedback)]
 
 
-class Recorder(Recording, SEC):
+class Recorder(SEC):
     name = "recorder"
 
 
-class RowRecorder(Recording, EVOCurate):
+class RecorderCurriculum(Recording, ArmCurriculum, of=Recorder):
+    """[`Recorder`] over a pool."""
+
+
+class RowRecorder(EVOCurate):
     name = "row_recorder"
+
+
+class RowRecorderCurriculum(Recording, EVOCurateCurriculum, of=RowRecorder):
+    """[`RowRecorder`] over a pool."""
 
 
 def replay(curriculum: Curriculum, feedbacks: list[dict[str, Any]], n: int) -> list[list[int]]:
@@ -260,9 +274,9 @@ def result(output_dir: Path, rank: int = 0) -> dict[str, Any]:
 def main() -> None:
     output_dir, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
     resume = changes.pop("resume", any(what_is_missing(path) is None for path in newest_first(output_dir)))
-    run = trainer(output_dir, curriculum_instance=Recorder, **changes)
+    run = trainer(output_dir, curriculum=Recorder(tau=0.3), **changes)
     run.train(resume_from_checkpoint=resume)
-    assert isinstance(run.curriculum, Recorder)
+    assert isinstance(run.curriculum, RecorderCurriculum)
     history = run.history()
     rank = run.accelerator.process_index
     shown = {
@@ -272,9 +286,9 @@ def main() -> None:
         "q": run.curriculum.belief().mean.tolist(),
     }
     torch.save(weights(run), output_dir / f"weights_{rank}.pt")
-    told = {str(i): {"row": f.row, "draw": f.draw, "step": f.step, "reward": f.reward, "advantage": f.advantage}
+    observed = {str(i): {"row": f.row, "draw": f.draw, "step": f.step, "reward": f.reward, "advantage": f.advantage}
             for i, f in enumerate(run.curriculum.feedbacks)}  # fmt: skip
-    write_state(output_dir / f"feedback_{rank}", told)
+    write_state(output_dir / f"feedback_{rank}", observed)
     (output_dir / f"result_{rank}.json").write_text(json.dumps(shown, default=np.ndarray.tolist))
 
 

@@ -13,11 +13,11 @@ from harness import PACKED, sft_run, sft_trainer, weights
 from matrix import CELLS, run_cell
 
 
-PROBED: dict[str, Any] = {"curriculum": "evo_curate", "curriculum_kwargs": {"measure": "probe", "refresh_steps": 2}}
+PROBED: dict[str, Any] = {"curriculum": {"evo_curate": {"measure": "probe", "refresh_steps": 2}}}
 # The same device batches in one step, whether one process makes all of them or two share them.
 RUNS: dict[str, dict[str, Any]] = {
-    "padded": PROBED | {"probe_batch_tokens": 100},
-    "packed": PACKED | {"curriculum": "evo_curate", "curriculum_kwargs": {"refresh_steps": 2}, "max_steps": 6},
+    "padded": PROBED | {"probe": {"loss": {"batch_tokens": 100}}},
+    "packed": PACKED | {"curriculum": {"evo_curate": {"refresh_steps": 2}}, "max_steps": 6},
     "token budget": PACKED | {"max_tokens": 700, "max_steps": -1},
 }
 SAVED: dict[str, Any] = {"save_strategy": "steps", "save_steps": 1}

@@ -9,11 +9,11 @@ import pytest
 import tiny
 from accelerate.utils import ParallelismConfig
 from datasets import Dataset
-from harness import trainer
+from harness import config, trainer
 from trl import GRPOConfig
 
 from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer, Pool
-from trl_curriculum.curricula import SEC, Uniform
+from trl_curriculum.curricula import SEC, ArmCurriculum, Uniform
 from trl_curriculum.trainers.checks import refuse_parallelism, say_what_was_not_tried
 
 
@@ -34,24 +34,28 @@ from trl_curriculum.trainers.checks import refuse_parallelism, say_what_was_not_
         ({"accelerator_config": {"dispatch_batches": True}}, "accelerator_config.dispatch_batches=True has no effect"),
         ({"accelerator_config": {"split_batches": True}}, "accelerator_config.split_batches=True has no effect"),
         ({"curriculum": "sce"}, "Unknown curriculum 'sce' .did you mean 'sec'"),
-        ({"curriculum_kwargs": {"tau": "cold"}}, "Option tau='cold' of curriculum 'sec' must be float"),
-        ({"curriculum_kwargs": {"temperature": 1.0}}, "Curriculum 'sec' has no option 'temperature'"),
-        ({"arm_column": "armm"}, "arm_column 'armm' .did you mean 'arm'.* is not a column"),
-        ({"curriculum_kwargs": "abc"}, "curriculum_kwargs='abc' is not a mapping of options"),
-        ({"curriculum_kwargs": {"seed": 3}}, "curriculum_kwargs has 'seed', which the trainer sets itself"),
-        ({"arm_column": 3}, "arm_column=3 is not the name of a column"),
+        ({"curriculum": {"sec": {"tau": "cold"}}}, "tau='cold' of sec must be float"),
+        ({"curriculum": {"sec": {"tau": 0}}}, "tau=0 of sec must be above 0"),
+        ({"curriculum": {"sec": {"temperature": 1.0}}}, "Curriculum 'sec' has no option 'temperature'"),
+        ({"curriculum": {"sec": {"seed": 3}}}, "Curriculum 'sec' has no option 'seed'"),
+        ({"curriculum": {"sec": "abc"}}, "The curriculum {'sec': 'abc'} is not a name, or {name: {option: value}}"),
+        ({"curriculum": {"sec": None, "dump": None}}, "is not a name, or {name: {option: value}}"),
+        ({"curriculum": '{"sec": '}, "The curriculum '{\"sec\": ' is no JSON"),
+        ({"arms": "armm"}, "arms 'armm' .did you mean 'arm'.* is not a column"),
+        ({"arms": 3}, "The arm source 3 is not a name, or {name: {option: value}}"),
+        ({"arms": {"success_rate": {"bin": 3}}}, "Arm source 'success_rate' has no option 'bin' .did you mean 'bins'"),
+        ({"arms": {"clusters": {}}}, "Arm source 'clusters' needs the option 'k'"),
+        ({"probe": {"prefix": {}}}, "Unknown probe 'prefix'"),
+        ({"probe": {"prefix_entropy": {"lenght": 3}}}, "has no option 'lenght' .did you mean 'length'"),
         ({"on_data_change": "ignore"}, "on_data_change='ignore' is neither 'refuse' nor 'carry_over'"),
-        ({"curriculum": "order"}, "has no option 'tau'"),
+        ({"curriculum": {"order": {"tau": 1.0}}}, "Curriculum 'order' has no option 'tau'"),
         (
-            {"curriculum": "evo_curate", "curriculum_kwargs": None},
+            {"curriculum": "evo_curate"},
             "'evo_curate' as it is set up follows the loss, but CurriculumGRPOTrainer shows only reward, advantage",
         ),
-        ({"curriculum": "order", "curriculum_kwargs": None}, "set difficulty_column to a numeric column"),
+        ({"curriculum": "order"}, "set difficulty_column to a numeric column"),
         ({"per_device_train_batch_size": 3}, r"generation_batch_size.*divisible by num_generations"),
-        (
-            {"curriculum_instance": Uniform(Pool(3)), "curriculum_kwargs": None},
-            "made for 3 rows, but the dataset has 40",
-        ),
+        ({"curriculum": Uniform().bind(Pool(40))}, "The curriculum <.*Uniform.* is not a name"),
     ],
 )
 def test_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
@@ -72,7 +76,7 @@ def test_stock_arguments_are_refused(tmp_path: Path) -> None:
 
 def test_null_arms_are_refused(tmp_path: Path) -> None:
     data = tiny.dataset().map(lambda row: {"arm": None if row["index"] in (3, 7) else row["arm"]})
-    with pytest.raises(ValueError, match=r"arm_column 'arm' is null in 2 of 40 rows \(first: row 3\)"):
+    with pytest.raises(ValueError, match=r"arms 'arm' is null in 2 of 40 rows \(first: row 3\)"):
         trainer(tmp_path, train_dataset=data)
 
 
@@ -106,12 +110,21 @@ def test_small_and_single_arms_are_warned_of(tmp_path: Path, caplog: pytest.LogC
     assert "has one value: a single arm leaves nothing to choose" in caplog.text
 
 
-def test_arguments_by_default_and_curriculum_as_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    made = trainer(tmp_path, curriculum_instance=SEC)
-    assert type(made.curriculum) is SEC and made.curriculum.options()["tau"] == 0.3
+@pytest.mark.parametrize("spelling", [SEC, SEC(tau=0.5), {"sec": {"tau": 0.5}}, "sec"])
+def test_the_trainers_curriculum_overrides_that_of_the_arguments(tmp_path: Path, spelling: Any) -> None:
+    args = config(tmp_path, curriculum={"sec": {"alpha": 0.9}})
+    made = CurriculumGRPOTrainer(
+        tiny.model(),
+        tiny.reward,
+        args,
+        tiny.dataset(),
+        processing_class=tiny.tokenizer(),
+        curriculum=spelling,
+    )
+    assert made.curriculum.method == SEC(tau=1.0 if spelling in (SEC, "sec") else 0.5)
+    assert isinstance(made.curriculum, ArmCurriculum)
 
 
-def test_kwargs_and_arms_as_a_command_line_gives_them(tmp_path: Path) -> None:
-    made = trainer(tmp_path, curriculum_kwargs='{"tau": 0.25}', arm_column=["level", "kind"])
-    assert made.curriculum.options()["tau"] == 0.25 and made.pool.arm_names[1] == "1/odd"
+def test_options_and_arms_as_a_command_line_gives_them(tmp_path: Path) -> None:
+    made = trainer(tmp_path, curriculum='{"sec": {"tau": 0.25}}', arms=["level", "kind"])
+    assert made.curriculum.method == SEC(tau=0.25) and made.pool.arm_names[1] == "1/odd"

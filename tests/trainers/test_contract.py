@@ -162,7 +162,7 @@ def test_compute_loss_calls_the_model_with_a_fused_head(tmp_path: Path) -> None:
         raise Seen(args, kwargs)
 
     with pytest.raises(Seen) as seen:
-        SFTTrainer.compute_loss(run, model, run._collate(np.arange(3)), False, torch.tensor(4))
+        SFTTrainer.compute_loss(run, model, run.collate(np.arange(3)), False, torch.tensor(4))
     args, kwargs = seen.value.args
     assert not args and kwargs.get("fused_lm_head") is True, changed(
         "compute_loss no longer passes fused_lm_head=True"
@@ -172,7 +172,7 @@ def test_compute_loss_calls_the_model_with_a_fused_head(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", [{}, PACKED], ids=["padded", "packed"])
 def test_the_fused_head_tells_each_tokens_loss_and_entropy(tmp_path: Path, layout: dict) -> None:
     run = sft_trainer(tmp_path, **layout)
-    batch = run._collate(np.array([0, 5, 17]))
+    batch = run.collate(np.array([0, 5, 17]))
     output = run.model(**batch, use_cache=False, fused_lm_head=True)
     rows, tokens = batch["input_ids"].shape
     trained = batch["labels"][:, 1:] != -100
@@ -202,7 +202,7 @@ def test_tokens_are_counted_in_total_train_tokens(tmp_path: Path) -> None:
     )
     run = sft_trainer(tmp_path, max_steps=1)
     run.train()
-    assert run._total_train_tokens == run._tokens, changed("what num_tokens counts")
+    assert run._total_train_tokens == run.budget.tokens, changed("what num_tokens counts")
 
 
 def test_a_scheduler_stands_where_last_epoch_says() -> None:

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from harness import Recorder, trainer, weights
+from harness import Recorder, RecorderCurriculum, trainer, weights
 from peft import LoraConfig
 
 from trl_curriculum import read_history
-from trl_curriculum.trainers.mixin import Ticks
+from trl_curriculum.trainers.mixin import ClockDataset
 
 
-def train(tmp_path: Path, **changes: Any) -> tuple[Any, Recorder]:
-    run = trainer(tmp_path, curriculum_instance=Recorder, **changes)
+def train(tmp_path: Path, **changes: Any) -> tuple[Any, RecorderCurriculum]:
+    run = trainer(tmp_path, curriculum=Recorder(tau=0.3), **changes)
     run.train()
-    assert isinstance(run.curriculum, Recorder)
+    assert isinstance(run.curriculum, RecorderCurriculum)
     return run, run.curriculum
 
 
@@ -43,7 +43,7 @@ class TestBinding:
 
         run, recorder = train(tmp_path, reward_funcs=reward, **options)
         kinds = [type(event).__name__ for event in recorder.events]
-        assert kinds == ["Draw", "Feedback"] * generations
+        assert kinds == ["Draw", "Rollouts"] * generations
         assert [len(draw) for draw in recorder.draws] == [prompts] * generations
         assert seen == [np.repeat(draw.row, 4).tolist() for draw in recorder.draws]
         for draw, shown in zip(recorder.draws, recorder.feedbacks, strict=True):
@@ -68,9 +68,9 @@ class TestBinding:
         lengths = np.concatenate([shown.length for shown in recorder.feedbacks])  # type: ignore[misc]
         assert lengths.max() == 8 and lengths.min() >= 1
 
-    @pytest.mark.parametrize("arm_column", ["arm", ["level", "kind"]])
-    def test_conversational_prompts_and_joint_arms(self, tmp_path: Path, arm_column: Any) -> None:
-        run, recorder = train(tmp_path, train_dataset=tiny.dataset(conversational=True), arm_column=arm_column)
+    @pytest.mark.parametrize("arms", ["arm", ["level", "kind"]])
+    def test_conversational_prompts_and_joint_arms(self, tmp_path: Path, arms: Any) -> None:
+        run, recorder = train(tmp_path, train_dataset=tiny.dataset(conversational=True), arms=arms)
         assert len(recorder.feedbacks) == 4 and run.pool.n_arms == 4
 
     def test_a_dataset_smaller_than_a_batch_repeats_rows_and_counts_them(self, tmp_path: Path) -> None:
@@ -84,11 +84,11 @@ class TestBinding:
 
     def test_the_dataloader_reads_no_rows(self, tmp_path: Path) -> None:
         loader = trainer(tmp_path).get_train_dataloader()
-        assert isinstance(loader.dataset, Ticks)
+        assert isinstance(loader.dataset, ClockDataset)
         assert next(iter(loader)) == [{}] * 4
 
     def test_uniform_trains_on_every_row_once_an_epoch(self, tmp_path: Path) -> None:
-        run = trainer(tmp_path, curriculum="uniform", curriculum_kwargs=None, max_steps=40)
+        run = trainer(tmp_path, curriculum="uniform", max_steps=40)
         run.train()
         assert sorted(run.history()["row"]) == list(range(40))
 
@@ -212,7 +212,7 @@ class TestBesideTRLsOptions:
         run, recorder = train(
             tmp_path, eval_dataset=per_arm, eval_strategy="steps", eval_steps=2, per_device_eval_batch_size=4
         )
-        assert [type(event).__name__ for event in recorder.events] == ["Draw", "Feedback"] * 4
+        assert [type(event).__name__ for event in recorder.events] == ["Draw", "Rollouts"] * 4
         keys = {key for entry in run.state.log_history for key in entry}
         assert {"eval_a_reward", "eval_b_reward"} <= keys
         assert not any(key.startswith("eval") and "curriculum" in key for key in keys)
@@ -238,10 +238,10 @@ class TestBesideTRLsOptions:
         assert notes[:8] == [f"written by rollout {i}" for i in range(8)]  # every rollout wrote into its own copy
 
     def test_train_again_continues_the_curriculum_and_not_the_window(self, tmp_path: Path) -> None:
-        run = trainer(tmp_path, curriculum_instance=Recorder, steps_per_generation=8, max_steps=4)
+        run = trainer(tmp_path, curriculum=Recorder(tau=0.3), steps_per_generation=8, max_steps=4)
         run.train()
         run.train()
-        assert isinstance(run.curriculum, Recorder)
+        assert isinstance(run.curriculum, RecorderCurriculum)
         assert len(run.curriculum.draws) == 2 and run.curriculum.drawn == 16  # each train() opened its own window
         assert run.history()["draw"].tolist() == list(range(16))
 
@@ -272,7 +272,7 @@ class TestBesideTRLsOptions:
 
 
 def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trl_curriculum.trainers import grpo, mixin
+    from trl_curriculum.trainers import host, late_entropy, mixin, open_window
 
     calls: list[torch.Size] = []
 
@@ -280,8 +280,9 @@ def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeyp
         calls.append(tensor.shape)
         return tensor
 
-    monkeypatch.setattr(mixin, "gather", counted)
-    for module, name in ((mixin, "gather_object"), (mixin, "broadcast_object_list"), (grpo, "gather_object")):
+    monkeypatch.setattr(host, "gather", counted)
+    others = ((mixin, "broadcast_object_list"), (open_window, "gather_object"), (late_entropy, "gather"))
+    for module, name in others:
         monkeypatch.setattr(module, name, lambda *args: pytest.fail("another collective during training"))
     run = trainer(tmp_path, max_steps=3)
     run.train()

@@ -31,8 +31,7 @@ SFT: dict[str, Any] = {
     "gradient_accumulation_steps": 2,
     "packing": True,
     "max_length": 32,
-    "curriculum": "evo_curate",
-    "curriculum_kwargs": {"measure": "probe", "refresh_steps": 20},
+    "curriculum": {"evo_curate": {"measure": "probe", "refresh_steps": 20}},
     "logging_steps": 50,
 }
 PROGRAMS = {"grpo": (harness.__file__, RUN), "sft": (sft_killed.__file__, SFT)}

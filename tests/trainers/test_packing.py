@@ -9,7 +9,7 @@ import pytest
 import tiny
 import torch
 from datasets import Dataset
-from harness import PACKED, PADDING_FREE, RowRecorder, sft_run, sft_trainer
+from harness import PACKED, PADDING_FREE, RowRecorder, RowRecorderCurriculum, sft_run, sft_trainer
 from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
 
 from trl_curriculum.curricula import Draw
@@ -76,7 +76,7 @@ class TestRuns:
             train_dataset=tiny.sft_dataset(200),
             **PACKED | {"gradient_accumulation_steps": 2, "max_steps": 30, "max_length": 64},
         )
-        fill = np.array([run._length[rows].sum() for rows in steps(run)]) / (2 * 128)
+        fill = np.array([run.rows.length[rows].sum() for rows in steps(run)]) / (2 * 128)
         assert (fill <= 1).all() and fill.mean() >= least, fill.mean()
 
     def test_a_device_batch_never_holds_more_than_its_tokens(self, tmp_path: Path) -> None:
@@ -97,13 +97,13 @@ class TestRuns:
         rows = [{"prompt": "a" * n, "completion": "b" * n} for n in (4, 9, 13)] * 8
         run = sft_run(
             tmp_path,
-            curriculum=RowRecorder,
+            curriculum=RowRecorder(),
             train_dataset=Dataset.from_list(rows),
             **PACKED | {"per_device_train_batch_size": 1, "max_steps": 20},
         )
         history = run.history()
         step_of = history.set_index("draw")["step"]
-        assert isinstance(run.curriculum, RowRecorder)
+        assert isinstance(run.curriculum, RowRecorderCurriculum)
         first_seen: dict[int, int] = {}
         step = 0
         for event in run.curriculum.events:
@@ -128,7 +128,7 @@ class TestRuns:
                 **PACKED,
             )
         run = sft_run(tmp_path, train_dataset=data, **PACKED)  # TRL cuts them
-        assert run._length.tolist() == [10, 32, 32]
+        assert run.rows.length.tolist() == [10, 32, 32]
 
 
 class TestSequencesAreApart:
@@ -175,5 +175,5 @@ class TestSequencesAreApart:
         run.model.eval()
         from trl_curriculum.lm.tap import check_sequences_are_apart
 
-        check_sequences_are_apart(run.model, run.data_collator, run._rows.__getitems__([0, 1]))
+        check_sequences_are_apart(run.model, run.data_collator, run.rows[[0, 1]])
         assert torch.equal(torch.get_rng_state(), before) and not run.model.training

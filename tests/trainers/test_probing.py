@@ -16,7 +16,8 @@ from peft import LoraConfig, get_peft_model
 from trl_curriculum.disk.fingerprint import fingerprint
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.lm.vllm_engine import TrainerVLLMEngine
-from trl_curriculum.trainers.probing import _random_as_before, whole_weights
+from trl_curriculum.lm.weights import whole_weights
+from trl_curriculum.trainers.probing import _random_as_before
 
 
 class TestWholeWeights:
@@ -40,9 +41,8 @@ class TestServer:
         """A server that answers as the trainer does, or as the trainer did when it was asked first."""
         run = sft_trainer(
             tmp_path,
-            curriculum="edco",
-            curriculum_kwargs={"rounds": 3, "top_n": 12},
-            probe_kwargs={"length": 2, "quick_answer": None},
+            curriculum={"edco": {"rounds": 3, "top_n": 12}},
+            probe={"prefix_entropy": {"length": 2, "quick_answer": None}},
             max_steps=6,
             learning_rate=3e-2,
         )
@@ -56,7 +56,7 @@ class TestServer:
             asked.append(answer)
             return asked[0] if stale else answer
 
-        run._probe.engine = SimpleNamespace(  # type: ignore[assignment]
+        run.probe.engine = SimpleNamespace(  # type: ignore[assignment]
             name="server",
             window=None,
             complete=complete,
@@ -65,7 +65,7 @@ class TestServer:
             forget=lambda: None,
         )
         run.train()
-        assert len(asked) == 3 and not list(run._probe.folder.glob("weights*"))
+        assert len(asked) == 3 and not list(run.probe.folder.glob("weights*"))
 
     def test_that_takes_its_weights(self, tmp_path: Path) -> None:
         self.run(tmp_path, stale=False)
@@ -76,17 +76,17 @@ class TestServer:
 
 
 class Engine:
-    """Records what TRL's sleeping engine would be told."""
+    """Records what TRL's sleeping engine is asked for."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.model_config = SimpleNamespace(max_model_len=64)
 
     def wake_up(self, tags: list[str]) -> None:
-        self.told.append(f"wake {tags[0]}")
+        self.calls.append(f"wake {tags[0]}")
 
     def sleep(self, level: int) -> None:
-        self.told.append("sleep")
+        self.calls.append("sleep")
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -98,7 +98,7 @@ def test_a_sleeping_engine_is_woken_once_for_a_probe(fails: bool) -> None:
         enable_sleep_mode=True,
         _llm_weights_sleeping=True,
         llm=engine,
-        sync_weights=lambda: engine.told.append("weights"),
+        sync_weights=lambda: engine.calls.append("weights"),
     )
     trainer = SimpleNamespace(
         vllm_generation=generation,
@@ -114,7 +114,7 @@ def test_a_sleeping_engine_is_woken_once_for_a_probe(fails: bool) -> None:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         pass
-    assert engine.told == ["weights", "wake kv_cache", "sleep"]
+    assert engine.calls == ["weights", "wake kv_cache", "sleep"]
     assert generation.enable_sleep_mode and generation._llm_weights_sleeping
 
 

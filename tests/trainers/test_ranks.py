@@ -34,7 +34,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return once(tmp_path_factory, "grpo_two", make)
 
 
-def told(folder: Path, rank: int) -> list[dict[str, Any]]:
+def observed(folder: Path, rank: int) -> list[dict[str, Any]]:
     state = read_state(folder / f"feedback_{rank}")
     return [state[str(i)] for i in range(len(state))]
 
@@ -47,19 +47,21 @@ def test_both_ranks_draw_learn_and_train_alike(two: Path) -> None:
 
 
 def test_a_group_that_straddles_the_ranks_is_whole(two: Path) -> None:
-    for shown, other, rows in zip(told(two, 0), told(two, 1), result(two)["rows"], strict=True):
+    for shown, other, rows in zip(observed(two, 0), observed(two, 1), result(two)["rows"], strict=True):
         assert shown["row"].tolist() == np.repeat(rows, 4).tolist()
         np.testing.assert_array_equal(shown["advantage"], other["advantage"])
         groups = shown["reward"].reshape(3, 4)
         std = groups.std(axis=1, ddof=1, keepdims=True)
         expected = (groups - groups.mean(axis=1, keepdims=True)) / (std + 1e-4)
         np.testing.assert_allclose(shown["advantage"], expected.ravel(), atol=1e-5)
-    assert any(np.ptp(shown["reward"].reshape(3, 4)[1]) > 0 for shown in told(two, 0)), "no straddling group varied"
+    assert any(np.ptp(shown["reward"].reshape(3, 4)[1]) > 0 for shown in observed(two, 0)), (
+        "no straddling group varied"
+    )
 
 
 def test_one_process_draws_the_same_from_the_same_feedback(two: Path) -> None:
-    sec = SEC(Pool.from_dataset(tiny.dataset(), "arm"), tau=0.3, seed=42)
-    assert replay(sec, told(two, 0), n=3) == result(two)["rows"]
+    sec = SEC(tau=0.3).bind(Pool.from_dataset(tiny.dataset(), "arm"), seed=42)
+    assert replay(sec, observed(two, 0), n=3) == result(two)["rows"]
 
 
 @pytest.mark.parametrize("step", [3, 4])

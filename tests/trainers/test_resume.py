@@ -21,8 +21,8 @@ WINDOWS: dict[str, dict[str, Any]] = {
     "two steps a window": {"gradient_accumulation_steps": 2, "steps_per_generation": 4},
     "two iterations": {"gradient_accumulation_steps": 2, "steps_per_generation": 2, "num_iterations": 2},
     "six steps a window": {"steps_per_generation": 3, "num_iterations": 2},
-    "estimated arms": {"arm_column": None, "curriculum_kwargs": {"success_bins": 3, "rebucket_every": 2}},
-    "dump": {"curriculum": "dump", "curriculum_kwargs": None, "per_device_train_batch_size": 8},
+    "estimated arms": {"arms": {"success_rate": {"bins": 3, "every": 2}}},
+    "dump": {"curriculum": "dump", "per_device_train_batch_size": 8},
 }
 
 
@@ -83,7 +83,7 @@ class TestIncompleteCheckpoints:
             run(tmp_path, str(newest), max_steps=4)
         with caplog.at_level(logging.WARNING, "trl_curriculum"):
             resumed = run(tmp_path, True, max_steps=4)
-        assert f"Skipping {newest}, it was not saved completely" in caplog.text
+        assert f"Skipping {newest}, which is incomplete: " in caplog.text and ".." not in caplog.text
         assert torch.equal(weights(resumed), weights(whole))
 
     def test_no_complete_checkpoint(self, tmp_path: Path) -> None:
@@ -110,11 +110,11 @@ class TestOtherSettings:
         ("changes", "words"),
         [
             (
-                {"curriculum": "dump", "curriculum_kwargs": None},
+                {"curriculum": "dump"},
                 "curriculum 'sec', but this run uses 'dump'",
             ),
-            ({"curriculum_kwargs": {"tau": 0.5}}, "made with tau=0.3, but this run has tau=0.5"),
-            ({"arm_column": ["kind"]}, "The dataset changed .* arms \\['a', 'b', 'c', 'd'\\] before"),
+            ({"curriculum": {"sec": {"tau": 0.5}}}, "made with tau=0.3, but this run has tau=0.5"),
+            ({"arms": ["kind"]}, "The dataset changed .* arms \\['a', 'b', 'c', 'd'\\] before"),
         ],
     )
     def test_another_method_option_or_arms_are_refused(self, tmp_path: Path, changes: dict, words: str) -> None:
@@ -137,7 +137,7 @@ class TestOtherSettings:
         assert len(later) == 6 and not drawn & set(later)  # what was drawn waits for the next pass
         np.testing.assert_array_equal(second.curriculum.belief().count.sum(), 12 * 4)
 
-    @pytest.mark.parametrize("changes", [{"arm_column": ["twin"]}, {"difficulty_column": "index"}])
+    @pytest.mark.parametrize("changes", [{"arms": ["twin"]}, {"difficulty_column": "index"}])
     def test_other_arms_of_the_same_names_or_other_difficulties_are_refused(
         self, tmp_path: Path, changes: Any
     ) -> None:

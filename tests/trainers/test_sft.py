@@ -11,15 +11,26 @@ import pytest
 import tiny
 import torch
 from datasets import Dataset
-from harness import PACKED, PADDING_FREE, SFT, RowRecorder, Witness, sft_run, sft_trainer, weights
+from harness import (
+    PACKED,
+    PADDING_FREE,
+    SFT,
+    RowRecorder,
+    RowRecorderCurriculum,
+    Witness,
+    sft_run,
+    sft_trainer,
+    weights,
+)
 from matrix import CELLS, run_cell
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trl_curriculum.curricula import Draw
+from trl_curriculum.curricula import Draw, EVOCurate
+from trl_curriculum.curricula.evo_curate import EVOCurateCurriculum
 from trl_curriculum.disk.checkpoint import newest_first
-from trl_curriculum.trainers.mixin import Ticks
+from trl_curriculum.trainers.mixin import ClockDataset
 
 
 def logged(run: Any, key: str) -> list[float]:
@@ -81,7 +92,7 @@ class TestRowsAndTheirLosses:
         witness.check()
 
     def test_dataset_columns_keep_their_names(self, tmp_path: Path) -> None:
-        run = sft_trainer(tmp_path, arm_column="arm", difficulty_column="index")
+        run = sft_trainer(tmp_path, arms="arm", difficulty_column="index")
         assert "curriculum_row" not in run.train_dataset.column_names
         assert {"arm", "index", "input_ids", "labels"} <= set(run.train_dataset.column_names)
         assert run.pool.arm_names == ("a", "b", "c", "d") and run.pool.difficulty is not None
@@ -108,9 +119,9 @@ class TestClock:
         held_out = (
             {"a": tiny.sft_dataset(4, seed=1), "b": tiny.sft_dataset(4, seed=2)} if case == "evaluation" else None
         )
-        run = sft_run(tmp_path, curriculum=RowRecorder, eval_dataset=held_out, **options)
+        run = sft_run(tmp_path, curriculum=RowRecorder(), eval_dataset=held_out, **options)
         recorder = run.curriculum
-        assert isinstance(recorder, RowRecorder)
+        assert isinstance(recorder, RowRecorderCurriculum)
         steps = run.state.global_step
         assert steps == (6 if case == "epochs" else 4) and len(recorder.feedbacks) == steps
         waiting: set[int] = set()
@@ -151,7 +162,7 @@ class TestClock:
 
     def test_the_dataloader_reads_no_rows(self, tmp_path: Path) -> None:
         loader = sft_trainer(tmp_path).get_train_dataloader()
-        assert isinstance(loader.dataset, Ticks) and next(iter(loader)) == {}
+        assert isinstance(loader.dataset, ClockDataset) and next(iter(loader)) == {}
 
     def test_evaluation_logs_each_set_by_its_name_and_draws_nothing(self, tmp_path: Path) -> None:
         held_out = {"a": tiny.sft_dataset(8, seed=1), "b": tiny.sft_dataset(8, seed=2)}
@@ -200,7 +211,7 @@ class TestClock:
         assert run.curriculum.drawn == 24 and run.history()["draw"].tolist() == list(range(24))
         assert run.history()["step"].tolist() == np.repeat([0, 1, 2] * 2, 4).tolist()
         assert len(set(run.history()["row"])) == 24  # uniform is still in its first pass
-        assert logged(run, "num_tokens")[-1] == sum(run._length[run.history()["row"][12:]])
+        assert logged(run, "num_tokens")[-1] == sum(run.rows.length[run.history()["row"][12:]])
 
     def test_same_seed_same_run(self, tmp_path: Path) -> None:
         runs = [sft_run(tmp_path / name, curriculum="evo_curate", **PACKED) for name in "ab"]
@@ -234,7 +245,7 @@ def test_on_the_same_rows_it_is_stock_trl(tmp_path: Path, layout: dict) -> None:
 
 
 def lengths_of(run: Any) -> np.ndarray:
-    return run.history().groupby("step")["row"].apply(lambda rows: sum(run._length[rows])).to_numpy()
+    return run.history().groupby("step")["row"].apply(lambda rows: sum(run.rows.length[rows])).to_numpy()
 
 
 class TestTokenBudget:
@@ -278,14 +289,15 @@ class TestTokenBudget:
     def test_progress_is_the_share_of_tokens(self, tmp_path: Path) -> None:
         seen: list[float] = []
 
-        class Follower(RowRecorder):
+        class Follower(EVOCurate):
             name = "follower"
 
+        class FollowerCurriculum(EVOCurateCurriculum, of=Follower):
             def select(self, n: int, progress: float = 0.0) -> Draw:
                 seen.append(progress)
                 return super().select(n, progress)
 
-        run = sft_run(tmp_path, curriculum=Follower, max_tokens=300, max_steps=-1)
+        run = sft_run(tmp_path, curriculum=Follower(), max_tokens=300, max_steps=-1)
         before = np.r_[0, lengths_of(run).cumsum()[:-1]]
         assert seen == (before / 300).tolist()
 
@@ -367,12 +379,12 @@ class TestBadInput:
                 bad = (batch["input_ids"][:, :3] == ids).all(dim=1)
                 output.log_probs = torch.where(bad[:, None], output.log_probs * float("nan"), output.log_probs)
 
-        run = sft_trainer(tmp_path, curriculum=RowRecorder, train_dataset=data, max_steps=5)
+        run = sft_trainer(tmp_path, curriculum=RowRecorder(), train_dataset=data, max_steps=5)
         run.model.register_forward_hook(poison, with_kwargs=True)
         with caplog.at_level(logging.WARNING, "trl_curriculum"), pytest.raises(FloatingPointError, match="diverged"):
             run.train()  # the step after it has only broken weights
         assert "The loss of rows 13 is nan or infinite at step" in caplog.text
-        assert isinstance(run.curriculum, RowRecorder)
+        assert isinstance(run.curriculum, RowRecorderCurriculum)
         shown = next(part for part in run.curriculum.feedbacks if 13 in part.row)
         assert shown.loss is not None and np.isnan(shown.loss[shown.row == 13]).all()
         assert np.isfinite(shown.loss[shown.row != 13]).all()
@@ -397,9 +409,9 @@ class TestBadInput:
             ),
             ({"auto_find_batch_size": True}, "auto_find_batch_size=True has no effect"),
             ({"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches=True has no effect"),
-            ({"curriculum": "sec", "arm_column": "arm"}, "'sec' as it is set up follows the advantage"),
+            ({"curriculum": "sec", "arms": "arm"}, "'sec' as it is set up follows the advantage"),
             ({"curriculum": "order"}, "set difficulty_column to a numeric column"),
-            ({"probe_batch_tokens": 0}, "probe_batch_tokens=0 must be at least 1"),
+            ({"probe": {"loss": {"batch_tokens": 0}}}, "batch_tokens=0 of loss must be at least 1"),
             ({"packing": True, "packing_strategy": "wrapped"}, "packing_strategy='wrapped' cuts rows into pieces"),
             ({"packing": True, "packing_strategy": "bfd_split"}, "packing_strategy='bfd_split' cuts rows into pieces"),
             ({"packing": True, "max_length": None}, "packing needs max_length"),
@@ -432,7 +444,7 @@ class TestBadInput:
 
 class TestWhatAPersonSees:
     def test_log_keys(self, tmp_path: Path) -> None:
-        run = sft_run(tmp_path, arm_column="arm", curriculum="evo_curate", curriculum_kwargs={"refresh_steps": 1})
+        run = sft_run(tmp_path, arms="arm", curriculum={"evo_curate": {"refresh_steps": 1}})
         keys = {key for entry in run.state.log_history for key in entry}
         for arm in "abcd":
             assert {f"curriculum/{what}/{arm}" for what in ("probability", "pulls", "loss")} <= keys
@@ -446,13 +458,13 @@ class TestWhatAPersonSees:
                 assert entry[f"curriculum/pulls/{arm}"] == len(part)
 
     def test_a_closing_table_is_printed(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        sft_run(tmp_path, disable_tqdm=False, arm_column="arm")
+        sft_run(tmp_path, disable_tqdm=False, arms="arm")
         out = capsys.readouterr().out
         assert "Where the draws went (uniform)" in out and "loss, first" in out
 
 
 def test_one_collective_a_step_more_than_stock_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trl_curriculum.trainers import mixin
+    from trl_curriculum.trainers import host, mixin
 
     calls: list[torch.Size] = []
 
@@ -460,8 +472,7 @@ def test_one_collective_a_step_more_than_stock_trl(tmp_path: Path, monkeypatch: 
         calls.append(tensor.shape)
         return tensor
 
-    monkeypatch.setattr(mixin, "gather", counted)
-    for name in ("gather_object", "broadcast_object_list"):
-        monkeypatch.setattr(mixin, name, lambda *args: pytest.fail("another collective during training"))
+    monkeypatch.setattr(host, "gather", counted)
+    monkeypatch.setattr(mixin, "broadcast_object_list", lambda *args: pytest.fail("another collective"))
     sft_run(tmp_path, gradient_accumulation_steps=2, max_steps=3)
     assert calls == [torch.Size([8, 4])] * 3  # rows, losses, entropies and tokens of eight sequences, three steps

@@ -15,9 +15,9 @@ from trl_curriculum.report.history import FOLDER as HISTORY
 
 
 SAVED: dict[str, Any] = {"save_strategy": "steps", "save_steps": 1, "lr_scheduler_type": "cosine"}
-PROBED: dict[str, Any] = {"curriculum": "evo_curate", "curriculum_kwargs": {"measure": "probe", "refresh_steps": 2}}
+PROBED: dict[str, Any] = {"curriculum": {"evo_curate": {"measure": "probe", "refresh_steps": 2}}}
 RUNS: dict[str, dict[str, Any]] = {
-    "accumulation": {"curriculum": "evo_curate", "curriculum_kwargs": {"refresh_steps": 2}, "max_steps": 5}
+    "accumulation": {"curriculum": {"evo_curate": {"refresh_steps": 2}}, "max_steps": 5}
     | {"gradient_accumulation_steps": 2},
     "packed": PACKED | {"gradient_accumulation_steps": 2, "curriculum": "evo_curate", "max_steps": 6},
     "probed": PROBED | {"max_steps": 5},
@@ -59,7 +59,7 @@ def test_exact_from_every_checkpoint(tmp_path: Path, name: str) -> None:
 
 def test_random_numbers_continue(tmp_path: Path) -> None:
     """With dropout, also a probe between two steps may not change what is dropped after a resume."""
-    options = SAVED | PROBED | {"max_steps": 4, "logging_steps": 2, "curriculum_kwargs": PROBED["curriculum_kwargs"]}
+    options = SAVED | PROBED | {"max_steps": 4, "logging_steps": 2}
     lora = LoraConfig(r=2, target_modules="all-linear", lora_dropout=0.3)
     whole = sft_run(tmp_path / "whole", peft_config=lora, **options)
     for step in (1, 2, 3):

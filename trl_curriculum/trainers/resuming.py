@@ -52,7 +52,7 @@ def _what_is_missing(accelerator: Any, path: Path) -> str | None:
         try:
             answer = [checkpoints.saved_by(path)]
         except StateError as error:
-            answer = [str(error)]
+            answer = [str(error).removesuffix(".")]  # it becomes the end of another sentence
     broadcast_object_list(answer)
     if isinstance(answer[0], str):
         return answer[0]
