@@ -22,7 +22,7 @@ FLOORS = {  # what each room may import; whatever is not named here may import a
     "records": ("disk", "signals"),
     "curricula": ("arms", "curricula", "data", "disk", "pool", "records", "registry", "signals"),
     "selection": ("registry", "selection", "signals"),
-    "shaping": ("records", "registry", "shaping", "signals"),
+    "shaping": ("pool", "records", "registry", "rewards", "shaping", "signals"),
     "rollouts": ("records", "registry", "rollouts", "signals"),
 }
 

@@ -1,7 +1,7 @@
 """What training shows: the typed records that it hands to curricula, rollouts and shaping."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,39 +154,69 @@ class Rollouts(Feedback):
     of one draw are a group, and groups are contiguous.
 
     Args:
+        reward, advantage, length:
+            As in [`Feedback`].
         progress (`float`):
             Share of the training that is done.
         measured (`dict[str, FloatArray]`):
-            What shapers measured on the tokens of each rollout, by name, shape `(n,)` each.
+            What a shaper measured on the tokens or the text of each rollout, by name, shape `(n,)` each.
     """
 
+    reward: FloatArray
+    advantage: FloatArray
+    length: IntArray
     progress: float = 0.0
     measured: dict[str, FloatArray] = field(default_factory=dict)
+
+    def __add__(self, other: "Rollouts") -> "Rollouts":
+        """Both, one after the other."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _COLUMNS
+        }
+        theirs = other.rewards or {}
+        rewards = {name: np.concatenate([value, theirs[name]]) for name, value in (self.rewards or {}).items()}
+        return replace(self, **columns, rewards=rewards)
+
+    def __getitem__(self, index: Any) -> "Rollouts":
+        """Those at `index`."""
+        columns: dict[str, Any] = {name: getattr(self, name)[index] for name in _COLUMNS}
+        return replace(self, **columns, rewards={name: value[index] for name, value in (self.rewards or {}).items()})
+
+    @property
+    def starts(self) -> IntArray:
+        """Index of each group's first rollout, shape `(groups,)`."""
+        return np.flatnonzero(np.diff(self.group, prepend=-1))
 
 
 @dataclass
 class Tokens:
     """
-    The tokens of one device batch of this process while it is trained on, `(rollouts, tokens)` each.
+    The tokens of one device batch of this process while it is trained on, shape `(sequences, tokens)` each.
 
     Args:
-        ids, mask (`torch.Tensor`):
-            Tokens of the completions, and which of them count.
+        ids (`torch.Tensor`):
+            Tokens of the completions; in SFT every token but each sequence's first.
+        mask (`torch.Tensor` of `bool`):
+            Which of them are trained on.
         logp (`torch.Tensor`):
             Log-probability of each under the current model, in nats; with gradient where a loss is made of it.
         entropy (`torch.Tensor`):
             Entropy of the next-token distribution at each, in nats; likewise.
         advantage (`torch.Tensor`):
             Advantage of each token; 1 in SFT.
-        old_logp (`torch.Tensor`, *optional*):
-            `logp` under the model that generated; `None` where that is the current one.
-        row, draw (`torch.Tensor`, shape `(rollouts,)`):
-            Row of the pool and draw that each answers.
-        step (`int`), progress (`float`):
-            Optimizer step, and share of the training that is done.
+        step (`int`):
+            Optimizer step.
+        progress (`float`):
+            Share of the training that is done.
         generator (`torch.Generator`):
-            Of the random choices of this batch: its seed depends on the run's, the micro step and the process, so
-            there is nothing to save.
+            Of the random choices of this batch, on the CPU. Its seed depends on the run's, the micro step and the
+            process, so there is nothing to save.
+        old_logp (`torch.Tensor`, *optional*):
+            `logp` under the model that generated; `None` where that is the current one, and in SFT.
+        clipped (`torch.Tensor` of `bool`, *optional*):
+            Where PPO's clip leaves no gradient; `None` where there is no such clip.
+        row, draw (`torch.Tensor`, shape `(sequences,)`, *optional*):
+            Row of the pool and draw that each answers; `None` in SFT, where a sequence can hold several.
     """
 
     ids: "torch.Tensor"
@@ -194,14 +224,24 @@ class Tokens:
     logp: "torch.Tensor"
     entropy: "torch.Tensor"
     advantage: "torch.Tensor"
-    old_logp: "torch.Tensor | None"
-    row: "torch.Tensor"
-    draw: "torch.Tensor"
     step: int
     progress: float
     generator: "torch.Generator"
+    old_logp: "torch.Tensor | None" = None
+    clipped: "torch.Tensor | None" = None
+    row: "torch.Tensor | None" = None
+    draw: "torch.Tensor | None" = None
+
+    def detach(self) -> "Tokens":
+        """The same without gradient."""
+        return replace(self, logp=self.logp.detach(), entropy=self.entropy.detach())
+
+    def mean(self, value: "torch.Tensor") -> "torch.Tensor":
+        """Mean of `value` over the tokens that are trained on, a scalar."""
+        return value[self.mask].mean()
 
 
+_COLUMNS = ("row", "draw", "reward", "advantage", "length")  # of Rollouts
 SHOWS = {  # fields, by trainer
     "GRPO": ("reward", "advantage", "length"),
     "SFT": ("loss", "entropy", "length"),
