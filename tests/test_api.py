@@ -467,6 +467,8 @@ CONFIG: dict[str, Any] = {
     "probe_back_end": "auto",
     "probe_vllm_kwargs": None,
     "probe_batch_tokens": 16384,
+    "rollouts": None,
+    "shaping": None,
 }
 
 

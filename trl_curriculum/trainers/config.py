@@ -10,6 +10,9 @@ from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method
+from ..rollouts import ROLLOUTS, RolloutMethod
+from ..shaping import SHAPING, Shaper
+from .checks import refuse_unfit
 
 
 MOVED = {  # what earlier spellings have become
@@ -45,6 +48,10 @@ class CurriculumConfig:
             content and reports how many were kept, are new and were lost.
         probe (`str` or `dict`, *optional*):
             How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
+        rollouts (`list`, *optional*):
+            Methods that decide how many and which completions are made, in the order in which they act. For GRPO.
+        shaping (`list`, *optional*):
+            Shapers, which decide how much a rollout or a token counts, in the order in which they act.
     """
 
     method: dict[str, Any] | str | None = field(
@@ -79,6 +86,17 @@ class CurriculumConfig:
         },
     )
 
+    rollouts: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": 'Methods of making rollouts: names, or JSON such as \'{"refill": {"tries": 3}}\'; "none" for none.'
+        },
+    )
+    shaping: list[str] | None = field(
+        default=None,
+        metadata={"help": 'Shapers: names, or JSON such as \'{"clip_cov": {"ratio": 0.001}}\'; "none" for none.'},
+    )
+
     def __new__(cls, *args: Any, **kwargs: Any) -> "CurriculumConfig":
         for name in kwargs:
             if name in MOVED:
@@ -103,6 +121,9 @@ class CurriculumConfig:
         self.arms = None if arms is None else [*arms.names] if arms.name == "columns" else arms.spec
         if self.probe is not None:
             self.probe = _spec("probe", PROBES.make(self.probe))
+        refuse_unfit(self.rollout_methods, self.shapers, self)
+        self.rollouts = self.rollouts and [_spec("rollouts", method) for method in self.rollout_methods]
+        self.shaping = self.shaping and [_spec("shaping", shaper) for shaper in self.shapers]
 
     @property
     def curriculum_method(self) -> CurriculumMethod:
@@ -113,6 +134,16 @@ class CurriculumConfig:
     def arm_source(self) -> Any:
         """Where arms come from, or `None`."""
         return make_arms(self.arms)
+
+    @property
+    def rollout_methods(self) -> tuple[RolloutMethod, ...]:
+        """The methods of making rollouts with their options."""
+        return ROLLOUTS.make_all(self.rollouts)
+
+    @property
+    def shapers(self) -> tuple[Shaper, ...]:
+        """The shapers with their options."""
+        return SHAPING.make_all(self.shaping)
 
     def probe_for(self, method: CurriculumMethod) -> Probe | None:
         """How what a curriculum asks for is measured, or `None` where it asks for nothing."""

@@ -1,5 +1,6 @@
 """GRPO whose rows are chosen at the moment they are generated from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,17 @@ from trl import GRPOTrainer
 from ..data.columns import check_column
 from ..lm.losses import head_at_temperature_1, row_losses
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
-from .checks import refuse_parallelism, refuse_unsupported, refuse_vision, refuse_void, say_what_was_not_tried
+from .checks import (
+    refuse_parallelism,
+    refuse_unknown_outcome,
+    refuse_unsupported,
+    refuse_vision,
+    refuse_void,
+    say_what_was_not_tried,
+)
 from .config import CurriculumGRPOConfig, own_config
 from .host import TrainerHost
-from .late_entropy import LatePrefixEntropy
+from .late_entropy import LatePrefixEntropy, label
 from .mixin import ClockDataset, CurriculumMixin
 from .open_window import OpenWindow
 from .vllm_cpu import reload_weights_on_cpu
@@ -53,6 +61,9 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             As in [`~trl.GRPOTrainer`]; `args` is a [`CurriculumGRPOConfig`].
         curriculum (`str`, `dict` or [`~trl_curriculum.curricula.CurriculumMethod`], *optional*):
             Overrides `args.curriculum`.
+        rollouts, shaping (`list`, *optional*):
+            Override `args.rollouts` and `args.shaping`; here [`~trl_curriculum.rollouts.RolloutMethod`]s and
+            [`~trl_curriculum.shaping.Shaper`]s can be given.
 
     Example:
 
@@ -80,6 +91,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         train_dataset: Any = None,
         *positional: Any,
         curriculum: Any = None,
+        rollouts: Any = None,
+        shaping: Any = None,
         **kwargs: Any,
     ) -> None:
         args = own_config(args, model, CurriculumGRPOConfig, "CurriculumGRPOTrainer", "GRPO")
@@ -88,12 +101,14 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         self.host = GRPOHost(self)
-        self._set_up(self._method(curriculum, args), args, train_dataset)
+        made = self._rollouts_and_shapers(rollouts, shaping, args)
+        self._set_up(self._method(curriculum, args), made, args, train_dataset)
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
         if self.use_vllm:
             reload_weights_on_cpu(self.vllm_generation)
         refuse_parallelism(self.accelerator.parallelism_config)
         refuse_vision(self._is_vlm)
+        refuse_unknown_outcome(made[0] + made[1], self.reward_func_names)
         say_what_was_not_tried(self)
         group, batch = args.num_generations, args.generation_batch_size
         assert group is not None and batch is not None  # TRL has set them
@@ -118,14 +133,22 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
-        group, n, world = self.args.num_generations, len(inputs), self.accelerator.num_processes
-        draw = self.conductor.draw(n * world // group)
+        n = len(inputs) * self.accelerator.num_processes // self.args.num_generations
+        output, rollouts = self.refilling.generate(self._draw_and_score, n)
+        self.shaping.shape_rollouts(output, rollouts)
+        return output
+
+    def _draw_and_score(self, n: int) -> tuple[dict[str, Any], Rollouts]:
+        """Draws, generates and scores `n` groups: what TRL makes of this process's, and the rollouts of all."""
+        group, world = self.args.num_generations, self.accelerator.num_processes
+        draw = self.conductor.draw(n)
         self.conductor.will_train_on(draw)
         rows = np.repeat(draw.row, group)
         parts = np.split(rows, world)
         # One read per rollout, as stock TRL does it: each gets its own copy, since rollout_func may write into it.
         mine = parts[self.accelerator.process_index].tolist()
-        output = super()._generate_and_score_completions(self.train_dataset.__getitems__(mine))
+        generate = super()._generate_and_score_completions
+        output = self.shaping.score(generate, self.train_dataset.__getitems__(mine))
         lengths = torch.tensor(self._completion_lengths, device=output["advantages"].device)
         advantage, length = self.conductor.gather_checked(parts, output["advantages"], lengths)
         rewards, reward = self._rewards()
@@ -135,22 +158,25 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             step=self.state.global_step,
             progress=self.host.progress(),
             reward=reward,
-            advantage=np.where(self._comparable(reward), advantage, np.nan),
+            advantage=advantage,
             length=length.astype(np.int64),
             rewards=rewards,
             scale=self.scale_rewards,  # type: ignore[arg-type]
         )
-        self.conductor.observe(draw, rollouts)
-        if self._late is not None:
-            own = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
-            self._late.label(output, rollouts, own)
-        return output
+        # TRL gives a rollout without a reward or a scored peer the advantage 0, which would read as *solved*.
+        seen = np.where(self._comparable(reward), advantage, np.nan)
+        self.conductor.observe(draw, replace(rollouts, advantage=seen))
+        if self._late is not None or self.shaping.shapes_tokens:
+            own = slice(self.accelerator.process_index * len(mine), (self.accelerator.process_index + 1) * len(mine))
+            label(output, rollouts, own)
+        return output, rollouts
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]
     ) -> torch.Tensor:
         # The completion mask does not tell lengths: TRL clears it where mask_truncated_completions is set.
         self._completion_lengths = [len(ids) for ids in completion_ids_list]
+        self.shaping.read(completions)
         self._rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         return self._rewards_per_func  # gathered: (rollouts of all processes, functions)
 
@@ -167,10 +193,13 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         scored = np.isfinite(reward).reshape(-1, self.args.num_generations)
         return (scored & (scored.sum(axis=1, keepdims=True) > 1)).ravel()
 
-    # A late signal
+    # Tokens, and a late signal of theirs
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        return self.shaping.loss(super()._compute_loss, model, inputs)
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        result = self.shaping.forward(super()._get_per_token_logps_and_entropies, model, *args, **kwargs)
         if self._late is not None:
             self._late.token_entropies = result[1]
         return result

@@ -27,11 +27,6 @@ class LatePrefixEntropy:
         self.token_entropies: torch.Tensor | None = None  # of the last forward
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []  # of the optimizer step so far
 
-    def label(self, output: dict[str, Any], rollouts: Rollouts, own: slice) -> None:
-        """Lets row and draw of this process's rollouts travel with them."""
-        for name, value in ((ROW, rollouts.row), (DRAW, rollouts.draw)):
-            output[name] = torch.as_tensor(value[own], device=output["advantages"].device)
-
     def see(self, inputs: dict[str, Any]) -> None:
         """Scores a device batch of rollouts, which has just been trained on."""
         assert self.token_entropies is not None
@@ -54,3 +49,9 @@ class LatePrefixEntropy:
     def clear(self) -> None:
         """Forgets what was not gathered."""
         self._seen = []
+
+
+def label(output: dict[str, Any], rollouts: Rollouts, own: slice) -> None:
+    """Lets row and draw of this process's rollouts travel with them."""
+    for name, value in ((ROW, rollouts.row), (DRAW, rollouts.draw)):
+        output[name] = torch.as_tensor(value[own], device=output["advantages"].device)

@@ -14,11 +14,15 @@ from ..disk import checkpoint as checkpoints
 from ..disk.state import read_state, write_state
 from ..pool import Pool
 from ..report.history import History, print_summary, read_history
-from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms
+from ..rollouts import ROLLOUTS
+from ..shaping import SHAPING
+from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms
 from .conductor import Conductor
 from .host import TrainerHost
 from .probing import TrainerProbe
+from .refilling import Refilling
 from .resuming import resolve_checkpoint
+from .shaping import Shaping
 
 
 logger = logging.getLogger(__name__)
@@ -41,7 +45,8 @@ class CurriculumMixin:
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
-    Args of `_set_up`: who trains (`host`), the curriculum, the rows, and their places in the user's dataset.
+    Args of `_set_up`: the curriculum, methods of rollouts and shapers, the rows, and their places in the user's
+    dataset.
     """
 
     # Of the Trainer that this class is mixed into.
@@ -56,6 +61,8 @@ class CurriculumMixin:
     conductor: Conductor
     host: TrainerHost
     probe: TrainerProbe
+    refilling: Refilling
+    shaping: Shaping
     _eval_set = ""
 
     @property
@@ -75,11 +82,20 @@ class CurriculumMixin:
         refuse_unmeasured(method, args)
         return method
 
-    def _set_up(self, method: CurriculumMethod, args: Any, rows: Any, position: Any = None) -> None:
+    def _rollouts_and_shapers(self, rollouts: Any, shaping: Any, args: Any) -> tuple[Any, Any]:
+        """Methods of both families with their options, which must be able to work with the arguments."""
+        methods = args.rollout_methods if rollouts is None else ROLLOUTS.make_all(rollouts)
+        shapers = args.shapers if shaping is None else SHAPING.make_all(shaping)
+        refuse_unfit(methods, shapers, args)
+        return methods, shapers
+
+    def _set_up(self, method: CurriculumMethod, made: Any, args: Any, rows: Any, position: Any = None) -> None:
         pool = Pool.from_dataset(rows, args.arms, args.difficulty_column)
         seed = args.data_seed if args.data_seed is not None else args.seed
         history = History(args.output_dir, write=args.process_index == 0)
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
+        rollouts, shapers = made
+        self.refilling, self.shaping = Refilling(rollouts, self), Shaping(shapers, self, seed)
 
     def _set_up_probe(self, batch: int | None) -> None:
         """To be called once the trainer is made; `batch` rows are drawn at once, where that is known."""
@@ -123,6 +139,7 @@ class CurriculumMixin:
         if self.model.training and self.conductor.has_news:
             news = self.conductor.metrics() | self.probe.metrics()
             logs.update({f"curriculum/{key}": value for key, value in news.items()})
+            logs.update(self.refilling.metrics() | self.shaping.metrics())
         if not self.model.training and self._eval_set:  # TRL drops the name of the set where there are several
             metrics = self._metrics["eval"]
             for key in list(metrics):
@@ -163,12 +180,15 @@ class CurriculumMixin:
         if self.accelerator.is_main_process:  # one process reads: disks need not be shared
             answer = [read_state(Path(checkpoint) / checkpoints.FOLDER)]
         broadcast_object_list(answer)
-        self.conductor.load_state_dict(answer[0], self.args.on_data_change == "carry_over")
+        mapping = self.conductor.load_state_dict(answer[0], self.args.on_data_change == "carry_over")
+        self.refilling.load_state_dict(answer[0]["rollouts"])
+        self.shaping.load_state_dict(answer[0]["shaping"], mapping)
         self._start_from(Path(checkpoint), answer[0])
 
     def _trainer_state(self) -> dict[str, Any]:
         """What a trainer must add to the saved state, the same on every process."""
-        return self.probe.state_dict()
+        made = {"rollouts": self.refilling.state_dict(), "shaping": self.shaping.state_dict()}
+        return self.probe.state_dict() | made
 
     def _save_process_state(self, folder: Path) -> None:
         """Saves what differs between processes."""

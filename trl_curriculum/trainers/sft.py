@@ -17,6 +17,7 @@ from ..pool import Pool
 from ..probes import PrefixEntropy
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
 from .checks import (
+    refuse_own_loss,
     refuse_parallelism,
     refuse_unknown_format,
     refuse_unsupported,
@@ -29,6 +30,7 @@ from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .packing import draw_packed
 from .sft_rows import SFTRows, with_positions
+from .shaped_head import ShapedHead
 from .token_budget import TokenBudget
 
 
@@ -80,6 +82,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
             As in [`~trl.SFTTrainer`]; `args` is a [`CurriculumSFTConfig`].
         curriculum (`str`, `dict` or [`~trl_curriculum.curricula.CurriculumMethod`], *optional*):
             Overrides `args.curriculum`.
+        shaping (`list`, *optional*):
+            Overrides `args.shaping`: names, `dict`s and [`~trl_curriculum.shaping.Shaper`]s.
 
     Example:
 
@@ -106,6 +110,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         train_dataset: Any = None,
         *positional: Any,
         curriculum: Any = None,
+        shaping: Any = None,
         **kwargs: Any,
     ) -> None:
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
@@ -114,7 +119,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         if "formatting_func" not in kwargs and not positional:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
         self.host = SFTHost(self)
-        method = self._method(curriculum, args)
+        method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
+        refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
         # Mistakes in columns are found before everything is tokenized.
         method.bind(Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False))
         self._given = with_positions(train_dataset)
@@ -127,7 +133,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
         self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)
-        self._set_up(method, args, self.rows.without_tokens(), self.rows.position)
+        self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position)
         self.budget = TokenBudget(args.max_tokens)
         if args.max_tokens is not None and self.lr_scheduler is not None:
             raise ValueError(
@@ -210,7 +216,9 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         if not self.model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         tap = FusedHeadTap(model)
-        loss = super().compute_loss(tap, inputs, return_outputs, num_items_in_batch)
+        micro_step = self.state.global_step * self.args.gradient_accumulation_steps + len(self._shown)
+        shaped = ShapedHead(tap, self.shaping, micro_step) if self.shaping.shapes_tokens else tap
+        loss = super().compute_loss(shaped, inputs, return_outputs, num_items_in_batch)
         self._shown.append(per_sequence(tap.output, inputs, len(self._batches[len(self._shown)])))
         if len(self._shown) == len(self._batches):
             self._observe_step()

@@ -1,0 +1,163 @@
+"""The table of shapers, and one batch in which everything that a shaper meets occurs. A new one adds one line."""
+
+import os
+from copy import copy
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import shapers
+import torch
+
+from trl_curriculum.pool import Pool
+from trl_curriculum.shaping import SHAPING
+from trl_curriculum.signals import Rollouts
+from trl_curriculum.trainers.late_entropy import DRAW, ROW
+from trl_curriculum.trainers.shaping import ENTROPY, Shaping
+
+
+@dataclass(frozen=True)
+class Case:
+    spec: Any
+    neutral: Any = None  # as above, with options that leave everything as it is
+    another: Any = None  # with other options
+    is_random: bool = False  # chooses tokens at random
+    adds: bool = False  # so that signs can change, and groups whose rewards are all equal are moved
+    learns: bool = False
+
+
+CASES: dict[str, Case] = {
+    "clip_cov": Case(
+        {"clip_cov": {"low": 0.01, "ratio": 0.1}}, {"clip_cov": {"low": 1e8, "high": 1e9}}, "clip_cov", is_random=True
+    ),
+    "clip_cov-all": Case({"clip_cov": {"low": 0.01, "high": 1e9, "ratio": 1.0}}),
+    "entrocraft-above": Case(
+        {"entrocraft": {"low": 0, "high": 0.1, "last_low": 0, "last_high": 0.1}},
+        {"entrocraft": {"low": 0, "high": 1e9, "last_low": 0, "last_high": 1e9}},
+        "entrocraft",
+    ),
+    "entrocraft-below": Case({"entrocraft": {"low": 8, "high": 9, "last_low": 8, "last_high": 9}}),
+    "puzzlecraft": Case("puzzlecraft", None, {"puzzlecraft": {"gamma": 0}}),
+    "puzzlecraft-outcome": Case({"puzzlecraft": {"gamma": 0, "outcome": "right"}}),
+    "budget": Case({"budget": {"initial": 5}}, None, "budget", adds=True),
+    "entropy_sft": Case("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
+    "same": Case(shapers.Same(), shapers.Same()),
+    "replacing": Case(shapers.Replacing(), adds=True),
+    "record": Case(shapers.Record(), None, shapers.Record(2.0), learns=True),
+    "bonus": Case(shapers.Bonus(), shapers.Bonus(0.0), shapers.Bonus(0.3)),
+}
+if only := os.environ.get("TRL_CURRICULUM_ONLY"):  # one plug-in
+    CASES = {only: Case(only)} if only in SHAPING.names() else {}
+else:
+    CASES |= {name: Case(name) for name in SHAPING.names() if name not in SHAPING.built_in}
+ALL_TRAINERS = {name: SHAPING.make(case.spec).trainers for name, case in CASES.items()}
+GRPO = [name for name, trainers in ALL_TRAINERS.items() if "GRPO" in trainers]
+SFT = [name for name, trainers in ALL_TRAINERS.items() if "SFT" in trainers]
+
+
+def trainer(**args: Any) -> Any:
+    """What a trainer is to the frame."""
+    defaults = {
+        "loss_type": "dapo",
+        "epsilon": 0.2,
+        "epsilon_high": None,
+        "importance_sampling_level": "token",
+        "gradient_accumulation_steps": 8,
+    }
+    return SimpleNamespace(
+        accelerator=SimpleNamespace(num_processes=1, process_index=0, device=torch.device("cpu")),
+        args=SimpleNamespace(**(defaults | args)),
+        current_gradient_accumulation_steps=1,
+        model=SimpleNamespace(training=True),
+        host=SimpleNamespace(progress=lambda: 0.25),
+        pool=Pool(10),
+        state=SimpleNamespace(global_step=3),
+        _step=7,
+    )
+
+
+def shaping(*specs: Any, **args: Any) -> Shaping:
+    return Shaping(SHAPING.make_all(list(specs)), trainer(**args), seed=0)
+
+
+@dataclass
+class Batch:
+    """Six groups of four rollouts of up to seven tokens; the first is solved, the second failed."""
+
+    reward: Any = None
+    texts: list[str] = field(default_factory=list)
+    n: int = 24
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(0)
+        if self.reward is None:
+            self.reward = rng.integers(0, 2, self.n).astype(float)
+            self.reward[:8] = np.repeat([1.0, 0.0], 4)
+        self.row, self.draw = np.repeat([3, 1, 4, 1, 5, 9], 4), np.repeat(np.arange(6), 4)
+        self.length = rng.integers(1, 8, self.n)
+        self.texts = [f"so it is {answer}" for answer in rng.integers(0, 3, self.n)]
+        self.mask = torch.as_tensor(np.arange(7) < self.length[:, None]).long()
+        self.logp = torch.as_tensor(-rng.exponential(1.5, (self.n, 7)), dtype=torch.float32)
+        self.old_logp = self.logp + torch.as_tensor(rng.normal(0, 0.1, (self.n, 7)), dtype=torch.float32)
+        self.entropy = torch.as_tensor(rng.uniform(0, 4, (self.n, 7)), dtype=torch.float32)
+        self.ids = torch.as_tensor(rng.integers(3, 40, (self.n, 7)))
+
+    def permuted(self, order: Any) -> "Batch":
+        other = Batch(self.reward[order])
+        for name in ("row", "draw", "length", "mask", "logp", "old_logp", "entropy", "ids"):
+            setattr(other, name, getattr(self, name)[order])
+        other.texts = [self.texts[k] for k in order]
+        return other
+
+    def padded(self) -> "Batch":
+        other = copy(self)
+        for name, value in (("mask", 0), ("logp", -7.0), ("old_logp", -3.0), ("entropy", 50.0), ("ids", 2)):
+            wider = torch.nn.functional.pad(getattr(self, name), (0, 3), value=value)
+            setattr(other, name, wider)
+        return other
+
+    @property
+    def rollouts(self) -> Rollouts:
+        names = {"right": self.reward, "half": self.reward / 2}
+        seen = Rollouts(
+            self.row, self.draw, 3, reward=self.reward, advantage=0 * self.length, length=self.length,
+            rewards=names, progress=0.25,
+        )  # fmt: skip
+        advantage = seen.advantages_of(self.reward).astype(np.float32).astype(float)
+        return Rollouts(**(vars(seen) | {"advantage": advantage}))
+
+    @property
+    def output(self) -> dict[str, Any]:
+        return {
+            "completion_ids": self.ids,
+            "completion_mask": self.mask,
+            "advantages": torch.as_tensor(self.rollouts.advantage, dtype=torch.float32),
+            "old_per_token_logps": self.old_logp,
+            ROW: torch.as_tensor(self.row),
+            DRAW: torch.as_tensor(self.draw),
+        }
+
+    def shape_rollouts(self, frame: Shaping) -> np.ndarray:
+        """Advantages of the rollouts, by the frame."""
+        frame._read = {}
+        frame.read(self.texts)
+        output = self.output | frame._read | {ENTROPY: self.entropy}
+        frame.shape_rollouts(output, self.rollouts)
+        assert set(output) == set(self.output), "what was measured is left in the batch"
+        return output["advantages"].numpy()
+
+    def train(self, frame: Shaping, inputs: dict[str, Any] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Advantages that TRL's loss sees, `(rollouts, tokens)`, and the loss, by the frame."""
+        logp, entropy = self.logp.clone().requires_grad_(), self.entropy.clone().requires_grad_()
+        seen = {}
+
+        def compute(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+            frame.forward(lambda *args, **kwargs: (logp, entropy, None), model)
+            advantage = inputs["advantages"]
+            seen["advantage"] = advantage if advantage.dim() > 1 else advantage[:, None].expand(logp.shape)
+            mask = inputs["completion_mask"]
+            return -(seen["advantage"] * logp * mask).sum() / mask.sum().clamp(min=1)
+
+        loss = frame.loss(compute, frame.trainer.model, inputs or self.output)
+        return seen["advantage"], loss
