@@ -59,7 +59,7 @@ def trainer(output_dir: Path, **changes: Any) -> CurriculumGRPOTrainer:
         "processing_class": changes.pop("processing_class", None) or tiny.tokenizer(),
     }
     arguments |= curriculum_argument(changes)
-    for name in ("eval_dataset", "peft_config", "quantization_config", "rollout_func", "tools"):
+    for name in ("eval_dataset", "peft_config", "quantization_config", "rollout_func", "tools", "rollouts", "shaping"):
         if name in changes:
             arguments[name] = changes.pop(name)
     return CurriculumGRPOTrainer(args=config(output_dir, **changes), **arguments)
@@ -101,6 +101,7 @@ def sft_trainer(output_dir: Path, **changes: Any) -> CurriculumSFTTrainer:
         "data_collator",
         "optimizers",
         "formatting_func",
+        "shaping",
     ):
         if name in changes:
             arguments[name] = changes.pop(name)
