@@ -3,6 +3,7 @@
 import os
 from copy import copy
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,16 @@ class Case:
     learns: bool = False
 
 
+def from_the_docs() -> Any:
+    """The shaper of docs/add_a_method.md, as a reader would copy it."""
+    text = (Path(__file__).parents[2] / "docs" / "add_a_method.md").read_text().split("\n## A shaper\n")[1]
+    scope: dict[str, Any] = {}
+    exec(text.split("```python\n", 1)[1].split("```", 1)[0], scope)
+    scope["Shorter"].name = "shorter"
+    return scope["Shorter"]
+
+
+SHORTER = from_the_docs()
 CASES: dict[str, Case] = {
     "clip_cov": Case(
         {"clip_cov": {"low": 0.01, "ratio": 0.1}}, {"clip_cov": {"low": 1e8, "high": 1e9}}, "clip_cov", is_random=True
@@ -42,6 +53,7 @@ CASES: dict[str, Case] = {
     "puzzlecraft-outcome": Case({"puzzlecraft": {"gamma": 0, "outcome": "right"}}),
     "budget": Case({"budget": {"initial": 5}}, None, "budget", adds=True),
     "entropy_sft": Case("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
+    "shorter": Case(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
     "same": Case(shapers.Same(), shapers.Same()),
     "replacing": Case(shapers.Replacing(), adds=True),
     "record": Case(shapers.Record(), None, shapers.Record(2.0), learns=True),

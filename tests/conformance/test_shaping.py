@@ -12,7 +12,8 @@ from shaping_cases import CASES, GRPO, SFT, Batch, shaping, trainer
 
 from trl_curriculum.disk.state import StateError, read_state, write_state
 from trl_curriculum.pool import Pool
-from trl_curriculum.shaping import SHAPING, Hooks
+from trl_curriculum.shaping import SHAPING, ClipCov, Hooks
+from trl_curriculum.signals import Tokens
 from trl_curriculum.trainers.shaped_head import ShapedHead
 from trl_curriculum.trainers.shaping import Shaping
 
@@ -179,3 +180,11 @@ def test_a_tuple_among_options_comes_back_as_a_list(tmp_path: Path) -> None:
     frame.shapers = (SimpleNamespace(name="x", options={"band": (0.1, 0.2)}),)  # type: ignore[assignment]
     write_state(tmp_path / "state", frame.state_dict())
     frame.load_state_dict(read_state(tmp_path / "state"))
+
+
+def test_clip_cov_leaves_alone_what_ppo_has_clipped() -> None:
+    true = torch.ones(1, 4, dtype=torch.bool)
+    advantage, logp = torch.tensor([[2.0, 2.0, -2.0, -2.0]]), torch.tensor([[-1.0, -3.0, -1.0, -3.0]])
+    clipped = torch.tensor([[True, False, False, False]])
+    tokens = Tokens(true, true, logp, -logp, advantage, 0, 0.0, torch.Generator(), clipped=clipped)
+    assert ClipCov(ratio=1.0).tokens(tokens).tolist() == [[2.0, 2.0, -2.0, 0.0]]
