@@ -8,7 +8,7 @@ import numpy as np
 
 from ..disk.state import StateError
 from ..pool import Pool, match_rows
-from ..records import PoolMapping, Stateful, value_state
+from ..records import PoolMapping, Stateful, check_array, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 
@@ -294,15 +294,19 @@ class Curriculum(Stateful, ABC):
         for key in ("version", "method", "options", "pool", "rng", "waiting", "own"):
             if key not in state:
                 raise StateError(f"The saved state has no entry {key!r}; it is not a curriculum's or it is damaged.")
+            if key not in ("version", "method") and not isinstance(state[key], dict):
+                raise StateError(f"The saved state's {key!r} is {state[key]!r}, and must be a mapping: it is damaged.")
         if state["method"] != self.name:
             raise StateError(
                 f"The checkpoint was made with curriculum {state['method']!r}, but this run uses {self.name!r}; "
                 f"resume with curriculum={state['method']!r} or start a new run."
             )
         for name, value in _saved_options(self.method).items():
-            if state["options"].get(name) != value:
+            if name not in state["options"]:
+                raise StateError(f"The saved state does not say the option {name!r}: it is damaged.")
+            if state["options"][name] != value:
                 raise StateError(
-                    f"The checkpoint was made with {name}={state['options'].get(name)!r}, but this run has "
+                    f"The checkpoint was made with {name}={state['options'][name]!r}, but this run has "
                     f"{name}={value!r}; resume with the same value or start a new run."
                 )
         mapping = self._compare_pool(state["pool"], carry_over)
@@ -321,11 +325,18 @@ class Curriculum(Stateful, ABC):
 
     def _read_waiting(self, saved: dict[str, Any]) -> Draw:
         for name, value in NOTHING.columns().items():
-            array = saved.get(name)
-            if not isinstance(array, np.ndarray) or array.dtype != value.dtype or len(array) != len(saved["row"]):
-                raise StateError(f"The saved draws that wait have no whole {name!r}: the state is damaged.")
+            shape = getattr(saved.get("row"), "shape", None)
+            if shape is not None and len(shape) != 1:
+                raise StateError("The saved draws that wait have no whole 'row': the state is damaged.")
+            check_array(name, saved.get(name), value.dtype, shape, nan=True)
         draw = Draw(**{name: saved[name] for name in NOTHING.columns()})
-        inside = (draw.row >= 0) & (draw.row < self.pool.size) & (draw.id >= 0) & (draw.id < self.drawn)
+        inside = (
+            ~(draw.probability < 0)
+            & (draw.row >= 0)
+            & (draw.row < self.pool.size)
+            & (draw.id >= 0)
+            & (draw.id < self.drawn)
+        )
         if not (inside & (draw.arm >= 0) & (draw.arm < len(self.arm_names))).all():
             raise StateError("The saved draws that wait are not of this pool: the state is damaged.")
         return draw
@@ -333,11 +344,31 @@ class Curriculum(Stateful, ABC):
     def _load_random(self, saved: Any) -> None:
         try:
             self.rng.bit_generator.state = saved
+            numbers = [saved["has_uint32"], saved["uinteger"], *saved["state"].values()]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise StateError(f"The saved random generator cannot be read ({error}): the state is damaged.") from error
+        if self.rng.bit_generator.state != saved or {*map(type, numbers)} != {int} or numbers[0] not in (0, 1):
+            raise StateError("The saved random generator cannot be: the state is damaged.")
+
+    @property
+    def _row_hash(self) -> Any:
+        return () if self.pool.row_hash is None else self.pool.row_hash
+
+    @staticmethod
+    def _check_pool(old: dict[str, Any]) -> None:
+        names, size = old.get("arm_names"), old.get("size")
+        if not isinstance(old.get("digest"), str) or type(size) is not int or size < 1:
+            raise StateError("The saved state has no whole 'pool': it is damaged.")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise StateError(f"The saved pool's 'arm_names' is {names!r}, and must be names: the state is damaged.")
+        if "row_hash" in old:
+            check_array("row_hash", old["row_hash"], np.uint64, (size,))
 
     def _compare_pool(self, old: dict[str, Any], carry_over: bool) -> PoolMapping | None:
-        if old["digest"] == self.pool.digest and list(old["arm_names"]) == list(self.pool.arm_names):
+        self._check_pool(old)
+        if old["digest"] == self.pool.digest and old["arm_names"] == list(self.pool.arm_names):
+            if old["size"] != self.pool.size or not np.array_equal(old.get("row_hash", ()), self._row_hash):
+                raise StateError("The saved pool contradicts its own fingerprint: the state is damaged.")
             return None
         if "row_hash" not in old or self.pool.row_hash is None:
             raise StateError(
