@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .arms import ArmSource, make_arms
 from .data.columns import read_column
 from .disk.state import StateError
-from .records import PoolMapping
+from .records import PoolMapping, check_array
 from .signals import FloatArray, IntArray, count_arms
 
 
@@ -146,7 +146,11 @@ class Pool:
         Raises:
             [`StateError`]: where the pool is another, and that is not accepted or rows cannot be matched.
         """
-        if old["digest"] == self.digest and list(old["arm_names"]) == list(self.arm_names):
+        _check_saved(old)
+        if old["digest"] == self.digest and old["arm_names"] == list(self.arm_names):
+            own = () if self.row_hash is None else self.row_hash
+            if old["size"] != self.size or not np.array_equal(old.get("row_hash", ()), own):
+                raise StateError("The saved pool contradicts its own fingerprint: the state is damaged.")
             return None
         if "row_hash" not in old or self.row_hash is None:
             raise StateError(
@@ -171,6 +175,16 @@ class Pool:
                 f"{list(self.arm_names)} now. Resume on the same data, or set on_data_change='carry_over'."
             )
         return mapping
+
+
+def _check_saved(old: dict[str, Any]) -> None:
+    names, size = old.get("arm_names"), old.get("size")
+    if not isinstance(old.get("digest"), str) or type(size) is not int or size < 1:
+        raise StateError("The saved state has no whole 'pool': it is damaged.")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise StateError(f"The saved pool's 'arm_names' is {names!r}, and must be names: the state is damaged.")
+    if "row_hash" in old:
+        check_array("row_hash", old["row_hash"], np.uint64, (size,))
 
 
 def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> IntArray:

@@ -82,7 +82,7 @@ class Declared:
         fits = number and (wanted is float or isinstance(value, int)) if wanted in (int, float) else None
         if not (isinstance(value, wanted) if fits is None else fits):
             raise StateError(f"The saved state's {name!r} is {value!r}, and must be of type {wanted.__name__}.")
-        if number and not _inside(np.asarray(value, float), self.least, self.most, wanted is float):
+        if number and not _inside(np.asarray(value, float), self.least, self.most, bool(np.isnan(self.start))):
             raise StateError(f"The saved state's {name!r} is {value!r}, which it never is: the state is damaged.")
 
 
@@ -167,7 +167,7 @@ class Stateful:
             [`StateError`]: on a value that is missing, of another type or shape, or out of its range.
         """
         for name, declared in self.declared().items():
-            if declared.optional and name not in state:
+            if declared.optional and isinstance(state, dict) and name not in state:
                 setattr(self, name, None)
                 continue
             value = self._entry(state, name)
@@ -178,12 +178,18 @@ class Stateful:
             setattr(self, name, value.copy() if isinstance(value, np.ndarray) else value)
         self.before_parts(mapping)
         for name, part in self.parts().items():
-            part.load_state_dict(self._entry(state, name), self.mapping_of(name, mapping))
+            part.load_state_dict(self._part(state, name), self.mapping_of(name, mapping))
 
     def _entry(self, state: dict[str, Any], name: str) -> Any:
         if not isinstance(state, dict) or name not in state:
             raise StateError(f"The saved state of {type(self).__name__} has no entry {name!r}: it is damaged.")
         return state[name]
+
+    def _part(self, state: dict[str, Any], name: str) -> dict[str, Any]:
+        saved = self._entry(state, name)
+        if not isinstance(saved, dict):
+            raise StateError(f"The saved state of {type(self).__name__} has no whole {name!r}: it is damaged.")
+        return saved
 
     def before_parts(self, mapping: PoolMapping | None) -> None:
         """Called when what is declared was loaded: makes parts that depend on it."""

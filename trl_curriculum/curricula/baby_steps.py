@@ -77,6 +77,8 @@ class BabyStepsCurriculum(DifficultyCurriculum, of=BabySteps):
         saved = self.rank
         super().before_parts(mapping)  # which ranks anew, and breaks ties anew
         if mapping is None and saved is not None:
+            if not np.array_equal(np.sort(saved), np.arange(self.pool.size)):
+                raise self.damaged("rank")
             self.rank = saved
         elif mapping is not None:
             self.stage = -1  # ranks change: the stage starts over with the next draw

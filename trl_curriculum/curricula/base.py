@@ -233,15 +233,19 @@ class Curriculum(Stateful, ABC):
         for key in ("version", "method", "options", "pool", "rng", "waiting", "own"):
             if key not in state:
                 raise StateError(f"The saved state has no entry {key!r}; it is not a curriculum's or it is damaged.")
+            if key not in ("version", "method") and not isinstance(state[key], dict):
+                raise StateError(f"The saved state's {key!r} is {state[key]!r}, and must be a mapping: it is damaged.")
         if state["method"] != self.name:
             raise StateError(
                 f"The checkpoint was made with curriculum {state['method']!r}, but this run uses {self.name!r}; "
                 f"resume with curriculum={state['method']!r} or start a new run."
             )
         for name, value in _saved_options(self.method).items():
-            if state["options"].get(name) != value:
+            if name not in state["options"]:
+                raise StateError(f"The saved state does not say the option {name!r}: it is damaged.")
+            if state["options"][name] != value:
                 raise StateError(
-                    f"The checkpoint was made with {name}={state['options'].get(name)!r}, but this run has "
+                    f"The checkpoint was made with {name}={state['options'][name]!r}, but this run has "
                     f"{name}={value!r}; resume with the same value or start a new run."
                 )
         mapping = self.pool.mapping_from(state["pool"], carry_over)
@@ -260,11 +264,18 @@ class Curriculum(Stateful, ABC):
 
     def _read_waiting(self, saved: dict[str, Any]) -> Draw:
         for name, value in NOTHING.columns().items():
-            array = saved.get(name)
-            if not isinstance(array, np.ndarray) or array.dtype != value.dtype or len(array) != len(saved["row"]):
-                raise StateError(f"The saved draws that wait have no whole {name!r}: the state is damaged.")
+            shape = getattr(saved.get("row"), "shape", None)
+            if shape is not None and len(shape) != 1:
+                raise StateError("The saved draws that wait have no whole 'row': the state is damaged.")
+            check_array(name, saved.get(name), value.dtype, shape, nan=True)
         draw = Draw(**{name: saved[name] for name in NOTHING.columns()})
-        inside = (draw.row >= 0) & (draw.row < self.pool.size) & (draw.id >= 0) & (draw.id < self.drawn)
+        inside = (
+            ~(draw.probability < 0)
+            & (draw.row >= 0)
+            & (draw.row < self.pool.size)
+            & (draw.id >= 0)
+            & (draw.id < self.drawn)
+        )
         if not (inside & (draw.arm >= 0) & (draw.arm < len(self.arm_names))).all():
             raise StateError("The saved draws that wait are not of this pool: the state is damaged.")
         return draw
@@ -272,8 +283,11 @@ class Curriculum(Stateful, ABC):
     def _load_random(self, saved: Any) -> None:
         try:
             self.rng.bit_generator.state = saved
+            numbers = [saved["has_uint32"], saved["uinteger"], *saved["state"].values()]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise StateError(f"The saved random generator cannot be read ({error}): the state is damaged.") from error
+        if self.rng.bit_generator.state != saved or {*map(type, numbers)} != {int} or numbers[0] not in (0, 1):
+            raise StateError("The saved random generator cannot be: the state is damaged.")
 
 
 def _saved_options(method: CurriculumMethod) -> dict[str, Any]:

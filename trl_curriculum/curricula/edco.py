@@ -244,6 +244,10 @@ class EDCOCurriculum(Curriculum, of=EDCO):
             self.report = {str(name): float(value) for name, value in state["report"]}
         except (KeyError, TypeError, ValueError) as error:
             raise self.damaged("report") from error
+        if [[*one] for one in self.report.items()] != state["report"] or not np.isfinite(
+            [*self.report.values()]
+        ).all():
+            raise self.damaged("report")
         return mapping
 
     def _loaded(self, mapping: PoolMapping | None) -> None:

@@ -97,7 +97,13 @@ class OrderCurriculum(DifficultyCurriculum, of=Order):
 
     def load_state_dict(self, state: dict[str, Any], carry_over: bool = False) -> PoolMapping | None:  # type: ignore[override]
         self._old_levels = state.get("levels", [])
-        return super().load_state_dict(state, carry_over)
+        levels = self._old_levels
+        if not isinstance(levels, list) or not all(isinstance(level, str | int | float) for level in levels):
+            raise self.damaged("levels")
+        mapping = super().load_state_dict(state, carry_over)
+        if mapping is None and levels != (self._values.tolist() if hasattr(self, "queues") else []):
+            raise self.damaged("levels")
+        return mapping
 
     def mapping_of(self, part: str, mapping: PoolMapping | None) -> PoolMapping | None:
         if mapping is None:

@@ -174,3 +174,5 @@ class RowCurriculum(Curriculum, of=RowMethod):
 
     def _loaded(self, mapping: Any) -> None:
         self._arm_mass = None
+        if self.refreshed_at > self.drawn:
+            raise self.damaged("refreshed_at")

@@ -95,4 +95,4 @@ class SuccessBuckets(Arms):
         if self.arm.max(initial=0) >= len(self.names):
             raise self.damaged("arm")
         self.queues = Queues(self.arm, len(self.names), self.rng)
-        self.queues.load_state_dict(state.get("queues", {}))
+        self.queues.load_state_dict(self._part(state, "queues"))

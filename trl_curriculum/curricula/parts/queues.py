@@ -81,6 +81,8 @@ class Queues(Stateful):
         if mapping is not None:
             self._carry_over(state, mapping)
             return
+        if not np.array_equal(state["size"], self.size):
+            raise self.damaged("size")
         arm = np.repeat(np.arange(len(self.size)), self.size)
         arm_of = np.full(len(self.order), -1)
         arm_of[self.order] = arm
