@@ -146,6 +146,19 @@ class TestOneGrammar:
         assert args.curriculum_method == SEC(tau=0.4) and args.arms == ["level", "kind"]
 
 
+class TestBundles:
+    def test_a_bundle_sets_what_is_not_set_beside_it(self, tmp_path: Path) -> None:
+        args = made(tmp_path, method={"edco_code": {"top_n": 8}})
+        assert args.curriculum_method == EDCO(top_n=8) and args.prefix_entropy.temperature == 0.7
+        args = made(tmp_path, method="edco_code", probe={"prefix_entropy": {"length": 3}})
+        assert args.curriculum_method == EDCO() and args.prefix_entropy == PrefixEntropy(length=3)
+        assert made(tmp_path, method="edco_code", curriculum="uniform").curriculum == "uniform"
+
+    def test_a_mistake_in_it(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"Unknown bundle 'edco_cod' \(did you mean 'edco_code'\?\)"):
+            made(tmp_path, method="edco_cod")
+
+
 class TestProbes:
     def test_what_the_curriculum_asks_for_is_measured(self, tmp_path: Path) -> None:
         spec = {"prefix_entropy": {"length": 3, "batch_tokens": 40}}
