@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import make
 
+from trl_curriculum import CURRICULA, Pool
 from trl_curriculum.disk.state import StateError, read_state, write_state
 
 
@@ -31,7 +31,7 @@ def test_writing_again_replaces_and_leaves_nothing_behind(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["state.json", "arrays.npz"])
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
 def test_a_truncated_file_is_refused_in_one_sentence(tmp_path: Path, name: str, keep: float) -> None:
-    write_state(tmp_path / "s", make("sec").state_dict())
+    write_state(tmp_path / "s", CURRICULA.make("sec").bind(Pool(60, arm=np.arange(60) % 3)).state_dict())
     file = tmp_path / "s" / name
     file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
     with pytest.raises(StateError, match=r"cannot be read .* resume from an earlier checkpoint"):
