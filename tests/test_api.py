@@ -3,20 +3,18 @@
 import dataclasses
 import importlib
 import inspect
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from trl import GRPOConfig, ScriptArguments, SFTConfig
 
 import trl_curriculum
-from trl_curriculum import named as registry
-from trl_curriculum import rewards
 from trl_curriculum.cli import COMMANDS
 from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.cli.score import ScoreArguments
+from trl_curriculum.families import FAMILIES
 from trl_curriculum.generators import specs
 from trl_curriculum.scripts.arguments import CurriculumScriptArguments
-from trl_curriculum.selection import SELECTORS
 
 
 REQUIRED = "required"  # stands for a default that there is not
@@ -34,52 +32,44 @@ def defaults(made_by: Any, besides: Any = None) -> dict[str, Any]:
 
 NAMES: dict[str, list[str]] = {
     "trl_curriculum": [
+        "CURRICULA",
         "CurriculumGRPOConfig",
         "CurriculumGRPOTrainer",
         "CurriculumSFTConfig",
         "CurriculumSFTTrainer",
         "Feedback",
         "Pool",
-        "available_curricula",
-        "make_curriculum",
         "read_history",
     ],
     "trl_curriculum.curricula": [
-        "DUMP",
-        "EDCO",
-        "SEC",
-        "TD",
-        "UCB1",
+        "CURRICULA",
         "ArmCurriculum",
-        "BabySteps",
-        "Belief",
-        "Boltzmann",
-        "Carried",
-        "Competence",
+        "ArmMethod",
         "Curriculum",
+        "CurriculumMethod",
+        "DifficultyCurriculum",
+        "DifficultyMethod",
+        "Draw",
+        "RoundBegan",
+        "RowCurriculum",
+        "RowMethod",
+        "SuccessRate",
+        "BabySteps",
+        "Competence",
         "Cyclical",
         "DataMaps",
-        "DifficultyCurriculum",
-        "Draw",
+        "DUMP",
+        "EDCO",
         "EVOCurate",
-        "Estimator",
         "LossTopK",
-        "MaxEntropy",
         "Mixture",
         "Order",
-        "RowCurriculum",
-        "RowHistory",
-        "RowSampler",
+        "SEC",
         "SelfPaced",
-        "SharedBelief",
-        "SlidingWindow",
+        "UCB1",
         "Uniform",
-        "Utility",
-        "expected_advantage",
-        "identity",
-        "percentile_rank",
-        "ucb",
     ],
+    "trl_curriculum.bundles": ["BUNDLES", "Bundle", "EDCOCode"],
     "trl_curriculum.generators": [
         "Agreement",
         "Batch",
@@ -110,24 +100,39 @@ NAMES: dict[str, list[str]] = {
         "read_features",
         "write_features",
     ],
+    "trl_curriculum.probes": ["PROBES", "PrefixEntropy", "Probe", "RowLoss"],
+    "trl_curriculum.rewards": [
+        "REWARDS",
+        "Accuracy",
+        "Reward",
+        "RewardFunction",
+        "Rewards",
+        "exact_match",
+        "math_accuracy",
+        "multiple_choice_accuracy",
+        "reasoning_gym_accuracy",
+        "reasoning_gym_score",
+        "reward",
+    ],
     "trl_curriculum.selection": [
-        "SELECTORS",
+        "SELECTION",
         "Features",
         "Potentials",
         "Selection",
+        "Selector",
         "Sinkhorn",
         "SinkhornError",
-        "attr_div",
-        "attribution",
         "distinct",
-        "diversity",
         "effective_size",
-        "everything",
-        "evoselect",
-        "random",
         "shares",
-        "tsds",
         "vendi",
+        "Attribution",
+        "Diversity",
+        "AttrDiv",
+        "EvoSelect",
+        "Random",
+        "Everything",
+        "TSDS",
     ],
     "trl_curriculum.trainers": [
         "CurriculumConfig",
@@ -152,17 +157,10 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.probes.prefix_entropy": ["QUICK_ANSWER", "PrefixEntropy", "Scores", "prefix_entropy"],
     "trl_curriculum.lm.server_engine": ["ServerEngine"],
     "trl_curriculum.lm.entropy": ["aggregate", "exact_entropy", "truncated_entropy"],
-    "trl_curriculum.named": ["GROUP"],
-    "trl_curriculum.registry": ["make_options"],
-    "trl_curriculum.rewards": [
-        "BoxedBonus",
-        "exact_match",
-        "math_accuracy",
-        "multiple_choice_accuracy",
-        "reasoning_gym_accuracy",
-        "reasoning_gym_score",
-        "reward",
-    ],
+    "trl_curriculum.arms": ["ARMS", "ArmSource", "Clusters", "Columns", "make_arms"],
+    "trl_curriculum.families": ["FAMILIES"],
+    "trl_curriculum.registry": ["Method", "Registry", "make_options", "option"],
+    "trl_curriculum.records": ["PoolMapping", "arm_state", "row_state", "value_state"],
     "trl_curriculum.selection.report": ["report"],
     "trl_curriculum.rounds.selection": ["SelectionSettings", "gradient_features", "select_rows"],
     "trl_curriculum.data.smollm2": ["smollm2"],
@@ -189,29 +187,45 @@ def test_names_without_a_list(module: str) -> None:
     assert [name for name in ELSEWHERE[module] if name not in found] == []
 
 
-# What a curriculum of one's own meets.
-CURRICULUM = [
-    "arm_names",
-    "asks_for",
+# What a curriculum of one's own meets: its options, and what they are bound to.
+METHOD = [
+    "bind",
+    "check",
     "cost",
-    "fresh_optimizer",
-    "has_floor",
-    "load_state_dict",
-    "metrics",
-    "needs",
-    "observe",
-    "observe_probe",
+    "follows",
+    "name",
     "options",
     "paper",
-    "probabilistic",
+    "probe",
+    "signal",
+    "spec",
+    "summary",
+    "trainers",
+    "wants",
+]
+CURRICULUM = [
+    "arm_names",
+    "before_parts",
+    "damaged",
+    "declared",
+    "drawn",
+    "load_state_dict",
+    "mapping_of",
+    "metrics",
+    "name",
+    "observe",
+    "observe_late",
+    "observe_probe",
+    "own_mapping",
+    "parts",
+    "progress",
     "put_back",
-    "replaces",
-    "round",
     "rows_to_probe",
     "select",
-    "signal",
+    "start",
     "state_dict",
-    "uses",
+    "takes_estimated_arms",
+    "unfinished",
     "waiting",
 ]
 FEEDBACK = {
@@ -223,137 +237,170 @@ FEEDBACK = {
     "length": None,
     "loss": None,
     "entropy": None,
-    "prefix_entropy": None,
     "rewards": None,
+    "scale": "group",
 }
-POOL = {"size": REQUIRED, "arm": None, "arm_names": None, "difficulty": None, "row_hash": None}
+POOL = {
+    "size": REQUIRED,
+    "arm": None,
+    "arm_names": None,
+    "difficulty": None,
+    "row_hash": None,
+    "estimated": None,
+}
 
 
 def test_what_a_curriculum_of_ones_own_meets() -> None:
-    from trl_curriculum.curricula import Curriculum, Draw
+    from trl_curriculum.curricula import Curriculum, CurriculumMethod, Draw
 
-    assert registry.GROUP == "trl_curriculum.curricula"  # entry points of plug-ins
+    assert [name for name in dir(CurriculumMethod) if not name.startswith("_")] == METHOD
     assert [name for name in dir(Curriculum) if not name.startswith("_")] == CURRICULUM
+    assert list(defaults(CurriculumMethod.bind)) == ["self", "pool", "seed"]
     assert defaults(trl_curriculum.Feedback) == FEEDBACK
     assert defaults(trl_curriculum.Pool) == POOL
-    assert list(defaults(Draw)) == ["row", "arm", "probability", "id"]
+    assert list(defaults(Draw)) == ["row", "arm", "probability", "id", "events"]
 
 
-# `curriculum_kwargs`
-CURRICULA: dict[str, dict[str, Any]] = {
-    "uniform": {},
-    "mixture": {"weights": None, "temperature": 1.0},
-    "order": {"mode": "easy_to_hard", "total_draws": None, "difficulty": "column"},
-    "baby_steps": {"stages": 4, "difficulty": "column"},
-    "competence": {"initial": 0.01, "duration": 0.5, "difficulty": "column"},
-    "sec": {
-        "alpha": 0.5,
-        "tau": 1.0,
-        "unsampled": "keep",
-        "prior": None,
-        "learn_from": "advantage",
-        "success_bins": 0,
-        "rebucket_every": 5,
+# Methods by family: what recipes name, with the options that they set. Those of generators are further below.
+OF_ROWS = {"measure": "free", "refresh_steps": None}
+OF_ARMS = {"outcome": None, "prior": None}
+METHODS: dict[str, dict[str, dict[str, Any]]] = {
+    "bundles": {"edco_code": {"rounds": 5, "top_n": None}},
+    "curricula": {
+        "uniform": {},
+        "mixture": {"weights": None, "temperature": 1.0},
+        "order": {"mode": "easy_to_hard", "total_draws": None, "difficulty": "column"},
+        "baby_steps": {"stages": 4, "difficulty": "column"},
+        "competence": {"initial": 0.01, "duration": 0.5, "difficulty": "column"},
+        "sec": {"alpha": 0.5, "tau": 1.0, "unsampled": "keep"} | OF_ARMS,
+        "dump": {"window": 300, "tau": 0.1} | OF_ARMS,
+        "ucb1": {"round_batches": 20, "levels": 3, "outcome": None},
+        "self_paced": {"start": 0.5, "duration": 0.5} | OF_ROWS,
+        "loss_top_k": {"share": 0.5} | OF_ROWS,
+        "data_maps": {"region": "ambiguous", "share": 0.33} | OF_ROWS,
+        "cyclical": {"start": 0.25, "end": 1.0, "alpha": 0.5, "measure": "free"},
+        "evo_curate": {
+            "variability": "none",
+            "width": 0.25,
+            "kappa": 0.5,
+            "diversity": 0.0,
+            "probe_share": 1.0,
+            "replacement": True,
+        }
+        | OF_ROWS,
+        "edco": {
+            "rounds": 5,
+            "top_n": None,
+            "share": 0.25,
+            "score_by": "prefix_entropy",
+            "reprobe": "all",
+            "optimizer": "reset",
+            "tolerance": 0.5,
+        },
     },
-    "dump": {"window": 300, "tau": 0.1, "success_bins": 0, "rebucket_every": 5},
-    "ucb1": {"round_batches": 20, "levels": 3, "c": 1.0},
-    "self_paced": {"start": 0.5, "duration": 0.5, "measure": "free", "refresh_steps": None},
-    "loss_top_k": {"share": 0.5, "measure": "free", "refresh_steps": None},
-    "data_maps": {
-        "region": "ambiguous",
-        "share": 0.33,
-        "observations": 2,
-        "measure": "free",
-        "refresh_steps": None,
+    "arms": {
+        "columns": {"names": REQUIRED},
+        "clusters": {"k": REQUIRED, "column": None, "seed": 0},
+        "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
-    "cyclical": {"start": 0.25, "end": 1.0, "alpha": 0.5, "measure": "free"},
-    "evo_curate": {
-        "measure": "free",
-        "variability": "none",
-        "fusion": "geometric",
-        "capacity": "loss",
-        "width": 0.25,
-        "kappa": 0.5,
-        "floor": 0.05,
-        "diversity": 0.0,
-        "refresh_steps": None,
-        "probe_share": 1.0,
-        "replacement": True,
+    "probes": {
+        "loss": {"batch_tokens": 16384},
+        "prefix_entropy": {
+            "length": 128,
+            "token_share": 0.2,
+            "logprobs": None,
+            "missing": "renormalize",
+            "unit": "bits",
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "samples": 1,
+            "quick_answer": "en",
+            "chat_template": None,
+            "seed": 0,
+            "back_end": "auto",
+            "back_end_options": None,
+            "batch_tokens": 16384,
+        },
     },
-    "edco": {
-        "rounds": 5,
-        "top_n": None,
-        "share": 0.25,
-        "skip_top": 0.0,
-        "score_by": "prefix_entropy",
-        "reprobe": "all",
-        "optimizer": "reset",
-        "budget": None,
-        "tolerance": 0.5,
-        "max_age": 2,
-        "pilot": 8,
+    "rewards": {
+        "reasoning_gym_accuracy": {"boxed_bonus": 0.0},
+        "reasoning_gym_score": {"boxed_bonus": 0.0},
+        "math_accuracy": {"boxed_bonus": 0.0},
+        "multiple_choice_accuracy": {"boxed_bonus": 0.0},
+        "exact_match": {"boxed_bonus": 0.0},
     },
+    "selection": {
+        "evoselect": {
+            "steps": 50,
+            "eta": None,
+            "diversity": 0.3,
+            "epsilon": 0.05,
+            "mode": "joint",
+            "tolerance": 1e-3,
+        },
+        "attribution": {},
+        "diversity": {"clusters": None, "order": "small_first", "seed": 0},
+        "attr_div": {"drop": 0.25, "clusters": None, "seed": 0},
+        "tsds": {
+            "alpha": 0.5,
+            "scale": 5.0,
+            "sigma": 0.75,
+            "neighbours": 5000,
+            "density_neighbours": 1000,
+            "seed": 0,
+        },
+        "random": {"seed": 0},
+        "all": {},
+    },
+}
+GROUPS = {  # entry points of plug-ins
+    "bundles": "trl_curriculum.bundles",
+    "curricula": "trl_curriculum.curricula",
+    "arms": "trl_curriculum.arms",
+    "probes": "trl_curriculum.probes",
+    "rewards": "trl_curriculum.rewards",
+    "selection": "trl_curriculum.selection",
 }
 
 
-def test_curricula() -> None:
-    assert list(registry.BUILT_IN) == list(CURRICULA)
+def test_families() -> None:
+    assert {family: registry.group for family, registry in FAMILIES.items()} == GROUPS
+    assert list(FAMILIES) == list(METHODS)
 
 
-@pytest.mark.parametrize("name", CURRICULA)
-def test_options_of_curricula(name: str) -> None:
-    expected = {"pool": REQUIRED} | CURRICULA[name] | {"seed": 0}
-    assert list(defaults(registry.BUILT_IN[name]).items()) == list(expected.items())
+@pytest.mark.parametrize("family", METHODS)
+def test_methods_and_their_options(family: str) -> None:
+    assert {name: defaults(cls) for name, cls in FAMILIES[family].built_in.items()} == METHODS[family]
 
 
-# `method` and `method_kwargs` of a selection
-SELECTION: dict[str, dict[str, Any]] = {
-    "evoselect": {
-        "steps": 50,
-        "eta": None,
-        "diversity": 0.3,
-        "epsilon": 0.05,
-        "mode": "joint",
-        "tolerance": 1e-3,
-    },
-    "attribution": {},
-    "diversity": {"clusters": None, "order": "small_first", "seed": 0},
-    "attr_div": {"drop": 0.25, "clusters": None, "seed": 0},
-    "tsds": {
-        "alpha": 0.5,
-        "scale": 5.0,
-        "sigma": 0.75,
-        "neighbours": 5000,
-        "density_neighbours": 1000,
-        "seed": 0,
-    },
-    "random": {"seed": 0},
-    "all": {},
+# What options may say instead of numbers
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "curricula.order.mode": ("easy_to_hard", "hard_to_easy", "blocked", "interleaved"),
+    "curricula.order.difficulty": ("column", "probe"),
+    "curricula.baby_steps.difficulty": ("column", "probe"),
+    "curricula.competence.difficulty": ("column", "probe"),
+    "curricula.sec.unsampled": ("keep", "decay"),
+    "curricula.data_maps.region": ("ambiguous", "hard", "easy"),
+    "curricula.data_maps.measure": ("free", "probe"),
+    "curricula.evo_curate.variability": ("none", "std", "std_after_first", "progress"),
+    "curricula.edco.score_by": ("prefix_entropy", "loss", "random"),
+    "curricula.edco.reprobe": ("all", "uncertain"),
+    "curricula.edco.optimizer": ("reset", "keep"),
+    "probes.prefix_entropy.missing": ("renormalize", "lower", "upper"),
+    "probes.prefix_entropy.unit": ("bits", "nats"),
+    "probes.prefix_entropy.back_end": ("auto", "transformers", "vllm", "server"),
+    "selection.evoselect.mode": ("joint", "alternate"),
 }
 
 
-def test_selectors() -> None:
-    found = {name: defaults(selector) for name, selector in SELECTORS.items()}
-    for name, options in found.items():
-        assert (options.pop("features"), options.pop("k")) == (REQUIRED, None if name == "all" else REQUIRED)
-    assert found == SELECTION and list(found) == list(SELECTION)
+@pytest.mark.parametrize("path", CHOICES)
+def test_choices_of_options(path: str) -> None:
+    family, name, option = path.split(".")
+    assert get_args(get_type_hints(FAMILIES[family].get(name))[option]) == CHOICES[path]
 
 
-# Mappings in recipes: `probe_kwargs`, `probe_vllm_kwargs`, `selection`, `proxy`, `generators` and what is in them.
+# Mappings in recipes: `back_end_options` of a server, `selection`, `proxy`, `generators` and what is in them.
 MAPPINGS: dict[str, dict[str, Any]] = {
-    "probes.prefix_entropy.PrefixEntropy": {
-        "length": 128,
-        "token_share": 0.2,
-        "logprobs": None,
-        "missing": "renormalize",
-        "unit": "bits",
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "samples": 1,
-        "quick_answer": "en",
-        "chat_template": None,
-        "seed": 0,
-    },
     "lm.server_engine.ServerEngine": {
         "url": REQUIRED,
         "model": None,
@@ -445,28 +492,16 @@ def test_names_in_recipes() -> None:
     assert list(specs.KINDS) == ["file", "procedural", "language_model"]
     assert list(specs.TEMPLATES) == ["open_question", "multiple_choice", "instruction"]
     assert list(defaults(Agreement)) == ["answers", "share", "compare", "sampling"]
-    assert list(rewards.REWARDS) == [
-        "reasoning_gym_accuracy",
-        "reasoning_gym_accuracy_boxed",
-        "reasoning_gym_score",
-        "math_accuracy",
-        "math_accuracy_boxed",
-        "multiple_choice_accuracy",
-        "exact_match",
-    ]
 
 
 # Arguments of trainers and of scripts, besides those of TRL's.
 CONFIG: dict[str, Any] = {
-    "curriculum": "uniform",
-    "curriculum_kwargs": None,
-    "arm_column": None,
+    "method": None,
+    "curriculum": None,
+    "arms": None,
     "difficulty_column": None,
     "on_data_change": "refuse",
-    "probe_kwargs": None,
-    "probe_back_end": "auto",
-    "probe_vllm_kwargs": None,
-    "probe_batch_tokens": 16384,
+    "probe": None,
     "rollouts": None,
     "shaping": None,
 }
@@ -539,12 +574,9 @@ SCORE: dict[str, Any] = {
     "dtype": "auto",
     "trust_remote_code": False,
     "use_cpu": False,
-    "back_end": "transformers",
     "url": None,
-    "probe_kwargs": None,
-    "probe_vllm_kwargs": None,
-    "probe_batch_tokens": 16384,
-    "arm_column": None,
+    "probe": None,
+    "arms": None,
     "seed": 42,
 }
 

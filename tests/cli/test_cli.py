@@ -1,12 +1,14 @@
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from datasets import Dataset
 from trl import DatasetMixtureConfig
 
-from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, available_curricula
+from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig
 from trl_curriculum.cli import COMMANDS, main, recipe
 from trl_curriculum.rewards import multiple_choice_accuracy
 from trl_curriculum.scripts.arguments import CurriculumScriptArguments
@@ -31,18 +33,6 @@ def test_unknown_command_suggests_the_nearest(capsys: pytest.CaptureFixture[str]
     assert "unknown command 'metods' (did you mean 'methods'?)" in capsys.readouterr().err
 
 
-def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["methods"]) == 0
-    assert "2505.14970" in capsys.readouterr().out
-    assert main(["methods", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == sorted(available_curricula())
-    assert all(set(row) == {"name", "trainer", "signal", "cost", "paper"} and all(row.values()) for row in rows)
-    trainer = {row["name"]: row["trainer"] for row in rows}
-    assert (trainer["uniform"], trainer["sec"], trainer["evo_curate"]) == ("GRPO, SFT", "GRPO", "SFT")
-    assert (trainer["edco"], trainer["ucb1"]) == ("GRPO, SFT", "GRPO")
-
-
 def config(folder: Path, recipe: str = "grpo/cpu/sec_math.yaml", **keys: object) -> list[str]:
     path = folder / "config.yaml"
     values = yaml.safe_load((RECIPES / recipe).read_text()) | keys
@@ -53,18 +43,22 @@ def config(folder: Path, recipe: str = "grpo/cpu/sec_math.yaml", **keys: object)
 @pytest.mark.parametrize(
     ("keys", "argv", "message"),
     [
-        ({"arm_colum": "level"}, [], "Unknown argument 'arm_colum' in the config file (did you mean 'arm_column'?)"),
+        ({"armz": "level"}, [], "Unknown argument 'armz' in the config file (did you mean 'arms'?)"),
         ({}, ["--num_procs", "2"], "Unknown argument 'num_procs' on the command line"),
         ({"curriculum": "secc"}, [], "Unknown curriculum 'secc'"),
-        ({"curriculum_kwargs": {"taw": 1.0}}, [], "'taw'"),
-        ({"arm_column": ["levle"]}, [], "'levle'"),
+        ({"curriculum": {"sec": {"taw": 1.0}}}, [], "Curriculum 'sec' has no option 'taw' (did you mean 'tau'?)"),
+        ({"curriculum": {"sec": {"tau": 0.0}}}, [], "tau=0.0 of sec must be above 0"),
+        ({"curriculum": {"sec": {}, "dump": {}}}, [], "is not a name, or {name: {option: value}}"),
+        ({"arms": ["levle"]}, [], "'levle' (did you mean 'level'?)"),
+        ({"arms": {"success_rates": {}}}, [], "Unknown arm source 'success_rates' (did you mean 'success_rate'?)"),
         ({"reward_funcs": ["math_acuracy"]}, [], "did you mean 'math_accuracy'?"),
         ({"reward_funcs": None}, [], "No reward"),
         ({"tasks": [{"family": "countdown", "size": 1}]}, [], "exactly one of `tasks`, `datasets` and `dataset_name`"),
         ({"dataset_streaming": True}, [], "drop `dataset_streaming`"),
         ({"dataset_train_split": "tran"}, [], "no split 'tran'"),
         ({"prompt_column": "question"}, [], "no column 'question'"),
-        ({"arm_column": None}, [], "`eval_per_arm` needs `arm_column`"),
+        ({"arms": None}, [], "`eval_per_arm` needs `arms` to be a column that tells the arms apart"),
+        ({"arms": {"success_rate": {}}}, [], "`eval_per_arm` needs `arms` to be a column that tells the arms apart"),
         ({"options_column": "choices"}, [], "no column 'choices', only"),
         ({"options_column": "subject"}, [], "Row 0: `options_column` appends options to plain questions"),
         ({"right_option_column": "answer"}, [], "set options_column to the column that holds them"),
@@ -77,11 +71,11 @@ def config(folder: Path, recipe: str = "grpo/cpu/sec_math.yaml", **keys: object)
         ),
         ({"answer_column": "anser"}, [], "answer_column 'anser' (did you mean 'answer'?) is not a column"),
         (
-            {"curriculum": "edco", "curriculum_kwargs": {"score_by": "loss"}},
+            {"curriculum": {"edco": {"score_by": "loss"}}},
             [],
             "set answer_column to the column with reference answers",
         ),
-        ({"curriculum": "edco", "curriculum_kwargs": None, "probe_kwargs": {"lenght": 3}}, [], "no option 'lenght'"),
+        ({"curriculum": "edco", "probe": {"prefix_entropy": {"lenght": 3}}}, [], "no option 'lenght'"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -100,11 +94,11 @@ SFT = "sft/cpu/evo_curate_magicoder_packed.yaml"
     ("keys", "message"),
     [
         ({"completion_colum": "answer"}, "Unknown argument 'completion_colum' in the config file (did you mean"),
-        ({"curriculum": "sec", "curriculum_kwargs": None}, "'sec' as it is set up follows the advantage"),
-        ({"curriculum_kwargs": {"kapa": 0.5}}, "'kapa'"),
-        ({"arm_column": ["famly"]}, "'famly'"),
+        ({"curriculum": "sec"}, "'sec' as it is set up follows the advantage"),
+        ({"curriculum": {"evo_curate": {"kapa": 0.5}}}, "has no option 'kapa' (did you mean 'kappa'?)"),
+        ({"arms": ["famly"]}, "'famly'"),
         ({"packing_strategy": "wrapped"}, "packing_strategy='wrapped' cuts rows into pieces"),
-        ({"eval_per_arm": True, "arm_column": None}, "`eval_per_arm` needs `arm_column`"),
+        ({"eval_per_arm": True, "arms": None}, "`eval_per_arm` needs `arms` to be a column"),
         ({"tasks": None}, "exactly one of `tasks`, `datasets` and `dataset_name`"),
     ],
 )
@@ -118,10 +112,92 @@ def test_mistakes_in_sft(
     assert message in error
 
 
-def test_flags_turn_a_curriculum_into_its_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+MOVED = {  # what was spelled otherwise, and the sentence that says how now
+    "curriculum_kwargs": "`curriculum: {name: {option: value}}`",
+    "arm_column": "`arms: column`",
+    "probe_kwargs": "`probe: {prefix_entropy: {option: value}}`",
+    "probe_back_end": "`probe: {prefix_entropy: {back_end: name}}`",
+    "probe_vllm_kwargs": "`probe: {prefix_entropy: {back_end_options: {option: value}}}`",
+    "probe_batch_tokens": "`probe: {name: {batch_tokens: number}}`",
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+@pytest.mark.parametrize(
+    ("command", "recipe"), [("grpo", "grpo/cpu/sec_math.yaml"), ("sft", "sft/cpu/competence_math.yaml")]
+)
+def test_an_earlier_spelling_is_told_the_new_one(
+    command: str, recipe: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value: Any = {"tau": 0.2} if name.endswith("kwargs") else "level"
+    assert main([command, *config(tmp_path, recipe, **{name: value}), "--dry_run"]) == 1
+    assert f"{name}, in the config file, is now spelled {MOVED[name]}." in capsys.readouterr().err
+    given = json.dumps(value) if isinstance(value, dict) else value
+    assert main([command, *config(tmp_path, recipe), "--dry_run", f"--{name}", given]) == 1
+    assert f"{name}, on the command line, is now spelled {MOVED[name]}." in capsys.readouterr().err
+    kind = CurriculumGRPOConfig if command == "grpo" else CurriculumSFTConfig
+    with pytest.raises(TypeError, match=re.escape(f"{name} is now spelled {MOVED[name]}.")):
+        kind("out", **{name: value})
+
+
+@pytest.mark.parametrize("field", ["curriculum", "arms", "probe"])
+@pytest.mark.parametrize("command", ["grpo", "sft"])
+def test_help_names_the_methods(command: str, field: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    help = re.search(rf" --{field} \S.*?(?= --\w)", text[text.index("options:") :])
+    assert help is not None
+    names = {"curriculum": ["uniform", "sec", "evo_curate"], "arms": ["clusters", "success_rate"]}
+    for name in names.get(field, ["loss", "prefix_entropy"]):
+        assert re.search(rf"\b{name}\b", help[0]), help[0]
+    assert len(help[0]) < 450
+
+
+def test_a_flag_turns_a_curriculum_into_its_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = [*config(tmp_path, SFT), "--dry_run", "--task_size", "1"]
-    assert main(["sft", *argv, "--curriculum", "uniform", "--curriculum_kwargs", "{}"]) == 0
-    assert "curriculum  uniform ()" in capsys.readouterr().out
+    assert main(["sft", *argv, "--curriculum", "uniform"]) == 0
+    told = capsys.readouterr()
+    assert "curriculum  uniform ()" in told.out
+    gone = "its options (measure, probe_share, refresh_steps) go.\n"
+    assert f"--curriculum uniform replaces evo_curate of {argv[1]}: {gone}" in told.err
+
+
+SEC = "grpo/cpu/sec_math.yaml"
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        (["--curriculum", "uniform"], "--curriculum uniform replaces sec of {file}: its options (tau) go."),
+        (["--curriculum=dump"], "--curriculum dump replaces sec of {file}: its options (tau) go."),
+        (
+            ["--curriculum", '{"dump": {"tau": 0.3}}'],
+            '--curriculum {{"dump": {{"tau": 0.3}}}} replaces sec of {file}: its options (tau) go.',
+        ),
+        (["--curriculum", "sec"], "--curriculum sec replaces sec of {file}: its options (tau) go."),
+        (["--curriculum", '{"sec": {"alpha": 0.2}}'], "replaces sec of {file}: its options (tau) go."),
+        (["--curriculum", '{"sec": {"tau": 0.2}}'], None),
+        (["--max_steps", "3"], None),
+        (["--lr_scheduler_kwargs", '{"num_cycles": 2}'], None),
+    ],
+)
+def test_the_options_that_go_with_a_name_are_told(
+    flag: list[str], told: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = config(tmp_path, SEC, curriculum={"sec": {"tau": 0.4}}, lr_scheduler_kwargs={"num_cycles": 8})
+    assert main(["grpo", *argv, "--dry_run", *flag]) == 0
+    error = capsys.readouterr().err
+    assert error.count(" go.\n") == (told is not None)
+    assert told is None or told.format(file=argv[1]) in error
+
+
+def test_the_arms_and_the_probe_that_go_are_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = config(tmp_path, SEC, arms={"success_rate": {"bins": 3}}, eval_per_arm=False)
+    assert main(["grpo", *argv, "--dry_run", "--arms", "level"]) == 0
+    told = capsys.readouterr()
+    assert f"--arms level replaces success_rate of {argv[1]}: its options (bins) go." in told.err
+    assert "arms        level: 1 (" in told.out
 
 
 @pytest.mark.parametrize(
@@ -272,7 +348,7 @@ def test_the_answer_column_is_counted() -> None:
 # EDCO's baselines, as docs/methods.md has them
 
 
-ORDER = ("--curriculum", "order", "--curriculum_kwargs")
+HARDEST = '{"order": {"mode": "hard_to_easy"}}'
 
 
 @pytest.mark.parametrize(
@@ -280,45 +356,26 @@ ORDER = ("--curriculum", "order", "--curriculum_kwargs")
     [
         ((), "edco (rounds=5, top_n=4", "5 rounds x 24 rows x 16 tokens = at most 1,920 tokens, transformers"),
         (
-            ("--probe_kwargs", '{"length": 4, "samples": 2, "temperature": 1.0}'),
+            ("--probe", '{"prefix_entropy": {"length": 4, "samples": 2, "temperature": 1.0}}'),
             "edco",
             "5 rounds x 24 rows x 4 tokens x 2 samples = at most 960 tokens, transformers",
         ),
         (
-            ("--curriculum_kwargs", '{"reprobe": "uncertain", "budget": 0.1}'),
-            "budget=0.1",
-            "while it takes at most 0.1 x the tokens trained on, each time at most 24 rows x 16 tokens = at most 384",
+            ("--curriculum", '{"edco": {"reprobe": "uncertain"}}'),
+            "reprobe=uncertain",
+            "5 rounds x at most 24 rows x 16 tokens = at most 1,920 tokens, transformers",
         ),
-        (("--curriculum_kwargs", '{"score_by": "random"}'), "score_by=random", None),
+        (("--curriculum", '{"edco": {"score_by": "random"}}'), "score_by=random", None),
         (
-            ("--curriculum_kwargs", '{"score_by": "loss"}'),
+            ("--curriculum", '{"edco": {"score_by": "loss"}}'),
             "score_by=loss",
             "5 rounds x 24 rows, one forward over each",
         ),
-        (
-            (
-                "--curriculum",
-                "order",
-                "--curriculum_kwargs",
-                '{"mode": "hard_to_easy"}',
-                "--difficulty_from",
-                "length",
-            ),
-            "order (mode=hard_to_easy",
-            None,
-        ),
-        (
-            (*ORDER, '{"mode": "hard_to_easy"}', "--difficulty_from", "answer_length"),
-            "order (mode=hard_to_easy",
-            None,
-        ),
-        (
-            (*ORDER, '{"mode": "hard_to_easy", "difficulty": "probe"}'),
-            "difficulty=probe",
-            None,
-        ),
-        (("--curriculum", "ucb1", "--curriculum_kwargs", "{}"), "ucb1 (round_batches=20, levels=3, c=1.0)", None),
-        (("--curriculum", "uniform", "--curriculum_kwargs", "{}"), "uniform ()", None),
+        (("--curriculum", HARDEST, "--difficulty_from", "length"), "order (difficulty=column, mode=hard_to", None),
+        (("--curriculum", HARDEST, "--difficulty_from", "answer_length"), "mode=hard_to_easy", None),
+        (("--curriculum", '{"order": {"mode": "hard_to_easy", "difficulty": "probe"}}'), "difficulty=probe", None),
+        (("--curriculum", "ucb1"), "ucb1 (round_batches=20, levels=3, outcome=None)", None),
+        (("--curriculum", "uniform"), "uniform ()", None),
     ],
 )
 def test_edco_and_its_baselines_are_planned(
@@ -335,7 +392,7 @@ def test_edco_and_its_baselines_are_planned(
 
 def test_ucb1_plays_terciles_of_a_difficulty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--config", str(RECIPES / "grpo/cpu/edco_law_llama3_3b.yaml"), "--dry_run", "--curriculum", "ucb1"]
-    assert main(["grpo", *argv, "--curriculum_kwargs", "{}"]) == 1
-    assert "set arm_column, or difficulty_column to be cut into arms" in capsys.readouterr().err
-    assert main(["grpo", *argv, "--curriculum_kwargs", "{}", "--difficulty_from", "length"]) == 0
-    assert "ucb1 (round_batches=20, levels=3, c=1.0)" in capsys.readouterr().out
+    assert main(["grpo", *argv]) == 1
+    assert "set arms, or difficulty_column to be cut into arms" in capsys.readouterr().err
+    assert main(["grpo", *argv, "--difficulty_from", "length"]) == 0
+    assert "ucb1 (round_batches=20, levels=3, outcome=None)" in capsys.readouterr().out

@@ -34,9 +34,13 @@ def rows(tmp_path: Path) -> Path:
     return folder
 
 
+def measured(spec: dict[str, Any]) -> str:
+    return json.dumps({"prefix_entropy": spec})
+
+
 def argv(model: str, rows: Path, out: Path, *more: str, spec: dict[str, Any] = SPEC) -> list[str]:
     given = ["--model_name_or_path", model, "--dataset_name", str(rows), "--prompt_column", "question"]
-    given += ["--instruction", "", "--out", str(out), "--probe_kwargs", json.dumps(spec), "--use_cpu"]
+    given += ["--instruction", "", "--out", str(out), "--probe", measured(spec), "--use_cpu"]
     return ["score", *given, *more]
 
 
@@ -44,7 +48,7 @@ def test_scores_are_those_of_the_probe(
     tiny_path: str, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "scores.parquet"
-    assert main(argv(tiny_path, rows, out, "--arm_column", "level")) == 0
+    assert main(argv(tiny_path, rows, out, "--arms", "level")) == 0
     frame = pd.read_parquet(out)
     assert frame.columns.tolist() == ["row", "score", "tokens", "arm"]
     assert frame["row"].tolist() == list(range(11)) and frame["arm"].tolist() == [*"ababababab", "a"]
@@ -84,7 +88,8 @@ def test_conversations_and_a_config_file(tiny_path: str, tmp_path: Path, capsys:
     turns = [("user", "1+1"), ("assistant", "2"), ("user", "2+2"), ("assistant", "4")]
     row = {"messages": [{"role": role, "content": content} for role, content in turns]}
     (folder / "train.jsonl").write_text(json.dumps(row))
-    config = {"model_name_or_path": tiny_path, "dataset_name": str(folder), "probe_kwargs": SPEC, "use_cpu": True}
+    config: dict[str, Any] = {"model_name_or_path": tiny_path, "dataset_name": str(folder), "use_cpu": True}
+    config["probe"] = {"prefix_entropy": SPEC}
     (tmp_path / "score.yaml").write_text(yaml.safe_dump(config | {"out": str(tmp_path / "s.parquet")}))
     assert main(["score", "--config", str(tmp_path / "score.yaml")]) == 0
     assert len(pd.read_parquet(tmp_path / "s.parquet")) == 1
@@ -120,11 +125,11 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_killed_run_goes_on(tiny_path: str, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = ("--probe_batch_tokens", "1")  # a prompt a batch
+    small = SPEC | {"batch_tokens": 1}  # a prompt a batch
     out, whole = tmp_path / "killed.parquet", tmp_path / "whole.parquet"
-    assert main(argv(tiny_path, rows, whole, *small)) == 0
+    assert main(argv(tiny_path, rows, whole, spec=small)) == 0
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, *argv(tiny_path, rows, out, *small)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLED, *argv(tiny_path, rows, out, spec=small)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert any("IN THE MIDDLE" in line for line in process.stdout)
@@ -142,11 +147,10 @@ def test_a_killed_run_goes_on(tiny_path: str, rows: Path, tmp_path: Path, monkey
         return real(self, prompts, *args, **kwargs)
 
     monkeypatch.setattr(TransformersEngine, "complete", counted)
-    other = ("--probe_kwargs", json.dumps(SPEC | {"length": 5}))
-    assert main([*argv(tiny_path, rows, tmp_path / "other.parquet", *small), *other]) == 0
+    assert main(argv(tiny_path, rows, tmp_path / "other.parquet", spec=small | {"length": 5})) == 0
     assert len(calls) == 9, "of another measurement nothing is used"
     calls.clear()
-    assert main(argv(tiny_path, rows, out, *small)) == 0
+    assert main(argv(tiny_path, rows, out, spec=small)) == 0
     assert len(calls) == 9 - 3, "what was measured before is kept"
     pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(whole))
     assert not folder.exists()
@@ -178,16 +182,36 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     ("more", "message"),
     [
         (["--out", "scores.csv"], "out='scores.csv' must end in .parquet"),
-        (["--back_end", "vlm"], "back_end='vlm' is none of transformers, vllm, server"),
-        (["--back_end", "server"], "back_end server needs the url of one"),
-        (["--url", "http://localhost:1"], "add back_end server, or leave it out"),
-        (["--back_end", "server", "--url", "http://127.0.0.1:9", "--dtype", "float16"], "give it to the server"),
-        (["--probe_vllm_kwargs", "{}"], "probe_vllm_kwargs has no effect with back_end transformers"),
-        (["--probe_kwargs", "{"], "probe_kwargs='{' is not a mapping of options"),
-        (["--probe_kwargs", '{"lenght": 3}'], "probe_kwargs has no option 'lenght' (did you mean 'length'?)"),
-        (["--probe_kwargs", '{"length": "3"}'], "length='3' in probe_kwargs must be int"),
-        (["--probe_batch_tokens", "0"], "probe_batch_tokens=0 must be at least 1"),
-        (["--arm_column", "levle"], "'levle' (did you mean 'level'?)"),
+        (
+            ["--probe", measured({"back_end": "vlm"})],
+            "back_end='vlm' of prefix_entropy must be one of 'auto', 'transformers', 'vllm', 'server'",
+        ),
+        (["--probe", measured({"back_end": "server"})], "back_end server needs the url of one"),
+        (["--url", "http://localhost:1"], "set back_end: server in `probe`, or leave it out"),
+        (
+            ["--probe", measured({"back_end": "server"}), "--url", "http://127.0.0.1:9", "--dtype", "float16"],
+            "give it to the server",
+        ),
+        (
+            ["--probe", measured({"back_end": "transformers", "back_end_options": {}})],
+            "back_end_options have no effect with back_end 'transformers'",
+        ),
+        (
+            ["--probe", measured({"back_end_options": {"url": "http://localhost:1"}})],
+            "back_end_options have no effect with back_end transformers",
+        ),
+        (["--probe", "{"], "The probe '{' is no JSON"),
+        (["--probe", "loss"], "probe='loss': `score` measures 'prefix_entropy', and not 'loss'"),
+        (["--probe", "prefix_entrpy"], "Unknown probe 'prefix_entrpy' (did you mean 'prefix_entropy'?)"),
+        (["--probe", measured({"lenght": 3})], "'prefix_entropy' has no option 'lenght' (did you mean 'length'?)"),
+        (["--probe", measured({"length": "3"})], "length='3' of prefix_entropy must be int"),
+        (["--probe", measured({"batch_tokens": 0})], "batch_tokens=0 of prefix_entropy must be at least 1"),
+        (["--arms", "levle"], "'levle' (did you mean 'level'?)"),
+        (["--arms", '{"success_rate": {}}'], "estimated while training"),
+        (["--arm_column", "level"], "arm_column, on the command line, is now spelled `arms: column`."),
+        (["--probe_kwargs", "{}"], "is now spelled `probe: {prefix_entropy: {option: value}}`."),
+        (["--probe_batch_tokens", "1"], "is now spelled `probe: {name: {batch_tokens: number}}`."),
+        (["--back_end", "vllm"], "back_end, on the command line, is now spelled `probe: {prefix_entropy: {back_end:"),
         (["--prompt_column", "prompt"], "no column 'prompt'"),
         (["--eval_per_arm"], "eval_per_arm=True has no effect on scores"),
         (["--difficulty_from", "length"], "difficulty_from='length' has no effect on scores"),

@@ -33,7 +33,7 @@ def test_draws_spread_over_clusters() -> None:
     shares = []
     for diversity in (0.0, 100.0):
         pool = Pool.from_dataset(data, "cluster")
-        evo = EVOCurate(pool, measure="probe", kappa=0.6, floor=0.0, diversity=diversity)
+        evo = EVOCurate(measure="probe", kappa=0.6, diversity=diversity).bind(pool)
         asked = evo.rows_to_probe()
         assert asked is not None
         evo.observe_probe(asked, np.linspace(0, 1, 40))

@@ -336,54 +336,63 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"lenght": 3}, r"probe_kwargs has no option 'lenght' \(did you mean 'length'\?\): it has length, token_"),
-            ({"length": "long"}, "length='long' in probe_kwargs must be int"),
-            ({"length": True}, "length=True in probe_kwargs must be int"),
-            ({"unit": "bit"}, "unit='bit' in probe_kwargs must be"),
-            ({"quick_answer": 3}, "quick_answer=3 in probe_kwargs must be"),
-            ({"length": 0}, "length=0 and samples=1: a prefix entropy needs at least one of each"),
-            ({"token_share": 0.0}, r"token_share=0.0 is not a share of the tokens in \(0, 1\]"),
+            ({"lenght": 3}, r"Probe 'prefix_entropy' has no option 'lenght' \(did you mean 'length'\?\): it has "),
+            ({"length": "long"}, "length='long' of prefix_entropy must be int"),
+            ({"length": True}, "length=True of prefix_entropy must be int"),
+            ({"unit": "bit"}, "unit='bit' of prefix_entropy must be one of 'bits', 'nats'"),
+            ({"missing": "none"}, "missing='none' of prefix_entropy must be one of 'renormalize', 'lower', 'upper'"),
+            ({"quick_answer": 3}, "quick_answer=3 of prefix_entropy must be str or None"),
+            ({"length": 0}, "length=0 of prefix_entropy must be at least 1"),
+            ({"samples": 0}, "samples=0 of prefix_entropy must be at least 1"),
+            ({"token_share": 0.0}, "token_share=0.0 of prefix_entropy must be above 0 and at most 1"),
             ({"token_share": 20}, "token_share=20"),
-            ({"logprobs": 1}, "logprobs=1: an entropy needs at least the 2 most probable tokens"),
-            ({"temperature": -1.0}, "temperature=-1.0 and top_p=1.0"),
+            ({"logprobs": 1}, "logprobs=1 of prefix_entropy must be at least 2"),
+            ({"temperature": -1.0}, "temperature=-1.0 of prefix_entropy must be at least 0"),
             ({"samples": 2}, "samples=2 of a greedy prefix are all alike; set a temperature above 0"),
             ({"top_p": 0.7}, "top_p=0.7 has no effect at temperature 0"),
-            ({"temperature": 0.7, "top_p": 0.0}, "top_p lies in"),
+            ({"temperature": 0.7, "top_p": 0.0}, "top_p=0.0 of prefix_entropy must be above 0 and at most 1"),
+            ({"back_end": "sglang"}, "back_end='sglang' of prefix_entropy must be one of 'auto', 'transformers', 'vl"),
+            ({"back_end_options": 3}, "back_end_options=3 of prefix_entropy must be "),
+            (
+                {"back_end": "transformers", "back_end_options": {"url": "x"}},
+                "back_end_options have no effect with back_end 'transformers': leave them out",
+            ),
+            ({"batch_tokens": 0}, "batch_tokens=0 of prefix_entropy must be at least 1"),
         ],
     )
     def test_mistakes_are_told_in_one_sentence(self, tmp_path: Path, options: Any, words: str) -> None:
         for make in (config, lambda folder, **given: CurriculumSFTConfig(str(folder), use_cpu=True, **given)):
             with pytest.raises((ValueError, TypeError), match=words) as error:
-                make(tmp_path, probe_kwargs=options)
+                make(tmp_path, probe={"prefix_entropy": options})
             assert "\n" not in str(error.value)
 
-    @pytest.mark.parametrize(
-        ("options", "words"),
-        [
-            ({"missing": "none"}, "missing='none' is none of renormalize, lower, upper"),
-            ({"unit": "bit"}, "unit='bit' is neither 'bits' nor 'nats'"),
-        ],
-    )
-    def test_and_without_a_config(self, options: Any, words: str) -> None:
-        with pytest.raises(ValueError, match=words):
+    @pytest.mark.parametrize("options", [{"missing": "none"}, {"unit": "bit"}])
+    def test_and_without_a_config(self, options: Any) -> None:
+        with pytest.raises(TypeError, match=r"of prefix_entropy must be one of"):
             PrefixEntropy(**options)
 
     @pytest.mark.parametrize(
-        ("changes", "words"),
+        ("probe", "words"),
         [
-            ({"probe_kwargs": "length"}, "probe_kwargs='length' is not a mapping of options such as"),
-            ({"probe_vllm_kwargs": 3}, "probe_vllm_kwargs=3 is not a mapping"),
-            ({"probe_back_end": "sglang"}, "probe_back_end='sglang' is none of auto, transformers, vllm, server"),
-            ({"probe_batch_tokens": 0}, "probe_batch_tokens=0 must be at least 1"),
+            ("length", "Unknown probe 'length': choose one of loss, prefix_entropy"),
+            ({"length": 3}, r"The probe {'length': 3} is not a name, or {name: {option: value}}"),
+            ("prefix_entrpy", r"Unknown probe 'prefix_entrpy' \(did you mean 'prefix_entropy'\?\)"),
+            ('{"prefix_entropy": {', "is no JSON"),
+            (3, "The probe 3 is not a name"),
         ],
     )
-    def test_of_the_probe(self, tmp_path: Path, changes: Any, words: str) -> None:
-        with pytest.raises(ValueError, match=words):
-            config(tmp_path, **changes)
+    def test_of_the_probe(self, tmp_path: Path, probe: Any, words: str) -> None:
+        with pytest.raises((ValueError, TypeError), match=words):
+            config(tmp_path, probe=probe)
 
     def test_as_a_command_line_gives_them(self, tmp_path: Path) -> None:
-        made = config(tmp_path, probe_kwargs='{"length": 7, "quick_answer": null}')
-        assert made.probe_kwargs == {"length": 7, "quick_answer": None}
+        made = config(tmp_path, probe='{"prefix_entropy": {"length": 7, "quick_answer": null}}')
+        assert made.probe == {"prefix_entropy": {"length": 7, "quick_answer": None}}
+        assert made.prefix_entropy == PrefixEntropy(length=7, quick_answer=None)
+
+    def test_options_of_a_back_end_are_any_values(self) -> None:
+        options = {"url": "http://localhost:8000", "retries": 2, "timeout": None}
+        assert PrefixEntropy(back_end="server", back_end_options=options).back_end_options == options
 
 
 class TestPrompts:

@@ -64,7 +64,7 @@ def options(**changes: Any) -> dict[str, Any]:
         "per_device_train_batch_size": 16,
         "max_steps": 5,
         "learning_rate": 1e-2,
-        "curriculum_instance": Recorder,
+        "curriculum": Recorder(tau=0.3),
     } | changes
 
 

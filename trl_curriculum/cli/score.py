@@ -132,6 +132,8 @@ def run(argv: Sequence[str]) -> int:
     file, name = args.file, model_path(args.model_name_or_path)
     rows, _ = load_prompts(args, dataset_args, args.seed, or_conversations=True)
     pool = Pool.from_dataset(rows, args.arms, hash_rows=False)
+    if pool.estimated is not None:
+        raise ValueError(f"arms={args.arms!r} are estimated while training: name a column, or leave them out.")
     prompts = [prompt_of(row) for row in rows]
     print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(len(rows), args.spec)}")
     if args.dry_run:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..disk.state import StateError
 from ..pool import Pool
-from ..records import PoolMapping, Stateful, value_state
+from ..records import PoolMapping, Stateful, check_array, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 from .draw import NOTHING, Draw, RoundBegan

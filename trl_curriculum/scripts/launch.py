@@ -1,8 +1,8 @@
 """What the recipe scripts and their commands share: parsing, and starting the script on several processes."""
 
 import argparse
+import json
 import os
-import re
 import subprocess
 import sys
 import traceback
@@ -111,7 +111,7 @@ def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) ->
 
 
 def _say_what_is_replaced(argv: list[str]) -> None:
-    """Says which options of a recipe go, because the command line names another method in their place."""
+    """Says which options of a recipe go, because the command line has another spec in its place."""
     words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
     if "--config" not in words[:-1] or os.environ.get("RANK", "0") != "0":
         return
@@ -123,11 +123,18 @@ def _say_what_is_replaced(argv: list[str]) -> None:
             continue
         ((before, options),) = spec.items()
         now = words[words.index(f"--{name}") + 1]
-        named = re.match(r'\s*\{\s*"([^"]*)"', now)
-        if options and isinstance(options, dict) and (named[1] if named else now) != before:
-            print(
-                f"--{name} {now} replaces {before} of {file}: its options ({', '.join(options)}) go.", file=sys.stderr
-            )
+        again = _options_by_name(now).get(before, {})
+        if gone := [option for option in options if option not in again] if isinstance(options, dict) else []:
+            print(f"--{name} {now} replaces {before} of {file}: its options ({', '.join(gone)}) go.", file=sys.stderr)
+
+
+def _options_by_name(spec: str) -> dict[str, Any]:
+    """A method as the command line spells it, as `{name: options}`; nothing where that is wrong, which is told later."""
+    try:
+        found = json.loads(spec) if spec.lstrip().startswith("{") else {}
+    except json.JSONDecodeError:
+        return {}
+    return {name: options for name, options in found.items() if isinstance(options, dict)}
 
 
 def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[str]) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 from trl import GRPOConfig, SFTConfig
 
-from ..arms import make_arms
+from ..arms import ARMS, make_arms
 from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
 from ..probes import PROBES, PrefixEntropy, Probe
-from ..registry import Method
+from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
 from ..shaping import SHAPING, Shaper
 from .checks import refuse_unfit
@@ -20,9 +20,15 @@ MOVED = {  # what earlier spellings have become
     "arm_column": "arms: column",
     "probe_kwargs": "probe: {prefix_entropy: {option: value}}",
     "probe_back_end": "probe: {prefix_entropy: {back_end: name}}",
+    "back_end": "probe: {prefix_entropy: {back_end: name}}",
     "probe_vllm_kwargs": "probe: {prefix_entropy: {back_end_options: {option: value}}}",
     "probe_batch_tokens": "probe: {name: {batch_tokens: number}}",
 }
+
+
+def _names(registry: Registry[Any]) -> str:
+    """The methods of a family, for the help of the argument that names one."""
+    return f"{', '.join(registry.names())}; see `trl-curriculum methods NAME`."
 
 
 @dataclass
@@ -55,17 +61,23 @@ class CurriculumConfig:
     """
 
     method: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "A bundle of methods of several families; what is set beside it wins."}
+        default=None,
+        metadata={
+            "help": f"A bundle of methods of several families; what is set beside it wins. One of {_names(BUNDLES)}"
+        },
     )
     curriculum: dict[str, Any] | str | None = field(
         default=None,
-        metadata={"help": 'Curriculum that chooses the rows: a name, or JSON such as \'{"sec": {"tau": 0.2}}\'.'},
+        metadata={
+            "help": 'Curriculum that chooses the rows: a name, or JSON such as \'{"sec": {"tau": 0.2}}\'; uniform unless '
+            f"set. One of {_names(CURRICULA)}"
+        },
     )
     arms: list[str] | None = field(
         default=None,
         metadata={
             "help": "Where arms come from: a column, several for joint arms, or JSON such as "
-            '\'{"success_rate": {"bins": 5}}\'.'
+            f'\'{{"success_rate": {{"bins": 5}}}}\'. One of {_names(ARMS)}'
         },
     )
     difficulty_column: str | None = field(
@@ -82,7 +94,8 @@ class CurriculumConfig:
     probe: dict[str, Any] | str | None = field(
         default=None,
         metadata={
-            "help": 'How what the curriculum asks for is measured, for example \'{"prefix_entropy": {"length": 32}}\'.'
+            "help": "How what the curriculum asks for is measured, for example "
+            f'\'{{"prefix_entropy": {{"length": 32}}}}\'. One of {_names(PROBES)}'
         },
     )
 
