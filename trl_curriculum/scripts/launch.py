@@ -129,7 +129,7 @@ def _say_what_is_replaced(argv: list[str]) -> None:
 
 
 def _options_by_name(spec: str) -> dict[str, Any]:
-    """A method as the command line spells it, as `{name: options}`; nothing where it is wrong: that comes out later."""
+    """A method as the command line spells it, as `{name: options}`; nothing where it is wrong: that is said later."""
     try:
         found = json.loads(spec) if spec.lstrip().startswith("{") else {}
     except json.JSONDecodeError:
