@@ -3,13 +3,14 @@
 import ast
 import copy
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny
+import torch
+from transformers import AutoModelForCausalLM
 from vllm_runs import save_model
 
 from trl_curriculum.data.smollm2 import smollm2
@@ -101,7 +102,7 @@ def test_answers_agree(engine: VLLMEngine, tmp_path: Path) -> None:
     refused = [one for one in batch.rejected if one.stage == "agreement"]
     assert batch.accepted and refused
     (file,) = tmp_path.iterdir()
-    kept = {record["name"]: record["texts"] for record in map(json.loads, file.read_text().splitlines())}
+    kept = {name: record["texts"] for name, record in map(json.loads, file.read_text().splitlines())}
     assert batch.tokens == sum(text["tokens"] for texts in kept.values() for text in texts)
     answers = [text["text"] for name, texts in kept.items() if name.startswith("answers") for text in texts]
     groups = [answers[k : k + 3] for k in range(0, len(answers), 3)]
@@ -137,10 +138,12 @@ def test_other_weights_are_another_identity(engine: VLLMEngine, tmp_path: Path) 
         return VLLMEngine(SimpleNamespace(get_tokenizer=tiny.tokenizer, model_config=config)).identity()
 
     assert engine.identity() == of(str(smollm2()))
-    saved = [save_model(tmp_path / name, tied=False) for name in ("one", "other")]
+    saved = [save_model(tmp_path / str(tied), tied) for tied in (False, True)]
     assert len({engine.identity(), *map(of, saved)}) == 3
     before = of(saved[0])
-    weights = tmp_path / "one" / "model.safetensors"
     assert before == of(saved[0])
-    os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))  # trained further and saved to the same folder
+    model = AutoModelForCausalLM.from_pretrained(saved[0])
+    with torch.no_grad():
+        model.lm_head.weight *= 2
+    model.save_pretrained(saved[0])  # trained further and saved to the same folder
     assert before != of(saved[0])
