@@ -39,9 +39,9 @@ def test_difficulty() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"arm_column": "levle"}, "arm_column 'levle' .did you mean 'level'.* is not a column"),
-        ({"arm_column": "gap"}, "arm_column 'gap' is null in 2 of 4 rows \\(first: row 1\\)"),
-        ({"arm_column": "turns"}, "arm_column 'turns' holds list values"),
+        ({"arms": "levle"}, "arms 'levle' .did you mean 'level'.* is not a column"),
+        ({"arms": "gap"}, "arms 'gap' is null in 2 of 4 rows \\(first: row 1\\)"),
+        ({"arms": "turns"}, "arms 'turns' holds list values"),
         ({"difficulty_column": "kind"}, "difficulty_column 'kind' holds 'x'; it must be numeric"),
         ({"difficulty_column": "nope"}, "difficulty_column 'nope' is not a column"),
     ],

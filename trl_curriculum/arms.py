@@ -73,9 +73,13 @@ class Clusters(ArmSource):
         if self.column is None:
             vectors = word_vectors(dataset)
         else:
-            vectors = np.array(read_column(dataset, self.column, "arms: clusters: column").tolist(), float)
-            if vectors.ndim != 2:
-                raise ValueError(f"column={self.column!r} of clusters does not hold vectors of one length.")
+            held = read_column(dataset, self.column, "arms: clusters: column").tolist()
+            try:
+                vectors = np.array(held, float)
+            except (TypeError, ValueError):  # of texts, or of several lengths
+                vectors = np.empty(0)
+            if vectors.ndim != 2 or not np.isfinite(vectors).all():
+                raise ValueError(f"column={self.column!r} of clusters does not hold finite vectors of one length.")
         label = cluster(vectors, self.k, self.seed)
         return label.astype(np.int32), [f"cluster {k}" for k in range(int(label.max()) + 1)]
 

@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from trl_curriculum import Pool
 from trl_curriculum.curricula import EVOCurate
-from trl_curriculum.data.clusters import add_clusters, embed
+from trl_curriculum.data.clusters import cluster, embed, word_vectors
 
 
 def rows() -> Dataset:
@@ -24,31 +24,34 @@ def test_texts_of_one_alphabet_share_a_cluster_and_length_does_not_matter() -> N
     assert vectors.shape == (40, 32) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     alone = embed([data["text"][3]], model, tiny.tokenizer())
     assert np.allclose(alone[0], vectors[3], atol=1e-5)  # padding changes nothing
-    cluster = np.array(add_clusters(data, vectors, 2)["cluster"])
-    assert len(set(cluster[::2])) == len(set(cluster[1::2])) == 1 and cluster[0] != cluster[1]
+    label = cluster(vectors, 2)
+    assert len(set(label[::2])) == len(set(label[1::2])) == 1 and label[0] != label[1]
+
+
+def test_prompts_of_the_same_words_share_a_cluster() -> None:
+    words = ["apple pie sugar oven", "engine wheel brake road"]
+    rows = [{"prompt": f"{words[i % 2]} {i} word{i % 5}", "completion": "the same for all"} for i in range(40)]
+    vectors = word_vectors(Dataset.from_list(rows), dimension=8)
+    assert vectors.shape == (40, 8) and np.allclose(np.linalg.norm(vectors, axis=1), 1)
+    label = cluster(vectors, 2)
+    assert len(set(label[::2])) == len(set(label[1::2])) == 1 and label[0] != label[1]
+    assert word_vectors(Dataset.from_list(rows[:1])).tolist() == [[1.0]]
 
 
 def test_draws_spread_over_clusters() -> None:
-    data = add_clusters(rows(), np.repeat(np.eye(2), [36, 4], axis=0), 2)
+    data = rows().add_column("vector", np.repeat(np.eye(2), [36, 4], axis=0).tolist())
     shares = []
     for diversity in (0.0, 100.0):
-        pool = Pool.from_dataset(data, "cluster")
+        pool = Pool.from_dataset(data, {"clusters": {"k": 2, "column": "vector"}})
         evo = EVOCurate(measure="probe", kappa=0.6, diversity=diversity).bind(pool)
         asked = evo.rows_to_probe()
         assert asked is not None
         evo.observe_probe(asked, np.linspace(0, 1, 40))
         shares.append(np.bincount(pool.arm, evo.probabilities()).min())
-    assert shares[0] < 0.15 and shares[1] == pytest.approx(0.5, abs=0.02)
+    assert shares[0] < 0.15 and shares[1] == pytest.approx(0.95 * 0.5 + 0.05 * 0.1, abs=0.02)  # with the floor
 
 
-@pytest.mark.parametrize(
-    ("vectors", "n", "column", "words"),
-    [
-        (np.eye(3), 2, "c", "There are 3 vectors for 40 rows"),
-        (np.eye(40), 41, "c", "n_clusters=41 is not between 1 and the number of rows, 40"),
-        (np.eye(40), 2, "text", "already has a column 'text'"),
-    ],
-)
-def test_bad_input(vectors: np.ndarray, n: int, column: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        add_clusters(rows(), vectors, n, column)
+@pytest.mark.parametrize("n", [0, 41])
+def test_a_number_of_clusters_that_cannot_be(n: int) -> None:
+    with pytest.raises(ValueError, match=f"{n} clusters of 40 rows: take between 1 and the number of rows"):
+        cluster(np.eye(40), n)
