@@ -73,7 +73,11 @@ class Clusters(ArmSource):
         if self.column is None:
             vectors = word_vectors(dataset)
         else:
-            vectors = np.array(read_column(dataset, self.column, "arms: clusters: column").tolist(), float)
+            column = read_column(dataset, self.column, "arms: clusters: column")
+            try:
+                vectors = np.array(column.tolist(), float)
+            except (TypeError, ValueError):  # texts, or vectors of several lengths
+                vectors = np.empty(0)
             if vectors.ndim != 2:
                 raise ValueError(f"column={self.column!r} of clusters does not hold vectors of one length.")
         label = cluster(vectors, self.k, self.seed)

@@ -6,8 +6,10 @@ import tiny
 from datasets import Dataset
 
 from trl_curriculum import Pool
+from trl_curriculum.arms import Clusters
 from trl_curriculum.curricula import EVOCurate
-from trl_curriculum.data.clusters import add_clusters, embed
+from trl_curriculum.data.clusters import cluster
+from trl_curriculum.lm.embed import embed
 
 
 def rows() -> Dataset:
@@ -24,31 +26,47 @@ def test_texts_of_one_alphabet_share_a_cluster_and_length_does_not_matter() -> N
     assert vectors.shape == (40, 32) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     alone = embed([data["text"][3]], model, tiny.tokenizer())
     assert np.allclose(alone[0], vectors[3], atol=1e-5)  # padding changes nothing
-    cluster = np.array(add_clusters(data, vectors, 2)["cluster"])
-    assert len(set(cluster[::2])) == len(set(cluster[1::2])) == 1 and cluster[0] != cluster[1]
+    arm, names = Clusters(k=2, column="vector").label(data.add_column("vector", vectors.tolist()))
+    assert len(set(arm[::2])) == len(set(arm[1::2])) == 1 and arm[0] != arm[1] and names == ["cluster 0", "cluster 1"]
+
+
+def test_prompts_of_one_vocabulary_share_a_cluster() -> None:
+    words = ("add the numbers", "name the capital")
+    data = Dataset.from_dict({"prompt": [f"{words[i % 2]} {'again ' * (i % 3)}" for i in range(40)]})
+    arm, _ = Clusters(k=2).label(data)
+    assert len(set(arm[::2])) == len(set(arm[1::2])) == 1 and arm[0] != arm[1]
+    assert (Clusters(k=2).label(data)[0] == arm).all(), "the start is not seeded"
 
 
 def test_draws_spread_over_clusters() -> None:
-    data = add_clusters(rows(), np.repeat(np.eye(2), [36, 4], axis=0), 2)
+    data = rows().add_column("vector", np.repeat(np.eye(2), [36, 4], axis=0).tolist())
     shares = []
     for diversity in (0.0, 100.0):
-        pool = Pool.from_dataset(data, "cluster")
+        pool = Pool.from_dataset(data, {"clusters": {"k": 2, "column": "vector"}})
         evo = EVOCurate(measure="probe", kappa=0.6, diversity=diversity).bind(pool)
         asked = evo.rows_to_probe()
         assert asked is not None
         evo.observe_probe(asked, np.linspace(0, 1, 40))
         shares.append(np.bincount(pool.arm, evo.probabilities()).min())
-    assert shares[0] < 0.15 and shares[1] == pytest.approx(0.5, abs=0.02)
+    assert shares[0] < 0.15 and shares[1] == pytest.approx(0.95 * 0.5 + 0.05 * 0.1, abs=0.02)  # a twentieth is uniform
+
+
+@pytest.mark.parametrize(("vectors", "n"), [(np.eye(3), 4), (np.eye(3), 0)])
+def test_as_many_clusters_as_rows_at_most(vectors: np.ndarray, n: int) -> None:
+    with pytest.raises(ValueError, match=f"{n} clusters of 3 rows: take between 1 and the number of rows"):
+        cluster(vectors, n)
 
 
 @pytest.mark.parametrize(
-    ("vectors", "n", "column", "words"),
+    ("options", "error", "words"),
     [
-        (np.eye(3), 2, "c", "There are 3 vectors for 40 rows"),
-        (np.eye(40), 41, "c", "n_clusters=41 is not between 1 and the number of rows, 40"),
-        (np.eye(40), 2, "text", "already has a column 'text'"),
+        ({"k": 41}, ValueError, "41 clusters of 40 rows"),
+        ({"k": 1}, ValueError, "k=1 of clusters must be at least 2"),
+        ({"k": 2, "column": "vec"}, ValueError, "'vec'"),
+        ({"k": 2, "column": "text"}, ValueError, "column='text' of clusters does not hold vectors of one length"),
+        ({}, ValueError, "Arm source 'clusters' needs the option 'k'"),
     ],
 )
-def test_bad_input(vectors: np.ndarray, n: int, column: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        add_clusters(rows(), vectors, n, column)
+def test_bad_input(options: dict, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Pool.from_dataset(rows(), {"clusters": options})

@@ -129,7 +129,7 @@ def _say_what_is_replaced(argv: list[str]) -> None:
 
 
 def _options_by_name(spec: str) -> dict[str, Any]:
-    """A method as the command line spells it, as `{name: options}`; nothing where that is wrong, which is told later."""
+    """A spec of the command line as `{name: options}`; nothing where it is no mapping, or wrong: that is told later."""
     try:
         found = json.loads(spec) if spec.lstrip().startswith("{") else {}
     except json.JSONDecodeError:

@@ -69,8 +69,8 @@ class CurriculumConfig:
     curriculum: dict[str, Any] | str | None = field(
         default=None,
         metadata={
-            "help": 'Curriculum that chooses the rows: a name, or JSON such as \'{"sec": {"tau": 0.2}}\'; uniform unless '
-            f"set. One of {_names(CURRICULA)}"
+            "help": "Curriculum that chooses the rows (uniform, unless set): a name, or JSON such as "
+            f'\'{{"sec": {{"tau": 0.2}}}}\'. One of {_names(CURRICULA)}'
         },
     )
     arms: list[str] | None = field(
