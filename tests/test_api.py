@@ -114,6 +114,7 @@ NAMES: dict[str, list[str]] = {
         "reasoning_gym_score",
         "reward",
     ],
+    "trl_curriculum.rollouts": ["ROLLOUTS", "RolloutMethod", "Refill"],
     "trl_curriculum.selection": [
         "SELECTION",
         "Features",
@@ -133,6 +134,16 @@ NAMES: dict[str, list[str]] = {
         "Random",
         "Everything",
         "TSDS",
+    ],
+    "trl_curriculum.shaping": [
+        "SHAPING",
+        "Hooks",
+        "Shaper",
+        "Budget",
+        "ClipCov",
+        "Entrocraft",
+        "EntropySFT",
+        "PuzzleCraft",
     ],
     "trl_curriculum.trainers": [
         "CurriculumConfig",
@@ -306,6 +317,14 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "clusters": {"k": REQUIRED, "column": None, "seed": 0},
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
+    "rollouts": {"refill": {"tries": 4, "outcome": None}},
+    "shaping": {
+        "budget": {"weight": 0.6, "initial": 256, "decay": 0.7, "every": 150},
+        "clip_cov": {"ratio": 0.0002, "low": 1.0, "high": 5.0},
+        "entrocraft": {"low": 0.6, "high": 0.7, "last_low": 0.4, "last_high": 0.5},
+        "entropy_sft": {"share": 0.2, "c": 1.0},
+        "puzzlecraft": {"scale": 4.0, "gamma": 0.5, "outcome": None},
+    },
     "probes": {
         "loss": {"batch_tokens": 16384},
         "prefix_entropy": {
@@ -360,6 +379,8 @@ GROUPS = {  # entry points of plug-ins
     "bundles": "trl_curriculum.bundles",
     "curricula": "trl_curriculum.curricula",
     "arms": "trl_curriculum.arms",
+    "rollouts": "trl_curriculum.rollouts",
+    "shaping": "trl_curriculum.shaping",
     "probes": "trl_curriculum.probes",
     "rewards": "trl_curriculum.rewards",
     "selection": "trl_curriculum.selection",

@@ -102,12 +102,16 @@ class CurriculumConfig:
     rollouts: list[str] | None = field(
         default=None,
         metadata={
-            "help": 'Methods of making rollouts: names, or JSON such as \'{"refill": {"tries": 3}}\'; "none" for none.'
+            "help": 'How rollouts are made: names, or JSON such as \'{"refill": {"tries": 3}}\'; "none" for none. '
+            f"Of {_names(ROLLOUTS)}"
         },
     )
     shaping: list[str] | None = field(
         default=None,
-        metadata={"help": 'Shapers: names, or JSON such as \'{"clip_cov": {"ratio": 0.001}}\'; "none" for none.'},
+        metadata={
+            "help": 'Shapers: names, or JSON such as \'{"clip_cov": {"ratio": 0.001}}\'; "none" for none. '
+            f"Of {_names(SHAPING)}"
+        },
     )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "CurriculumConfig":
