@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-vllm golden lint ladder mixture prefix pool overhead scale selection kills clean
+.PHONY: demo test test-vllm golden lint pages ladder mixture prefix pool overhead scale selection kills clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -33,6 +33,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What is written from the methods' own declarations: docs/reference/methods.md and the table in README.md.
+pages: $(VENV)/.dev
+	$(BIN)/python -m trl_curriculum.report.tables
 
 # Slow evidence; the results are committed under docs/results.
 ladder: $(VENV)/.dev

@@ -1,5 +1,6 @@
 """The README's and the docs' code runs, and what they list exists."""
 
+import dataclasses
 import inspect
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ from simulate import run
 
 from trl_curriculum import CURRICULA, Feedback
 from trl_curriculum.curricula import RoundBegan
+from trl_curriculum.families import FAMILIES
+from trl_curriculum.report.tables import pages
 from trl_curriculum.rounds.selection import SelectionSettings
 from trl_curriculum.selection import SELECTION
 
@@ -83,6 +86,34 @@ def test_every_method_is_documented() -> None:
     for name, cls in CURRICULA.built_in.items():
         assert f"| `{name}` |" in README and f"\n## {name}\n" in methods
         assert cls.paper == "-" or cls.paper.removeprefix("arXiv ") in README
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_no_generated_page_is_stale(path: Path) -> None:
+    assert path.read_text() == pages()[path], f"{path.name} is not what the methods declare: run `make pages`"
+
+
+def test_the_reference_has_every_option_with_its_default() -> None:
+    page = (ROOT / "docs" / "reference" / "methods.md").read_text()
+    of_sec = page[page.index("### sec\n") : page.index("### self_paced\n")].splitlines()
+    source = "the paper's 1.0 for Countdown; .4 for MATH, .2 for SEC-2D"
+    assert f"| `tau` | float | above 0 | `1.0` | Temperature. | {source} |" in of_sec
+    assert sum(line.startswith("| `") for line in of_sec) == 5
+    assert "| `k` | int | at least 2 | must be given |" in page
+    assert "[2505.14970](https://huggingface.co/papers/2505.14970)" in page
+    methods = [f"### {name}\n" for registry in FAMILIES.values() for name, cls in registry.built_in.items()]
+    assert sum(heading in page for heading in methods) == sum(
+        any(field.init for field in dataclasses.fields(cls))
+        for registry in FAMILIES.values()
+        for cls in registry.built_in.values()
+    )
+
+
+def test_what_is_written_is_what_stale_pages_become(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("before\n<!-- methods -->\nSTALE\n<!-- methods -->\nafter\n")
+    readme = pages(tmp_path)[tmp_path / "README.md"]
+    assert readme.startswith("before\n<!-- methods -->\n| curriculum |") and "STALE" not in readme
+    assert readme.endswith(" |\n<!-- methods -->\nafter\n")
 
 
 def test_every_selector_is_documented() -> None:

@@ -140,7 +140,7 @@ def test_an_earlier_spelling_is_told_the_new_one(
         kind("out", **{name: value})
 
 
-@pytest.mark.parametrize("field", ["curriculum", "arms", "probe"])
+@pytest.mark.parametrize("field", ["curriculum", "arms", "probe", "rollouts", "shaping"])
 @pytest.mark.parametrize("command", ["grpo", "sft"])
 def test_help_names_the_methods(command: str, field: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -148,8 +148,14 @@ def test_help_names_the_methods(command: str, field: str, capsys: pytest.Capture
     text = " ".join(capsys.readouterr().out.split())
     help = re.search(rf" --{field} \S.*?(?= --\w)", text[text.index("options:") :])
     assert help is not None
-    names = {"curriculum": ["uniform", "sec", "evo_curate"], "arms": ["clusters", "success_rate"]}
-    for name in names.get(field, ["loss", "prefix_entropy"]):
+    names = {
+        "curriculum": ["uniform", "sec", "evo_curate"],
+        "arms": ["clusters", "success_rate"],
+        "probe": ["loss", "prefix_entropy"],
+        "rollouts": ["refill"],
+        "shaping": ["clip_cov", "entropy_sft"],
+    }
+    for name in names[field]:
         assert re.search(rf"\b{name}\b", help[0]), help[0]
     assert len(help[0]) < 450
 
@@ -190,6 +196,26 @@ def test_the_options_that_go_with_a_name_are_told(
     error = capsys.readouterr().err
     assert error.count(" go.\n") == (told is not None)
     assert told is None or told.format(file=argv[1]) in error
+
+
+@pytest.mark.parametrize(
+    ("flag", "gone"),
+    [
+        (["clip_cov"], {"budget": "weight, every", "clip_cov": "low"}),
+        (['{"budget": {"weight": 0.1}}', "clip_cov"], {"budget": "every", "clip_cov": "low"}),
+        (['{"budget": {"weight": 0.1, "every": 9}}', '{"clip_cov": {"low": 2.0}}'], {}),
+    ],
+)
+def test_of_several_methods_each_is_told(
+    flag: list[str], gone: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shaping = [{"budget": {"weight": 0.3, "every": 5}}, {"clip_cov": {"low": 2.0}}]
+    argv = config(tmp_path, SEC, shaping=shaping)
+    assert main(["grpo", *argv, "--dry_run", "--shaping", *flag, "--max_steps", "3"]) == 0
+    error = capsys.readouterr().err
+    assert error.count(" go.\n") == len(gone)
+    for name, options in gone.items():
+        assert f"--shaping {' '.join(flag)} replaces {name} of {argv[1]}: its options ({options}) go." in error
 
 
 def test_the_arms_and_the_probe_that_go_are_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

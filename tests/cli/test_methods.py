@@ -62,11 +62,18 @@ def test_one_method_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(options) == ["outcome", "prior", "alpha", "tau", "unsampled"]
     assert options["tau"] == {
         "type": "float",
+        "needed": False,
         "default": 1.0,
         "limits": "above 0",
         "help": "Temperature.",
         "source": "the paper's 1.0 for Countdown; .4 for MATH, .2 for SEC-2D",
     }
+
+
+def test_an_option_that_must_be_given(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    lines = [line.split() for line in told(["clusters"], capsys).splitlines()]
+    assert [line[1] for line in lines if line[:1] in (["k"], ["column"])] == ["needed", "None"]
 
 
 def test_a_name_in_two_families(capsys: pytest.CaptureFixture[str]) -> None:

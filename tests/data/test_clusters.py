@@ -6,8 +6,10 @@ import tiny
 from datasets import Dataset
 
 from trl_curriculum import Pool
+from trl_curriculum.arms import Clusters
 from trl_curriculum.curricula import EVOCurate
-from trl_curriculum.data.clusters import cluster, embed, word_vectors
+from trl_curriculum.data.clusters import cluster
+from trl_curriculum.lm.embed import embed
 
 
 def rows() -> Dataset:
@@ -24,18 +26,16 @@ def test_texts_of_one_alphabet_share_a_cluster_and_length_does_not_matter() -> N
     assert vectors.shape == (40, 32) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     alone = embed([data["text"][3]], model, tiny.tokenizer())
     assert np.allclose(alone[0], vectors[3], atol=1e-5)  # padding changes nothing
-    label = cluster(vectors, 2)
-    assert len(set(label[::2])) == len(set(label[1::2])) == 1 and label[0] != label[1]
+    arm, names = Clusters(k=2, column="vector").label(data.add_column("vector", vectors.tolist()))
+    assert len(set(arm[::2])) == len(set(arm[1::2])) == 1 and arm[0] != arm[1] and names == ["cluster 0", "cluster 1"]
 
 
-def test_prompts_of_the_same_words_share_a_cluster() -> None:
-    words = ["apple pie sugar oven", "engine wheel brake road"]
-    rows = [{"prompt": f"{words[i % 2]} {i} word{i % 5}", "completion": "the same for all"} for i in range(40)]
-    vectors = word_vectors(Dataset.from_list(rows), dimension=8)
-    assert vectors.shape == (40, 8) and np.allclose(np.linalg.norm(vectors, axis=1), 1)
-    label = cluster(vectors, 2)
-    assert len(set(label[::2])) == len(set(label[1::2])) == 1 and label[0] != label[1]
-    assert word_vectors(Dataset.from_list(rows[:1])).tolist() == [[1.0]]
+def test_prompts_of_one_vocabulary_share_a_cluster() -> None:
+    words = ("add the numbers", "name the capital")
+    data = Dataset.from_dict({"prompt": [f"{words[i % 2]} {'again ' * (i % 3)}" for i in range(40)]})
+    arm, _ = Clusters(k=2).label(data)
+    assert len(set(arm[::2])) == len(set(arm[1::2])) == 1 and arm[0] != arm[1]
+    assert (Clusters(k=2).label(data)[0] == arm).all(), "the start is not seeded"
 
 
 def test_draws_spread_over_clusters() -> None:
@@ -48,10 +48,29 @@ def test_draws_spread_over_clusters() -> None:
         assert asked is not None
         evo.observe_probe(asked, np.linspace(0, 1, 40))
         shares.append(np.bincount(pool.arm, evo.probabilities()).min())
-    assert shares[0] < 0.15 and shares[1] == pytest.approx(0.95 * 0.5 + 0.05 * 0.1, abs=0.02)  # with the floor
+    assert shares[0] < 0.15 and shares[1] == pytest.approx(0.95 * 0.5 + 0.05 * 0.1, abs=0.02)  # a twentieth is uniform
 
 
-@pytest.mark.parametrize("n", [0, 41])
-def test_a_number_of_clusters_that_cannot_be(n: int) -> None:
-    with pytest.raises(ValueError, match=f"{n} clusters of 40 rows: take between 1 and the number of rows"):
-        cluster(np.eye(40), n)
+@pytest.mark.parametrize(("vectors", "n"), [(np.eye(3), 4), (np.eye(3), 0)])
+def test_as_many_clusters_as_rows_at_most(vectors: np.ndarray, n: int) -> None:
+    with pytest.raises(ValueError, match=f"{n} clusters of 3 rows: take between 1 and the number of rows"):
+        cluster(vectors, n)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"k": 41}, ValueError, "41 clusters of 40 rows"),
+        ({"k": 1}, ValueError, "k=1 of clusters must be at least 2"),
+        ({"k": 2, "column": "vec"}, ValueError, "'vec'"),
+        (
+            {"k": 2, "column": "text"},
+            ValueError,
+            "column='text' of clusters does not hold finite vectors of one length",
+        ),
+        ({}, ValueError, "Arm source 'clusters' needs the option 'k'"),
+    ],
+)
+def test_bad_input(options: dict, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Pool.from_dataset(rows(), {"clusters": options})

@@ -229,10 +229,10 @@ class TestGRPO:
 
     def test_arguments_that_were_set_hold_for_it(self, tmp_path: Path) -> None:
         args = CurriculumSFTConfig(
-            str(tmp_path), use_cpu=True, bf16=False, max_steps=7, curriculum="sec", arm_column=["x"], seed=5
+            str(tmp_path), use_cpu=True, bf16=False, max_steps=7, curriculum={"sec": {"tau": 0.3}}, arms=["x"], seed=5
         )
         made = grpo_args(args, {"num_generations": 4, "per_device_train_batch_size": 8})
-        assert (made.max_steps, made.curriculum, made.arm_column, made.seed) == (7, "sec", ["x"], 5)
+        assert (made.max_steps, made.curriculum, made.arms, made.seed) == (7, {"sec": {"tau": 0.3}}, ["x"], 5)
         assert made.learning_rate == CurriculumGRPOConfig(str(tmp_path), use_cpu=True, bf16=False).learning_rate
         assert made.num_generations == 4 and made.output_dir == str(tmp_path)
         with pytest.raises(ValueError, match=r"grpo has no option 'num_generation' \(did you mean 'num_generations'"):

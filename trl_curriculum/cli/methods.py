@@ -1,52 +1,22 @@
 """`trl-curriculum methods [NAME]`: what a run can name, built in or from another package, with its options."""
 
 import argparse
-import dataclasses
 import inspect
 import json
 import re
-import typing
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..families import FAMILIES
-from ..options import Method, spell, spell_limits
+from ..families import FAMILIES, options, row
+from ..options import Method
 from ..registry import nearest
 from . import COMMANDS
 
 
 COLUMNS = ("name", "family", "trainers", "signal", "cost", "paper")
-
-
-def row(family: str, cls: type[Method]) -> dict[str, Any]:
-    """What the table says of a method."""
-    facts = {
-        "signal": getattr(cls, "signal", "") or cls.summary(),
-        "cost": getattr(cls, "cost", ""),
-        "paper": cls.paper,
-    }
-    return {"name": cls.name, "family": family, "trainers": ", ".join(cls.trainers)} | facts
-
-
-def options(cls: type[Method]) -> list[dict[str, Any]]:
-    """Every option of a method: name, type, default, limits, help and where its default comes from."""
-    hints = typing.get_type_hints(cls)
-    return [
-        {
-            "name": field.name,
-            "type": spell(hints[field.name]),
-            "default": None if field.default is dataclasses.MISSING else field.default,
-            "limits": spell_limits(field.metadata),
-            "help": field.metadata.get("help", ""),
-            "source": field.metadata.get("source", ""),
-        }
-        for field in dataclasses.fields(cls)
-        if field.init
-    ]
 
 
 def run(argv: Sequence[str]) -> int:
@@ -91,7 +61,13 @@ def _show(chosen: list[tuple[str, type[Method]]], as_json: bool) -> int:
         table = Table("option", "default", "type", "what it does", "default from", box=None, pad_edge=False)
         for each in one["options"]:
             kind = " ".join(filter(None, (each["type"], each["limits"])))
-            cells = (each["name"], str(each["default"]), kind, each["help"], each["source"])
+            cells = (
+                each["name"],
+                "needed" if each["needed"] else str(each["default"]),
+                kind,
+                each["help"],
+                each["source"],
+            )
             table.add_row(*map(escape, cells))
         Console().print(table)
     return 0

@@ -47,7 +47,7 @@ class ScoreArguments(CurriculumScriptArguments):
 
     Args:
         out (`str`, *optional*):
-            Parquet file to write: `row`, `score`, `tokens` and, with an `arm_column`, `arm`. Until it is there,
+            Parquet file to write: `row`, `score`, `tokens` and, with `arms`, `arm`. Until it is there,
             partial results are kept in a hidden folder beside it, and the same command goes on from them.
         model_name_or_path (`str`, *optional*):
             Model that answers; with a server, whose tokenizer is used.

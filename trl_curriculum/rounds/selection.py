@@ -29,7 +29,7 @@ class SelectionSettings:
 
     Args:
         method (`str`, *optional*, defaults to `"evoselect"`):
-            One of `SELECTORS`.
+            One of [`~trl_curriculum.selection.SELECTION`].
         method_kwargs (`dict`, *optional*):
             Its options.
         keep (`float`, *optional*, defaults to `0.2`):

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -118,23 +119,31 @@ def _say_what_is_replaced(argv: list[str]) -> None:
     file = words[words.index("--config") + 1]
     with open(file) as opened:
         recipe = yaml.safe_load(opened)
-    for name, spec in recipe.items() if isinstance(recipe, dict) else ():
-        if f"--{name}" not in words[:-1] or not isinstance(spec, dict) or len(spec) != 1:
+    for name, specs in recipe.items() if isinstance(recipe, dict) else ():
+        if f"--{name}" not in words[:-1]:
             continue
-        ((before, options),) = spec.items()
-        now = words[words.index(f"--{name}") + 1]
-        again = _options_by_name(now).get(before, {})
-        if gone := [option for option in options if option not in again] if isinstance(options, dict) else []:
-            print(f"--{name} {now} replaces {before} of {file}: its options ({', '.join(gone)}) go.", file=sys.stderr)
+        given = list(takewhile(lambda word: not word.startswith("--"), words[words.index(f"--{name}") + 1 :]))
+        again = {method: options for spec in given for method, options in _options_by_name(spec).items()}
+        for before, options in _one_by_one(specs):
+            if gone := [option for option in options if option not in again.get(before, ())]:
+                now = " ".join(given)
+                told = f"--{name} {now} replaces {before} of {file}: its options ({', '.join(gone)}) go."
+                print(told, file=sys.stderr)
 
 
-def _options_by_name(spec: str) -> dict[str, Any]:
-    """A method as the command line spells it, as `{name: options}`; nothing where it is wrong: that is said later."""
+def _one_by_one(specs: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The methods of a spec, or of a list of them, that have options."""
+    mappings = [spec for spec in (specs if isinstance(specs, list) else [specs]) if isinstance(spec, dict)]
+    pairs = [next(iter(spec.items())) for spec in mappings if len(spec) == 1]
+    return [(name, options) for name, options in pairs if isinstance(options, dict)]
+
+
+def _options_by_name(spec: str) -> dict[str, dict[str, Any]]:
+    """The same of a word of the command line; nothing where it is no mapping, or wrong: that is told later."""
     try:
-        found = json.loads(spec) if spec.lstrip().startswith("{") else {}
+        return dict(_one_by_one(json.loads(spec))) if spec.lstrip().startswith("{") else {}
     except json.JSONDecodeError:
         return {}
-    return {name: options for name, options in found.items() if isinstance(options, dict)}
 
 
 def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[str]) -> None:

@@ -69,8 +69,8 @@ class CurriculumConfig:
     curriculum: dict[str, Any] | str | None = field(
         default=None,
         metadata={
-            "help": 'Curriculum that chooses the rows: a name, or JSON such as \'{"sec": {"tau": 0.2}}\'; uniform '
-            f"unless set. One of {_names(CURRICULA)}"
+            "help": "Curriculum that chooses the rows (uniform, unless set): a name, or JSON such as "
+            f'\'{{"sec": {{"tau": 0.2}}}}\'. One of {_names(CURRICULA)}'
         },
     )
     arms: list[str] | None = field(
@@ -102,12 +102,16 @@ class CurriculumConfig:
     rollouts: list[str] | None = field(
         default=None,
         metadata={
-            "help": 'Methods of making rollouts: names, or JSON such as \'{"refill": {"tries": 3}}\'; "none" for none.'
+            "help": 'How rollouts are made: names, or JSON such as \'{"refill": {"tries": 3}}\'; "none" for none. '
+            f"Of {_names(ROLLOUTS)}"
         },
     )
     shaping: list[str] | None = field(
         default=None,
-        metadata={"help": 'Shapers: names, or JSON such as \'{"clip_cov": {"ratio": 0.001}}\'; "none" for none.'},
+        metadata={
+            "help": 'Shapers: names, or JSON such as \'{"clip_cov": {"ratio": 0.001}}\'; "none" for none. '
+            f"Of {_names(SHAPING)}"
+        },
     )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "CurriculumConfig":

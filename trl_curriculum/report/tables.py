@@ -1,0 +1,110 @@
+"""
+Pages that list the methods, written from what the methods declare: `python -m trl_curriculum.report.tables`.
+
+Plug-ins are left out: a page is the same wherever it is made.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..disk.atomic import atomic_write
+from ..families import FAMILIES, options, row
+from ..options import Method
+
+
+ROOT = Path(__file__).resolve().parents[2]
+MARKER = "<!-- methods -->"
+FACTS = ("trainers", "signal", "extra cost", "paper")
+OPTIONS = ("option", "type", "limits", "default", "what it does", "default from")
+HEAD = """# Reference of the methods
+
+Written by `make pages` from what the methods declare; `trl-curriculum methods NAME` prints the same. Formulas, and
+when (not) to use each: [docs/methods.md](../methods.md) and [docs/selection.md](../selection.md).
+"""
+
+
+def reference() -> str:
+    """`docs/reference/methods.md`: of each family its methods, of each method its options."""
+    parts = [HEAD]
+    for family in FAMILIES:
+        rows = [(_code(name), cls.summary(), *_facts(family, cls)) for name, cls in _methods(family)]
+        parts.append(f"## {family.capitalize()}\n\n" + _table(["name", "what it is", *FACTS], rows))
+        for name, cls in _methods(family):
+            if declared := options(cls):
+                parts.append(f"### {name}\n\n" + _table(OPTIONS, [_option(one) for one in declared]))
+    return "\n".join(parts)
+
+
+def readme_table() -> str:
+    """The table of README.md: the curricula, and what there is of the other families."""
+    curricula = [
+        (_code(name), cls.signal, ", ".join(cls.trainers), cls.cost, _link(cls.paper))
+        for name, cls in _methods("curricula")
+    ]
+    others = [
+        (_code(name), family, cls.summary(), _link(cls.paper))
+        for family in FAMILIES
+        if family != "curricula"
+        for name, cls in _methods(family)
+    ]
+    return "\n".join(
+        [
+            _table(["curriculum", "what it follows", "trainers", "extra cost", "paper"], curricula),
+            _table(["name", "family", "what it is", "paper"], others),
+        ]
+    )
+
+
+def pages(root: Path = ROOT) -> dict[Path, str]:
+    """Every page that is written here, whole or between markers, as it should be."""
+    readme = root / "README.md"
+    before, _, after = readme.read_text().split(MARKER)
+    return {
+        root / "docs" / "reference" / "methods.md": reference(),
+        readme: f"{before}{MARKER}\n{readme_table()}{MARKER}{after}",
+    }
+
+
+def _methods(family: str) -> list[tuple[str, type[Any]]]:
+    return sorted(FAMILIES[family].built_in.items())
+
+
+def _facts(family: str, cls: type[Method]) -> tuple[str, ...]:
+    told = row(family, cls)
+    return told["trainers"], getattr(cls, "signal", ""), told["cost"], _link(told["paper"])
+
+
+def _option(one: dict[str, Any]) -> tuple[str, ...]:
+    default = "must be given" if one["needed"] else _code(json.dumps(one["default"]))
+    return _code(one["name"]), one["type"], one["limits"], default, one["help"], one["source"]
+
+
+def _link(paper: str) -> str:
+    return re.sub(r"arXiv (\d+\.\d+)", r"[\1](https://huggingface.co/papers/\1)", paper)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [names, ["---"] * len(names), *rows]
+    cells = [[" ".join(str(cell).split()).replace("|", "&#124;") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def main() -> None:
+    """Writes the pages that are not as they should be."""
+    for path, text in pages().items():
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as draft:
+                draft.write_text(text)
+            print(f"{path.relative_to(ROOT)} written")
+
+
+if __name__ == "__main__":
+    main()
