@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from datasets import Dataset
 from simulate import run
 
 from trl_curriculum import CURRICULA, Feedback
-from trl_curriculum.curricula import RoundBegan
+from trl_curriculum.cli import main
+from trl_curriculum.curricula import EDCO, SEC, RoundBegan
 from trl_curriculum.families import FAMILIES
+from trl_curriculum.probes import PrefixEntropy
 from trl_curriculum.report.tables import pages
 from trl_curriculum.rounds.selection import SelectionSettings
 from trl_curriculum.selection import SELECTION
@@ -79,6 +82,33 @@ def test_the_sft_code_in_the_readme_trains(tiny_path: str, tmp_path: Path, monke
     exec(code, scope)
     assert scope["trainer"].state.global_step == 84  # 3 epochs of 224 rows, 8 a step
     assert scope["trainer"].curriculum.refreshes == 2
+
+
+def test_the_grpo_code_in_the_readme_works(tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in blocks(README) if "CurriculumGRPOTrainer(" in block).replace("trainer.train()", "")
+    code = code.replace("Qwen/Qwen2.5-3B", tiny_path).replace("Config(", "Config(use_cpu=True, bf16=False, ")
+    scope: dict = {"dataset": Dataset.from_dict({"prompt": ["1", "2"], "answer": ["1", "2"], "level": [1, 2]})}
+    scope["accuracy"] = lambda completions, **columns: [0.0] * len(completions)
+    exec(code, scope)
+    assert scope["trainer"].curriculum.method == SEC(tau=0.4)
+    assert scope["trainer"].pool.arm_names == ("1", "2")
+    config = next(block for block in blocks(README) if "prefix_entropy" in block)
+    exec(config.replace("Config(", "Config(use_cpu=True, bf16=False, "), scope)
+    assert scope["args"].curriculum_method == EDCO(rounds=5, top_n=200)
+    assert scope["args"].prefix_entropy == PrefixEntropy(length=32)
+
+
+def test_the_baselines_of_edco_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "methods.md").read_text()
+    table = page[page.index("| baseline | add | whose |") :].split("\n\n")[0]
+    flags = [found for line in table.splitlines() if (found := re.search(r"\| `(--curriculum [^`]+)`", line))]
+    assert len(flags) == 7
+    for found in flags:
+        recipe = "edco_law_llama3_3b" if "ucb1" in found[1] else "edco_medqa_qwen3_4b"
+        config = str(ROOT / "recipes" / "grpo" / "cpu" / f"{recipe}.yaml")
+        assert main(["grpo", "--config", config, "--dry_run", *shlex.split(found[1])]) == 0, found[1]
+        assert "curriculum  " in capsys.readouterr().out
 
 
 def test_every_method_is_documented() -> None:

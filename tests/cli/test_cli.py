@@ -201,7 +201,7 @@ def test_the_options_that_go_with_a_name_are_told(
 @pytest.mark.parametrize(
     ("flag", "gone"),
     [
-        (["clip_cov"], {"budget": "weight, every", "clip_cov": "low"}),
+        (["clip_cov"], {"budget": "every, weight", "clip_cov": "low"}),
         (['{"budget": {"weight": 0.1}}', "clip_cov"], {"budget": "every", "clip_cov": "low"}),
         (['{"budget": {"weight": 0.1, "every": 9}}', '{"clip_cov": {"low": 2.0}}'], {}),
     ],
