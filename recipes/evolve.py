@@ -20,9 +20,7 @@ that was stopped goes on where it was.
 """
 
 import argparse
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_curriculum.scripts.arguments import CurriculumScriptArguments, mapping
@@ -51,9 +49,9 @@ class EvolveScriptArguments(CurriculumScriptArguments):
             Reward function that judges the model's own answers to held-out rows, `none` for losses only.
         max_answer_tokens (`int`, *optional*, defaults to `256`):
             Tokens of such an answer at most.
-        generators (`list[dict]`, *optional*):
-            Where candidates come from, see [`~trl_curriculum.generators.specs.check_spec`]; on the command line one
-            JSON object each.
+        generators (`list[str or dict]`, *optional*):
+            Where candidates come from: names, or `{name: {option: value}}` in YAML and JSON on the command line. A
+            `share` is that of the candidates that each writes.
         trusted (`int`, *optional*):
             How many of the rows are trusted examples, drawn by the seed. Default: all.
         rounds (`int`, *optional*, defaults to `2`):
@@ -64,8 +62,15 @@ class EvolveScriptArguments(CurriculumScriptArguments):
             Share of the examples that is the selection's target; the others are shown to generators.
         near_duplicates (`float`, *optional*, defaults to `0.7`):
             Word overlap above which a candidate repeats another row.
-        selection (`dict`, *optional*):
-            Options of [`~trl_curriculum.rounds.selection.SelectionSettings`].
+        selection (`str` or `dict`, *optional*, defaults to `"evoselect"`):
+            How candidates are selected: a name, or `{name: {option: value}}`.
+        keep (`float`, *optional*, defaults to `0.2`):
+            Share of the candidates that is kept; above 1 their number.
+        distinct (`float`, *optional*):
+            Cosine above which a candidate is a near-duplicate of an earlier one and goes before selecting. Default:
+            off.
+        features (`dict`, *optional*):
+            Options of [`~trl_curriculum.rounds.selection.FeatureSettings`], by which candidates are compared.
         proxy (`dict`, *optional*):
             Options of [`~trl_curriculum.rounds.proxy.Proxy`].
         grpo (`dict`, *optional*):
@@ -81,7 +86,7 @@ class EvolveScriptArguments(CurriculumScriptArguments):
     accuracy: str = field(default="exact_match", metadata={"help": "Reward that judges the model's own answers."})
     max_answer_tokens: int = field(default=256, metadata={"help": "Tokens of such an answer at most."})
     generators: list[str] | None = field(
-        default=None, metadata={"help": "Generators: mappings in YAML, JSON on the command line."}
+        default=None, metadata={"help": 'Generators, for example \'{"procedural": {"family": "chain_sum"}}\'.'}
     )
     trusted: int | None = field(default=None, metadata={"help": "How many of the rows are trusted examples."})
     rounds: int = field(default=2, metadata={"help": "Rounds of generate, select, train."})
@@ -89,7 +94,12 @@ class EvolveScriptArguments(CurriculumScriptArguments):
     validation_share: float = field(default=0.5, metadata={"help": "Share of the examples that selection aims at."})
     near_duplicates: float = field(default=0.7, metadata={"help": "Word overlap above which a row repeats another."})
     selection: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": 'Options of the selection, for example \'{"method": "evoselect"}\'.'}
+        default="evoselect", metadata={"help": 'How to select, for example \'{"evoselect": {"diversity": 0.3}}\'.'}
+    )
+    keep: float = field(default=0.2, metadata={"help": "Share of the candidates that is kept, or their number."})
+    distinct: float | None = field(default=None, metadata={"help": "Cosine above which near-duplicates go before."})
+    features: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Options of the features, for example '{\"dimension\": 1024}'."}
     )
     proxy: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Options of the proxy, for example '{\"steps\": 8}'."}
@@ -101,8 +111,7 @@ class EvolveScriptArguments(CurriculumScriptArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.generators = [json.loads(one) if isinstance(one, str) else one for one in self.generators or []]
-        self.selection = mapping(self.selection, "selection", {"method": "evoselect"})
+        self.features = mapping(self.features, "features", {"dimension": 1024})
         self.proxy = mapping(self.proxy, "proxy", {"steps": 8})
         self.grpo = mapping(self.grpo, "grpo", {"num_generations": 8})
         if bool(self.grpo) != bool(self.reward_funcs):
@@ -122,14 +131,12 @@ def main(
     import numpy as np
     from trl import get_peft_config
 
-    from trl_curriculum.disk.fingerprint import fingerprint
-    from trl_curriculum.generators import from_dataset
-    from trl_curriculum.generators.specs import check_shares, check_spec, make_generator
+    from trl_curriculum.generators import from_dataset, make_generators
     from trl_curriculum.registry import make_options
     from trl_curriculum.rewards import reward
     from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
     from trl_curriculum.rounds.proxy import Proxy
-    from trl_curriculum.rounds.selection import SelectionSettings
+    from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
     from trl_curriculum.rounds.training import grpo_args
     from trl_curriculum.scripts.data import load_examples, locate
     from trl_curriculum.scripts.train import model_path, model_to_load
@@ -137,10 +144,7 @@ def main(
     def find(name: str) -> str:
         return locate(model_path(name))
 
-    specs: Any = [check_spec(spec, find) for spec in script_args.generators or []]
-    if not specs:
-        raise ValueError("No generators: say where candidates come from, for example {kind: file, path: rows.jsonl}.")
-    check_shares(specs)
+    generators = make_generators(script_args.generators, find)
     lora = get_peft_config(model_args)
     if lora is None:
         raise ValueError("The rounds train one adapter: set use_peft, lora_r and the like.")
@@ -148,16 +152,22 @@ def main(
         raise ValueError("Rounds merge their adapter into the model's weights: leave out load_in_4bit, load_in_8bit.")
     if training_args.eval_strategy != "no":
         raise ValueError("Rounds are scored at their end: leave out eval_strategy.")
-    options: Any = (script_args.selection, script_args.proxy)
-    if options[1].get("model") is not None:
-        options[1]["model"] = find(options[1]["model"])
+    features: Any = script_args.features
+    proxy: Any = script_args.proxy
+    if proxy.get("model") is not None:
+        proxy["model"] = find(proxy["model"])
     settings = EvolveSettings(
         rounds=script_args.rounds,
         candidates=script_args.candidates,
         validation_share=script_args.validation_share,
         near_duplicates=script_args.near_duplicates,
-        selection=make_options(SelectionSettings, options[0], "selection"),
-        proxy=make_options(Proxy, options[1], "proxy"),
+        selection=SelectionSettings(
+            script_args.selection,
+            script_args.keep,
+            script_args.distinct,
+            make_options(FeatureSettings, features, "features"),
+        ),
+        proxy=make_options(Proxy, proxy, "proxy"),
         accuracy=None if script_args.accuracy == "none" else script_args.accuracy,
         max_answer_tokens=script_args.max_answer_tokens,
     )
@@ -176,10 +186,10 @@ def main(
     examples = from_dataset(rows if n == len(rows) else rows.select(drawn), *columns)
     held_out = from_dataset(test, *columns) if test is not None else []
     if training_args.process_index == 0:
-        kinds = ", ".join(f"{spec['kind']} {spec.get('share', 1):.0%}" for spec in specs)
+        names = ", ".join(f"{one.name} {one.share:.0%}" for one in generators)
         print(
             f"{model_args.model_name_or_path}: {settings.rounds} rounds of {settings.candidates} candidates "
-            f"({kinds}); {settings.selection.method} keeps {settings.selection.keep:g} for "
+            f"({names}); {settings.selection.method.name} keeps {settings.selection.keep:g} for "
             f"{'GRPO' if reward_funcs else 'SFT'}; {len(examples)} trusted examples, "
             f"{len(held_out)} held out"
         )
@@ -188,14 +198,7 @@ def main(
     student = model_to_load(model_args, training_args)
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
     args.model_init_kwargs = None  # the rounds are given models
-
-    def make_generators(student: Any, seeds: Any) -> Any:
-        for spec in specs:  # one model at a time
-            yield spec.get("share", 1.0), make_generator(spec, seeds, student.tokenizer, student.load, find)
-
-    paths = [spec["path"] for spec in specs if spec["kind"] == "file"]
-    of = {"specs": specs, "files": {path: fingerprint([Path(find(path)).read_bytes()]) for path in paths}}
-    run = Evolution(student, settings, args, lora, examples, held_out, make_generators, of, kwargs, reward_funcs)
+    run = Evolution(student, settings, args, lora, examples, held_out, generators, kwargs, reward_funcs)
     run.run()
     if training_args.process_index == 0:
         print(f"💾 Adapter saved to {run.loop.rounds[-1].folder('adapter')}.")

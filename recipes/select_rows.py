@@ -12,7 +12,7 @@ Keep the rows of a pool that move a model towards a target task: selection by gr
 trl-curriculum select \
     --candidates pool.jsonl \
     --targets trusted.jsonl \
-    --method evoselect \
+    --selection evoselect \
     --keep 0.2 \
     --model_name_or_path Qwen/Qwen2.5-0.5B-Instruct \
     --output_dir selected
@@ -49,12 +49,15 @@ class SelectScriptArguments:
             File with trusted rows of the target task; candidates with a target's question are removed and counted.
         examples (`str`, *optional*):
             File with rows that the proxy is warmed up on. Default: a twentieth of the pool, 32 rows at least.
-        method (`str`, *optional*, defaults to `"evoselect"`):
-            One of `evoselect`, `attribution`, `diversity`, `attr_div`, `tsds`, `random` and `all`.
+        selection (`str` or `dict`, *optional*, defaults to `"evoselect"`):
+            How candidates are selected: a name, or `{name: {option: value}}`.
         keep (`float`, *optional*, defaults to `0.2`):
             Share of the candidates that is kept; above 1 their number.
-        selection (`dict`, *optional*):
-            More options of [`~trl_curriculum.rounds.selection.SelectionSettings`].
+        distinct (`float`, *optional*):
+            Cosine above which a candidate is a near-duplicate of an earlier one and goes before selecting. Default:
+            off.
+        features (`dict`, *optional*):
+            Options of [`~trl_curriculum.rounds.selection.FeatureSettings`], by which candidates are compared.
         proxy (`dict`, *optional*):
             Options of [`~trl_curriculum.rounds.proxy.Proxy`].
         near_duplicates (`float`, *optional*):
@@ -66,10 +69,13 @@ class SelectScriptArguments:
     candidates: list[str] | None = field(default=None, metadata={"help": "Files with the pool: .jsonl or .parquet."})
     targets: str | None = field(default=None, metadata={"help": "File with trusted rows of the target task."})
     examples: str | None = field(default=None, metadata={"help": "File with rows that the proxy is warmed up on."})
-    method: str = field(default="evoselect", metadata={"help": "How to select; evoselect and its baselines."})
-    keep: float = field(default=0.2, metadata={"help": "Share of the candidates that is kept, or their number."})
     selection: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "More options of the selection, for example '{\"dimension\": 1024}'."}
+        default="evoselect", metadata={"help": 'How to select, for example \'{"evoselect": {"diversity": 0.3}}\'.'}
+    )
+    keep: float = field(default=0.2, metadata={"help": "Share of the candidates that is kept, or their number."})
+    distinct: float | None = field(default=None, metadata={"help": "Cosine above which near-duplicates go before."})
+    features: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Options of the features, for example '{\"dimension\": 1024}'."}
     )
     proxy: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Options of the proxy, for example '{\"steps\": 8}'."}
@@ -82,7 +88,7 @@ class SelectScriptArguments:
     def __post_init__(self) -> None:
         if isinstance(self.candidates, str):
             self.candidates = [self.candidates]
-        self.selection = mapping(self.selection, "selection", {"dimension": 1024})
+        self.features = mapping(self.features, "features", {"dimension": 1024})
         self.proxy = mapping(self.proxy, "proxy", {"steps": 8})
 
 
@@ -96,16 +102,19 @@ def main(
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.select import FileSelection
-    from trl_curriculum.rounds.selection import SelectionSettings
+    from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
     from trl_curriculum.scripts.train import model_to_load
 
     if not script_args.candidates or script_args.targets is None:
         raise ValueError("Give the pool as --candidates and the target task's trusted rows as --targets.")
-    options: Any = script_args.selection
-    settings: SelectionSettings = make_options(
-        SelectionSettings, {"method": script_args.method, "keep": script_args.keep} | options, "selection"
-    )
+    features: Any = script_args.features
     given: Any = script_args.proxy
+    settings = SelectionSettings(
+        script_args.selection,
+        script_args.keep,
+        script_args.distinct,
+        make_options(FeatureSettings, features, "features"),
+    )
     candidates = [row for file in script_args.candidates for row in load(file)]
     targets = load(script_args.targets)
     examples = load(script_args.examples) if script_args.examples is not None else None
@@ -113,9 +122,10 @@ def main(
     proxy: Proxy = make_options(Proxy, {"model": model} | given, "proxy")
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
     training_args.model_init_kwargs = None  # the proxy is given a model
-    k = len(candidates) if settings.method == "all" else settings.n_kept(len(candidates))
+    method = settings.method.name
+    k = len(candidates) if method == "all" else settings.n_kept(len(candidates))
     if training_args.process_index == 0:
-        print(f"{settings.method} keeps {k} of {len(candidates)} candidates at most, for {len(targets)} targets")
+        print(f"{method} keeps {k} of {len(candidates)} candidates at most, for {len(targets)} targets")
     if script_args.dry_run:
         return
     job = FileSelection(

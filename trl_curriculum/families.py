@@ -7,6 +7,7 @@ from typing import Any
 from .arms import ARMS
 from .bundles import BUNDLES
 from .curricula import CURRICULA
+from .generators import GENERATORS, TEMPLATES
 from .options import Method, spell, spell_limits
 from .probes import PROBES
 from .registry import Registry
@@ -25,6 +26,8 @@ FAMILIES: dict[str, Registry[Any]] = {
     "probes": PROBES,
     "rewards": REWARDS,
     "selection": SELECTION,
+    "generators": GENERATORS,
+    "templates": TEMPLATES,
 }
 
 

@@ -11,6 +11,7 @@ import numbers
 import types
 import typing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Union
 
 
@@ -54,10 +55,7 @@ class Method:
     trainers: ClassVar[tuple[str, ...]] = ("GRPO", "SFT")
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            if field.init:
-                _check(self, field, hints[field.name])
+        check_options(self, self.name or type(self).__name__)
         self.check()
 
     def check(self) -> None:
@@ -89,9 +87,21 @@ def default_of(field: dataclasses.Field) -> Any:
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
-def _check(method: Method, field: dataclasses.Field, hint: Any) -> None:
-    value, limits = getattr(method, field.name), field.metadata
-    where = f"{field.name}={value!r} of {method.name or type(method).__name__}"
+def check_options(made: Any, what: str) -> None:
+    """
+    Refuses values that are not of the type, or not within the limits, that the fields of a dataclass declare.
+
+    Raises:
+        `ValueError`: on a value out of range; `TypeError` on a wrong type.
+    """
+    hints = typing.get_type_hints(type(made))
+    for field in dataclasses.fields(made):
+        if field.init:
+            _check(getattr(made, field.name), field, hints[field.name], what)
+
+
+def _check(value: Any, field: dataclasses.Field, hint: Any, what: str) -> None:
+    limits, where = field.metadata, f"{field.name}={value!r} of {what}"
     if not fits(value, hint):
         raise TypeError(f"{where} must be {spell(hint)}.")
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
@@ -105,7 +115,8 @@ def _check(method: Method, field: dataclasses.Field, hint: Any) -> None:
         and value < limits.get("below", math.inf)
     )
     if not inside or math.isinf(value):
-        raise ValueError(f"{where} must be {spell_limits(limits) or 'finite'}.")
+        words = [spell_limits(limits), "finite" if inside else ""]  # an infinity may be within the limits
+        raise ValueError(f"{where} must be {' and '.join(filter(None, words))}.")
 
 
 def spell_limits(limits: Any) -> str:
@@ -159,4 +170,4 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if isinstance(value, numbers.Integral | numbers.Real) and not isinstance(value, bool | int | float):
         return value.item() if hasattr(value, "item") else float(value)
-    return value
+    return str(value) if isinstance(value, Path) else value

@@ -36,10 +36,12 @@ class Registry(Generic[M]):
             Class of its methods.
         group (`str`):
             Entry points by which other packages add methods, each naming a class.
+        example (`str`, *optional*):
+            A spec with an option, for messages on what is none. Default: the first name.
     """
 
-    def __init__(self, family: str, base: type[M], group: str) -> None:
-        self.family, self.base, self.group = family, base, group
+    def __init__(self, family: str, base: type[M], group: str, example: str | None = None) -> None:
+        self.family, self.base, self.group, self.example = family, base, group, example
         self.built_in: dict[str, type[M]] = {}
 
     def add(self, name: str, **facts: Any) -> Callable[[C], C]:
@@ -153,7 +155,8 @@ class Registry(Generic[M]):
                 raise ValueError(f"The {self.family} {spec!r} is no JSON: {error}.") from error
         if isinstance(spec, str):
             return spec, {}
-        example = f"a name, or {{name: {{option: value}}}} such as {next(iter(self.built_in), 'name')!r}"
+        such_as = self.example or repr(next(iter(self.built_in), "name"))
+        example = f"a name, or {{name: {{option: value}}}} such as {such_as}"
         if not isinstance(spec, dict) or len(spec) != 1:
             raise TypeError(f"The {self.family} {spec!r} is not {example}.")
         ((name, options),) = spec.items()

@@ -41,7 +41,7 @@ class Method:
     """One line of the table."""
 
     title: str
-    kwargs: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
 
 
 METHODS = {
@@ -141,8 +141,8 @@ def prepare(pool: int, folder: str) -> str:
     from trl_curriculum.generators import to_dataset
     from trl_curriculum.gradients import Stored
     from trl_curriculum.lm.losses import tokenize_examples
-    from trl_curriculum.rounds.selection import SelectionSettings, gradient_features, select_rows
-    from trl_curriculum.selection import Features, Selection, distinct
+    from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings, gradient_features, select_rows
+    from trl_curriculum.selection import SELECTION, Features, Selection, distinct
     from trl_curriculum.selection.report import report
 
     quiet()
@@ -156,7 +156,7 @@ def prepare(pool: int, folder: str) -> str:
     before = test_loss(model, test)
     proxy, _ = fine_tune(model, tokens["seeds"], WARM_UP_STEPS, WARM_UP_BATCH, pool, decay=True)
     warm = time.monotonic()
-    settings = SelectionSettings(dimension=4096, seed=pool, batch_tokens=BATCH_TOKENS)
+    settings = FeatureSettings(dimension=4096, seed=pool, batch_tokens=BATCH_TOKENS)
     stored = {
         name: gradient_features(Path(folder) / name, tokens[name], proxy, settings, disable_tqdm=True)
         for name in ("candidates", "targets")
@@ -181,9 +181,8 @@ def prepare(pool: int, folder: str) -> str:
                 known = Features(features, torch.from_numpy(targets.features.astype(np.float32)))
                 told = report(known, Selection(kept, None, {}))
             else:
-                choice = SelectionSettings(
-                    name, method.kwargs, keep=min(KEEP, left), distinct=stage.distinct, dimension=4096, seed=pool
-                )
+                chosen = SELECTION.make({name: method.options}, seed=pool)
+                choice = SelectionSettings(chosen, min(KEEP, left), stage.distinct)
                 kept, told = select_rows(part, targets, choice, task=task)
             seconds = time.monotonic() - began
             kept = rows[kept]

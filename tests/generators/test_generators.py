@@ -212,7 +212,7 @@ def test_open_questions() -> None:
         (MultipleChoice(), " a?\nA. x\nB. y\nC. z\nD. w\nRationale: r\nAnswer: A. y", "answer is none of the options"),
         (MultipleChoice(), " a?\nA. x\nB. y\nC. z\nD. w\nRationale: r\nAnswer: A\nB", "answer is none of the options"),
         (MultipleChoice(), " a?\nA. x\nB. y\nC. z\nD. w\nAnswer: A", "no rationale"),
-        (MultipleChoice(options=3), " a?\nA. x\nB. y\nRationale: r\nAnswer: A", "options are not A-C"),
+        (MultipleChoice(choices=3), " a?\nA. x\nB. y\nRationale: r\nAnswer: A", "options are not A-C"),
         (InstructionResponse(), " do", "no response"),
         (InstructionResponse(), " do\nResponse: \n", "no response"),
         (InstructionResponse(), " do\nResponse: a\nResponse: b", "two responses"),
@@ -232,7 +232,7 @@ def test_multiple_choice() -> None:
     assert (row.response, row.answer) == ("one\ntwo\nAnswer: (C) z", "C")
     assert template.read_answer(row, " because\nAnswer: y") is None  # a letter alone is no text: too short to be told
     assert template.read_answer(row, " because\nAnswer: B") == "B"
-    assert MultipleChoice(options=2, rationale=False).parse(" a?\nA) x\nB) yes\nAnswer: yes").answer == "B"  # type: ignore[union-attr]
+    assert MultipleChoice(choices=2, rationale=False).parse(" a?\nA) x\nB) yes\nAnswer: yes").answer == "B"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -274,10 +274,10 @@ def test_examples_that_do_not_fit_are_refused(template: Any, example: Candidate,
 
 
 def test_options_of_templates_are_checked() -> None:
-    with pytest.raises(ValueError, match="options=1"):
-        MultipleChoice(options=1)
+    with pytest.raises(ValueError, match="choices=1 of multiple_choice must be at least 2 and at most 26"):
+        MultipleChoice(choices=1)
     with pytest.raises(ValueError, match="conversational=True"):
-        OpenQuestion(system="x")
+        OpenQuestion(system="x", conversational=False)
 
 
 # Language models
@@ -503,7 +503,7 @@ def test_procedural_wrong_answers_are_asked_for_and_marked() -> None:
     for options, said in (
         ({"wrong": 2}, "wrong=2"),
         ({"completion": "x"}, "answer goes"),
-        ({"system": "s"}, "system"),
+        ({"system": "s", "conversational": False}, "system"),
     ):
         with pytest.raises(ValueError, match=said):
             ProceduralGenerator("chain_sum", config, **options)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ from trl_curriculum import (
 from trl_curriculum.generators import Candidate, FileGenerator, load, save
 from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
 from trl_curriculum.rounds.proxy import Proxy
-from trl_curriculum.rounds.selection import SelectionSettings
+from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
 
 
 ROOT = Path(__file__).parents[2]
@@ -209,14 +209,14 @@ CASES: dict[str, dict[str, Any]] = {
     "evolve": {
         "by": "evolve",
         "settings": EVOLVE,
-        "selection": {"method": "evoselect", "dimension": 128, "keep": 0.3},
+        "selection": {"method": "evoselect", "keep": 0.3, "features": FeatureSettings(dimension=128)},
         "proxy": {"steps": 2},
         "args": SFT | {"curriculum": "uniform", "max_steps": 3},
     },
     "evolve_by_grpo": {
         "by": "evolve",
         "settings": EVOLVE,
-        "selection": {"method": "tsds", "dimension": 64, "keep": 0.3, "method_kwargs": {"sigma": 0.6}},
+        "selection": {"method": {"tsds": {"sigma": 0.6}}, "keep": 0.3, "features": FeatureSettings(dimension=64)},
         "proxy": {"steps": 2, "adam": True},
         "args": GRPO | {"curriculum": "uniform", "max_steps": 3, "num_generations": 2},
         "rewarded": True,
@@ -297,7 +297,7 @@ def evolve(folder: Path, **case: Any) -> tuple[Drawn, Weights]:
         LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
         examples,
         test,
-        lambda student, seeds: [(1.0, FileGenerator(folder / "pool.jsonl"))],
+        FileGenerator(folder / "pool.jsonl"),
         reward_funcs=[early_letters] if case.get("rewarded") else None,
     )
     evolution.run()

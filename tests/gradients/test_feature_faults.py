@@ -341,8 +341,8 @@ def test_few_and_equal_rows(pools: dict[str, Stored], method: str) -> None:
 
 def test_nothing_usable_is_one_sentence(tmp_path: Path, tiny_path: str) -> None:
     """The tiny model writes nothing that a template accepts."""
-    writes = {"kind": "language_model", "sampling": {"max_new_tokens": 8}, "shots": 1, "attempts": 4, "batch_size": 4}
-    path = recipe(tmp_path, tiny_path, generators=[writes], candidates=2)
+    options = {"sampling": {"max_new_tokens": 8}, "shots": 1, "attempts": 4, "batch_size": 4}
+    path = recipe(tmp_path, tiny_path, generators=[{"language_model": options}], candidates=2)
     with pytest.raises(ValueError, match=r"^None of 4 texts of 'language model' is a candidate \(\d format: [^\n]*$"):
         evolve(path)
     assert not (tmp_path / "run/round-0/candidates/done.json").exists()

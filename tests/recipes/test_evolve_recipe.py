@@ -11,8 +11,7 @@ from tiny import torchrun
 from trl_curriculum import read_history
 from trl_curriculum.cli import main
 from trl_curriculum.cli.recipe import load_recipe
-from trl_curriculum.generators import MultipleChoice, from_dataset, load
-from trl_curriculum.generators.specs import check_spec
+from trl_curriculum.generators import TEMPLATES, from_dataset, load
 from trl_curriculum.scripts.data import load_examples
 from trl_curriculum.scripts.launch import parse
 
@@ -47,8 +46,10 @@ def recipe(tmp_path: Path, tiny_path: str, **changes: Any) -> str:
         "task_column": "kind",
         "candidates": 40,
         "near_duplicates": 1.0,
-        "generators": [{"kind": "file", "path": str(tmp_path / "pool.jsonl")}],
-        "selection": {"keep": 0.3, "dimension": 128},
+        "generators": [{"file": {"path": str(tmp_path / "pool.jsonl")}}],
+        "selection": "evoselect",
+        "keep": 0.3,
+        "features": {"dimension": 128},
         "proxy": {"steps": 2},
         "max_steps": 2,
         "num_cpu_threads_per_process": 1,
@@ -96,7 +97,7 @@ def test_recipes_are_planned_on_rows_as_on_the_hub(
     script = load_recipe("evolve")
     arguments = parse(script.make_parser(), [*argv, *config])
     rows, _ = load_examples(arguments[0], arguments[3], 42, told["completion_column"])
-    template = MultipleChoice(**told["generators"][0]["template_kwargs"])
+    template = TEMPLATES.make(told["generators"][0]["language_model"]["template"])
     example = from_dataset(rows, None, "completion")[0]
     assert template.render(example).endswith("A. w\nB. x\nC. y\nD. z\nAnswer: B") and example.answer == "B"
 
@@ -139,9 +140,22 @@ def test_a_mistake_that_only_the_run_finds_is_one_line(
     ("changes", "words"),
     [
         ({"generators": []}, "No generators"),
-        ({"generators": [{"kind": "fil", "path": "x"}]}, "kind='fil' (did you mean"),
+        ({"generators": [{"fil": {"path": "x"}}]}, "Unknown generator 'fil' (did you mean 'file'?)"),
+        ({"generators": [{"kind": "file", "path": "x"}]}, "such as {file: {path: rows.jsonl}}"),
+        ({"generators": [{"file": {"path": "nowhere.jsonl"}}]}, "There is no file nowhere.jsonl"),
+        ({"generators": [{"procedural": {"family": "chain_sum", "share": 0.5}}]}, "1 generators sum to 0.5 "),
         ({"use_peft": False}, "set use_peft"),
-        ({"selection": {"method": "evoselekt"}}, "Unknown selection method 'evoselekt'"),
+        ({"selection": "evoselekt"}, "Unknown selection method 'evoselekt'"),
+        ({"selection": {"method": "tsds", "keep": 0.3}}, "`keep`, `distinct` and `features` beside it"),
+        ({"selection": {"tsds": {"sigma": 0}}}, "sigma=0 of tsds must be above 0"),
+        ({"distinct": 1.5}, "distinct=1.5 of the selection must be above 0 and at most 1"),
+        ({"keep": 0}, "keep=0 of the selection must be above 0"),
+        ({"features": {"dimension": 0}}, "dimension=0 of features must be at least 1"),
+        ({"features": {"n_last": 0, "layers": "last"}}, "n_last=0 of features must be at least 1"),
+        ({"features": {"layers": "first"}}, "layers='first' in features must be one of 'lora', 'last', 'all'"),
+        ({"features": {"projection": "dense"}}, "must be one of 'count_sketch', 'rademacher'"),
+        ({"rounds": 0}, "rounds=0 of the rounds must be at least 1"),
+        ({"proxy": {"rank": 0}}, "rank=0 of the proxy must be at least 1"),
         ({"proxy": {"step": 1}}, "proxy has no option 'step'"),
         ({"grpo": {"num_generations": 2}}, "takes both, its options `grpo` and its `reward_funcs`"),
         ({"load_in_4bit": True}, "leave out load_in_4bit"),
@@ -156,17 +170,9 @@ def test_mistakes(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        ({"kind": "file", "pat": "x"}, "has no option 'pat'"),
-        ({"kind": "file", "path": "x", "share": 2}, "share=2"),
-        ({"kind": "language_model", "template": "quiz"}, "template='quiz'"),
-        ({"kind": "language_model", "back_end": "vllm"}, "needs a model"),
-        ({"kind": "language_model", "sampling": {"temperatur": 1}}, "sampling has no option 'temperatur'"),
-    ],
-)
-def test_specifications(spec: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as found:
-        check_spec(spec)
-    assert words in str(found.value)
+def test_a_generator_on_the_command_line(tmp_path: Path, tiny_path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ['{"procedural": {"family": "chain_sum", "share": 0.25}}', '{"language_model": {"share": 0.75}}']
+    argv = ["evolve", "--config", recipe(tmp_path, tiny_path), "--dry_run", "--generators", *given]
+    assert main([*argv, "--selection", '{"tsds": {"sigma": 0.6}}', "--keep", "0.25"]) == 0
+    shown = capsys.readouterr().out
+    assert "(procedural 25%, language_model 75%); tsds keeps 0.25" in shown

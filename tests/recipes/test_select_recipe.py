@@ -36,7 +36,7 @@ def command(tmp_path: Path, tiny_path: str) -> list[str]:
         *(
             "--keep",
             "0.25",
-            "--selection",
+            "--features",
             '{"dimension": 128}',
             "--proxy",
             '{"steps": 2}',
@@ -64,7 +64,7 @@ def test_rows_in_and_out(command: list[str], out: Path, capfd: pytest.CaptureFix
 
 def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Path) -> None:
     examples = [{"prompt": f"{i}:ab#", "completion": "h" * (1 + i)} for i in range(2)]
-    command += ["--examples", write(tmp_path / "examples.jsonl", examples), "--method", "attribution"]
+    command += ["--examples", write(tmp_path / "examples.jsonl", examples), "--selection", "attribution"]
     assert main(command) == 0
     one = load(out / "attribution/selected.parquet")
     command[command.index("--output_dir") + 1] = str(tmp_path / "two")
@@ -79,9 +79,15 @@ def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--method", "evoselekt"], "Unknown selection method 'evoselekt' (did you mean 'evoselect'?)"),
+        (["--selection", "evoselekt"], "Unknown selection method 'evoselekt' (did you mean 'evoselect'?)"),
         (["--keep", "100"], "keep=100 is more than the 42 candidates that can be used"),
-        (["--selection", '{"dimensions": 1}'], "selection has no option 'dimensions' (did you mean 'dimension'?)"),
+        (["--method", "tsds"], "method, on the command line, is now spelled `selection: name, or selection: {name:"),
+        (["--selection", '{"dimension": 128}'], "`keep`, `distinct` and `features` beside it"),
+        (["--selection", '{"evoselect": {"eta": -1}}'], "eta=-1 of evoselect must be above 0"),
+        (["--features", '{"dimensions": 1}'], "features has no option 'dimensions' (did you mean 'dimension'?)"),
+        (["--features", '{"dimension": 0}'], "dimension=0 of features must be at least 1"),
+        (["--distinct", "0"], "distinct=0.0 of the selection must be above 0 and at most 1"),
+        (["--keep", "inf"], "keep=inf of the selection must be above 0 and finite"),
         (["--proxy", '{"stps": 8}'], "proxy has no option 'stps' (did you mean 'steps'?)"),
         (["--proxy", "{steps"], "proxy='{steps' is not a mapping of options such as"),
         (["--targets", "nowhere.jsonl"], "There is no file nowhere.jsonl"),

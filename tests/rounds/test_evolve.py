@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 
 from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, read_history
 from trl_curriculum.disk import stages
-from trl_curriculum.generators import Candidate, FileGenerator, load, save
+from trl_curriculum.generators import Candidate, FileGenerator, GeneratorMethod, load, save
 from trl_curriculum.rounds import candidates, evaluate, loop, proxy, selection, training
 from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
 from trl_curriculum.rounds.proxy import Proxy
-from trl_curriculum.rounds.selection import SelectionSettings
+from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
 from trl_curriculum.rounds.training import grpo_args
+from trl_curriculum.selection import Features, Selection, Selector
 
 
 STAGES = {  # each with the class that runs it, and the function in which a test kills its second round
@@ -43,12 +44,18 @@ POOL = [
 ]
 
 
+def settings_of(
+    method: Any = "evoselect", keep: float = 0.3, dimension: int = 128, **features: Any
+) -> SelectionSettings:
+    return SelectionSettings(method, keep, features=FeatureSettings(dimension=dimension, **features))
+
+
 def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **changes: Any) -> Evolution:
     save(pool, folder / "pool.jsonl")
     settings = {
         "candidates": len(pool),
         "near_duplicates": 1.0,
-        "selection": SelectionSettings(dimension=128, keep=0.3),
+        "selection": settings_of(),
         "proxy": Proxy(steps=2),
         "max_answer_tokens": 4,
     } | {k: v for k, v in changes.items() if k in ("rounds", "selection", "proxy", "validation_share")}
@@ -68,10 +75,7 @@ def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **chan
         **changes.get("args", {}),
     )
     lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
-
-    def generators(student: Any, seeds: list[Candidate]) -> list[tuple[float, FileGenerator]]:
-        return [(1.0, FileGenerator(folder / "pool.jsonl"))]
-
+    generators = changes.get("generators", {"file": {"path": str(folder / "pool.jsonl")}})
     rewards = changes.get("reward_funcs")
     test = changes.get("test", TEST)
     return Evolution(
@@ -96,6 +100,12 @@ def no_garbage_collection() -> Iterator[None]:
 
 class Killed(BaseException):
     pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusing(Selector):
+    def choose(self, features: Features, k: int) -> Selection:
+        raise ValueError("refused")
 
 
 @pytest.fixture(scope="module")
@@ -266,10 +276,13 @@ class TestRefused:
             ({"test": TEST[:-1]}, "before/scores was made with rows='6 rows with the fingerprint"),
             ({"proxy": Proxy(steps=3)}, r"proxy was made with proxy.steps=2, and now it is 3"),
             (
-                {"selection": SelectionSettings(dimension=64, keep=0.3)},
-                "features was made with selection.dim",
+                {"selection": settings_of(dimension=64)},
+                "features was made with features.dimension=128",
             ),
-            ({"selection": SelectionSettings(dimension=128, keep=0.4)}, "selection was made with selection.keep=0.3"),
+            (
+                {"selection": settings_of(keep=0.4)},
+                "selection was made with selection.keep=0.3",
+            ),
         ],
         ids=[
             "a training argument",
@@ -289,8 +302,8 @@ class TestRefused:
         evolution(whole[0], tiny_path).run()  # as it was
 
     def test_a_stage_that_failed_is_begun_anew_with_another_setting(self, tiny_path: str, tmp_path: Path) -> None:
-        wrong = SelectionSettings(method="tsds", method_kwargs={"alpha": 2.0}, dimension=128, keep=0.3)
-        with pytest.raises(ValueError, match="alpha=2"):
+        wrong = settings_of(Refusing())
+        with pytest.raises(ValueError, match="refused"):
             evolution(tmp_path, tiny_path, rounds=1, selection=wrong).run()
         features = tmp_path / "run/round-0/features/done.json"
         before = features.stat().st_mtime_ns
@@ -309,9 +322,11 @@ class TestRefused:
 
     def test_what_cannot_work_is_told_first(self) -> None:
         with pytest.raises(ValueError, match="take layers='lora', not 'last'"):
-            EvolveSettings(selection=SelectionSettings(layers="last"), proxy=Proxy(adam=True))
-        with pytest.raises(ValueError, match="evoselect has no option 'lamda': it has steps"):
-            SelectionSettings(method_kwargs={"lamda": 1})
+            EvolveSettings(
+                selection=SelectionSettings(features=FeatureSettings(layers="last")), proxy=Proxy(adam=True)
+            )
+        with pytest.raises(ValueError, match="'evoselect' has no option 'lamda': it has steps"):
+            SelectionSettings({"evoselect": {"lamda": 1}})
         with pytest.raises(ValueError, match="keep=50 of the selection is more than the candidates"):
             EvolveSettings(candidates=40, selection=SelectionSettings(keep=50))
         with pytest.raises(ValueError, match="'all' keeps all"):
@@ -329,20 +344,16 @@ class TestRefused:
             evolution(tmp_path, tiny_path, pool=[talk(one) for one in POOL]).run()
 
     def test_one_generator_at_a_time(self, tiny_path: str, tmp_path: Path) -> None:
-        run, alive = evolution(tmp_path, tiny_path, rounds=1), []
+        alive: list[Any] = []
 
-        class Watched(FileGenerator):
-            pass
-
-        def generators(*args: Any) -> Iterator[tuple[float, FileGenerator]]:
-            for _ in range(3):
+        class Watched(GeneratorMethod):
+            def make(self, student: Any, examples: Any) -> FileGenerator:
                 assert all(one() is None for one in alive)
-                made = Watched(tmp_path / "pool.jsonl")
+                made = FileGenerator(tmp_path / "pool.jsonl")
                 alive.append(weakref.ref(made))
-                yield 0.3, made
-                del made
+                return made
 
-        run.make_generators = generators
+        run = evolution(tmp_path, tiny_path, rounds=1, generators=[Watched(share=1 / 3)] * 3)
         run.stages(run.loop.rounds[0])["candidates"].run(tmp_path / "here")
         assert len(alive) == 3
 

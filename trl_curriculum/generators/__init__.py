@@ -2,21 +2,27 @@
 
 from ..lm.engines import Sampling
 from .agreement import Agreement
-from .candidates import Batch, Candidate, Generator, Rejected, from_dataset, save, to_dataset
+from .base import GENERATORS, Generator, GeneratorMethod, Student, make_generators
+from .candidates import Batch, Candidate, Rejected, from_dataset, save, to_dataset
 from .duplicates import remove_duplicates
+from .few_shot import LanguageModelGenerator, NothingUsableError
 from .file import FileGenerator, load
-from .language_model import LanguageModelGenerator, NothingUsableError
+from .language_model import LanguageModel
 from .procedural import ProceduralGenerator
-from .templates import InstructionResponse, MultipleChoice, OpenQuestion, Template
+from .templates import TEMPLATES, InstructionResponse, MultipleChoice, OpenQuestion, Template
 
 
 __all__ = [
+    "GENERATORS",
+    "TEMPLATES",
     "Agreement",
     "Batch",
     "Candidate",
     "FileGenerator",
     "Generator",
+    "GeneratorMethod",
     "InstructionResponse",
+    "LanguageModel",
     "LanguageModelGenerator",
     "MultipleChoice",
     "NothingUsableError",
@@ -24,9 +30,11 @@ __all__ = [
     "ProceduralGenerator",
     "Rejected",
     "Sampling",
+    "Student",
     "Template",
     "from_dataset",
     "load",
+    "make_generators",
     "remove_duplicates",
     "save",
     "to_dataset",

@@ -1,4 +1,4 @@
-"""A candidate row, and what a generator hands back: candidates, what was rejected and why, what it cost."""
+"""A candidate row, and what generators hand back: candidates, what was rejected and why, what it cost."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -154,26 +154,6 @@ class Batch:
             "tokens": self.tokens,
             "seconds": self.seconds,
         }
-
-
-class Generator(Protocol):
-    """Where candidates come from."""
-
-    def generate(self, n: int, seed: int = 0, folder: str | Path | None = None, disable_tqdm: bool = False) -> Batch:
-        """
-        About n candidates, the same for the same arguments.
-
-        Args:
-            n (`int`):
-                How many are wanted; never more come back.
-            seed (`int`, *optional*, defaults to `0`):
-                Another seed gives others, for example in the next round.
-            folder (`str` or `Path`, *optional*):
-                Where a slow generator keeps what it has written so far.
-            disable_tqdm (`bool`, *optional*, defaults to `False`):
-                Whether to show no progress bar.
-        """
-        ...
 
 
 def to_dataset(candidates: Sequence[Candidate]) -> Dataset:

@@ -1,15 +1,20 @@
 """Candidates from a file: JSONL or parquet."""
 
+import dataclasses
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..disk.fingerprint import fingerprint
+from ..registry import option
+from .base import GENERATORS, GeneratorMethod, Student
 from .candidates import Batch, Candidate
 
 
@@ -44,19 +49,26 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
-class FileGenerator:
+@GENERATORS.add("file")
+@dataclass(frozen=True)
+class FileGenerator(GeneratorMethod):
     """
-    Hands out the rows of a file that something else has written.
+    Rows of a file that something else has written, as [`load`] reads it; without a `source` they get the file's name.
 
     Each call draws from the whole file, whatever earlier ones drew: in rounds, a row can come again in each of them.
-
-    Args:
-        path (`str` or `Path`):
-            A `.jsonl` or `.parquet` file, as [`load`] reads it; rows without a `source` get the file's name.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    path: str | Path = option(help="A `.jsonl` or `.parquet` file.")
+
+    def located(self, find: Callable[[str], str]) -> Self:
+        return dataclasses.replace(self, path=str(check_file(find(str(self.path)))))
+
+    def depends_on(self) -> Any:
+        content = fingerprint([check_file(self.path).read_bytes()])
+        return {"file": {"name": Path(self.path).name, "share": self.share, "content": content}}
+
+    def make(self, student: Student, examples: Sequence[Candidate]) -> Self:
+        return self
 
     def generate(
         self, n: int | None = None, seed: int = 0, folder: str | Path | None = None, disable_tqdm: bool = False
@@ -68,12 +80,13 @@ class FileGenerator:
             `ValueError`: as [`load`], and where the file has fewer than n rows.
         """
         start = time.monotonic()
-        rows = load(self.path)
+        path = Path(self.path)
+        rows = load(path)
         if n is not None and not 1 <= n <= len(rows):
-            raise ValueError(f"{n} rows of {self.path} were asked for, and it has {len(rows)}: ask for 1 to as many.")
+            raise ValueError(f"{n} rows of {path} were asked for, and it has {len(rows)}: ask for 1 to as many.")
         if n is not None:
             rows = [rows[k] for k in np.sort(np.random.default_rng(seed).choice(len(rows), n, replace=False))]
-        named = [Candidate(one.prompt, one.completion, one.answer, one.source or self.path.stem) for one in rows]
+        named = [Candidate(one.prompt, one.completion, one.answer, one.source or path.stem) for one in rows]
         return Batch(named, [], seconds=time.monotonic() - start)
 
 

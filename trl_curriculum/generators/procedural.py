@@ -1,65 +1,59 @@
 """Candidates from a task family of reasoning-gym: new problems without end, with right answers."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ..data.tasks import load_family, reasoning_gym_dataset
+from ..registry import option
 from ..rewards.answers import Completion
 from ..rewards.functions import reasoning_gym_accuracy
+from .base import GENERATORS, GeneratorMethod, Student
 from .candidates import Batch, Candidate, Rejected
+from .form import Form
 
 
+@GENERATORS.add("procedural")
 @dataclass(frozen=True)
-class ProceduralGenerator:
+class ProceduralGenerator(GeneratorMethod, Form):
     r"""
-    Writes problems of a reasoning-gym family with their answers, which the family's own scorer has confirmed.
-
-    Args:
-        family (`str`):
-            Name of the family.
-        config (`dict`, *optional*):
-            The family's own options, but for `size` and `seed`.
-        completion (`str`, *optional*, defaults to `"{answer}"`):
-            Form of the completions, for example `"\\boxed{{answer}}"`; `{answer}` is replaced.
-        instruction, system (`str`, *optional*):
-            As in [`~trl_curriculum.data.tasks.reasoning_gym_dataset`]; default: none.
-        conversational (`bool`, *optional*, defaults to `False`):
-            Whether candidates are messages; else texts.
-        wrong (`float`, *optional*, defaults to `0.0`):
-            Share of the candidates that get a wrong answer on purpose (that of another problem, which the scorer
-            refuses), to test what a selection or a filter makes of them. Their source ends in `" (wrong)"`.
+    Problems of a reasoning-gym family with their answers, which the family's own scorer has confirmed.
 
     Raises:
-        `ValueError`: for a family or options of it that reasoning-gym does not have, or a share that is none.
+        `ValueError`: for a family or options of it that reasoning-gym does not have.
     """
 
-    family: str
-    config: dict[str, Any] | None = None
-    completion: str = "{answer}"
-    instruction: str | None = None
-    system: str | None = None
-    conversational: bool = False
-    wrong: float = 0.0
+    family: str = option(help="Name of the family.")
+    config: dict[str, Any] | None = option(None, "The family's own options, but for `size` and `seed`.")
+    completion: str = option(
+        "{answer}", "Form of the completions, such as `\\boxed{{answer}}`; `{answer}` is replaced."
+    )
+    instruction: str | None = option(None, "Appended to the questions.")
+    wrong: float = option(
+        0.0,
+        "Share of the candidates that get a wrong answer on purpose (that of another problem, which the scorer "
+        'refuses), to test what a selection makes of them. Their source ends in `" (wrong)"`.',
+        least=0,
+        most=1,
+    )
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.wrong <= 1:
-            raise ValueError(f"wrong={self.wrong} is not a share of the candidates in [0, 1].")
+    def check(self) -> None:
+        super().check()
         if "{answer}" not in self.completion:
             raise ValueError(
                 f"completion={self.completion!r} does not say where the answer goes: put {{answer}} there."
             )
-        if self.system is not None and not self.conversational:
-            raise ValueError("`system` is set for candidates that are plain texts: set conversational=True as well.")
         config = self.config or {}
-        if not isinstance(config, dict):
-            raise TypeError(f"config={config!r} of task family {self.family!r} must be a mapping of its options.")
         if own := {"size", "seed"} & config.keys():
             raise ValueError(f"The config of task family {self.family!r} has {sorted(own)}, which each call gives.")
         load_family(self.family, **config)
+
+    def make(self, student: Student, examples: Sequence[Candidate]) -> Self:
+        return self.like(examples)
 
     def generate(self, n: int, seed: int = 0, folder: str | Path | None = None, disable_tqdm: bool = False) -> Batch:
         """
@@ -96,6 +90,6 @@ class ProceduralGenerator:
 
     def _candidate(self, prompt: list[dict[str, Any]], answer: str, source: str) -> Candidate:
         completion = self.completion.replace("{answer}", answer)
-        if not self.conversational:
+        if not self.messages:
             return Candidate(prompt[-1]["content"], completion, answer, source)
         return Candidate(prompt, [{"role": "assistant", "content": completion}], answer, source)

@@ -2,51 +2,40 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
+from ..registry import Registry, option
 from ..rewards.answers import Completion, extract_answer
 from ..rewards.functions import multiple_choice_accuracy
 from .candidates import Candidate
+from .form import Form
 
 
 @dataclass(frozen=True)
-class Template:
+class Template(Form):
     r"""
     A format in labelled lines, such as `Question: …\nAnswer: …`.
 
     Whatever does not match is rejected with a reason and never repaired: the fields must all be there, once, in order
     and not empty, with nothing before the first, and the text must have ended by itself.
 
-    Args:
-        instruction (`str`, *optional*):
-            Before the examples.
-        chat (`bool`, *optional*, defaults to `False`):
-            Whether the model is asked in a message, through its chat template, and replies with a whole row; else it
-            continues the examples after the first label, which small models follow better.
-        stop (`tuple[str, ...]`, *optional*):
-            Where writing stops. Default: at a blank line, after which the next example would follow; in a chat
-            nowhere.
-        conversational (`bool`, *optional*, defaults to `False`):
-            Whether candidates are messages; else texts.
-        system (`str`, *optional*):
-            System message of conversational candidates.
-
     The wording is ours: EvoSelect's (arXiv 2604.26170) is not known to us.
     """
 
-    instruction: str | None = None
-    chat: bool = False
-    stop: tuple[str, ...] | None = None
-    conversational: bool = False
-    system: str | None = None
     has_answer: ClassVar[bool] = True  # a short one, on which other answers can agree
 
-    def __post_init__(self) -> None:
-        if self.system is not None and not self.conversational:
-            raise ValueError("`system` is set for candidates that are plain texts: set conversational=True as well.")
-        if isinstance(self.stop, str):
-            raise TypeError(f"stop={self.stop!r} is one text: give a list of texts.")
+    instruction: str | None = option(None, "Before the examples.")
+    chat: bool = option(
+        False,
+        "Whether the model is asked in a message, through its chat template, and replies with a whole row; else it "
+        "continues the examples after the first label, which small models follow better.",
+    )
+    stop: tuple[str, ...] | None = option(
+        None,
+        "Texts at which writing stops; default: a blank line, after which the next example would follow; in a chat "
+        "none.",
+    )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -139,25 +128,31 @@ class Template:
         return fields if isinstance(fields, str) else self._row(fields)
 
     def _make(self, prompt: str, completion: str, answer: str | None) -> Candidate:
-        if not self.conversational:
+        if not self.messages:
             return Candidate(prompt, completion, answer)
         system = [{"role": "system", "content": self.system}] if self.system else []
         user, assistant = {"role": "user", "content": prompt}, {"role": "assistant", "content": completion}
         return Candidate([*system, user], [assistant], answer)
 
 
+TEMPLATES: Registry[Template] = Registry(
+    "template", Template, "trl_curriculum.templates", "{multiple_choice: {rationale: false}}"
+)
+
+
+@TEMPLATES.add("open_question")
 @dataclass(frozen=True)
 class OpenQuestion(Template):
     r"""
     `Question: …\nAnswer: …`: the answer is one line and the whole completion.
-
-    Args:
-        rationale (`bool`, *optional*, defaults to `False`):
-            Whether there is `Rationale: …` before the answer; then completions are the rationale and, on a line of its
-            own, `Answer: …`, in the examples as well.
     """
 
-    rationale: bool = field(default=False, kw_only=True)
+    rationale: bool = option(
+        False,
+        "Whether there is `Rationale: …` before the answer; then completions are the rationale and, on a line of its "
+        "own, `Answer: …`, in the examples as well.",
+        kw_only=True,
+    )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -176,26 +171,24 @@ class OpenQuestion(Template):
         return self._make(fields["Question"], completion, answer)
 
 
+@TEMPLATES.add("multiple_choice")
 @dataclass(frozen=True)
 class MultipleChoice(Template):
     r"""
     `Question: …\nA. …\nB. …\nC. …\nD. …\nRationale: …\nAnswer: B`: prompts end in the options, completions are the
     rationale and, on a line of its own, `Answer: B`. The answer may name the option's text as well.
-
-    Args:
-        options (`int`, *optional*, defaults to `4`):
-            How many; `None`: as many as there are, two at least.
-        rationale (`bool`, *optional*, defaults to `True`):
-            Whether there is a rationale; else completions are the answer alone.
     """
 
-    options: int | None = field(default=4, kw_only=True)
-    rationale: bool = field(default=True, kw_only=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.options is not None and not 2 <= self.options <= 26:
-            raise ValueError(f"options={self.options}: a multiple choice has 2 to 26.")
+    choices: int | None = option(
+        4,
+        "How many; null: as many as there are, two at least.",
+        least=2,
+        most=26,
+        kw_only=True,
+    )
+    rationale: bool = option(
+        True, "Whether there is a rationale; else completions are the answer alone.", kw_only=True
+    )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -208,7 +201,7 @@ class MultipleChoice(Template):
         lines = fields["Question"].splitlines()
         options = [re.fullmatch(r"([A-Z])[.)] +(\S.*)", line.strip()) for line in lines]
         found = [(match[1], match[2].strip()) for match in options if match]
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: self.options or max(len(found), 2)]
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: self.choices or max(len(found), 2)]
         if "".join(letter for letter, _ in found) != letters or None in options[-len(letters) :]:
             return f"options are not {letters[0]}-{letters[-1]}"
         if len(lines) == len(letters) or not "".join(lines[: -len(letters)]).strip():
@@ -224,6 +217,7 @@ class MultipleChoice(Template):
         return self._make(fields["Question"], completion, letters[scores.index(1.0)])
 
 
+@TEMPLATES.add("instruction")
 @dataclass(frozen=True)
 class InstructionResponse(Template):
     r"""`Instruction: …\nResponse: …`: both may have several paragraphs, and there is no short answer."""

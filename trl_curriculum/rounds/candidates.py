@@ -1,11 +1,11 @@
 """Stages that leave candidates: written by generators, or given."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..generators import Batch, Candidate, Generator, remove_duplicates, save
+from ..generators import Batch, Candidate, GeneratorMethod, remove_duplicates, save
 from ..rewards.answers import normalized
 from .model import Model
 from .selection import SelectionSettings
@@ -13,7 +13,6 @@ from .stage import IGNORED, Report, Stage
 
 
 FILE = "candidates.parquet"  # what each of these stages leaves in its folder
-MakeGenerators = Callable[[Model, list[Candidate]], Iterable[tuple[float, Generator]]]
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,11 @@ class Generate(Stage):
             What generators are shown, and what no candidate may repeat.
         seed (`int`):
             Of the generators.
-        generators (`dict`):
-            Plain values that tell these generators from others.
-        make_generators (`Callable`):
-            Takes the student and the examples; returns generators with the share of candidates that each writes. The
-            next one is asked for when the one before is done, so that one model is in memory at a time.
+        generators (`Sequence[GeneratorMethod]`):
+            Where candidates come from. The next one is made when the one before is done, so that one model is in
+            memory at a time.
+        depends_on (`list`):
+            Plain values that tell these generators from others, see [`~GeneratorMethod.depends_on`].
         disable_tqdm (`bool`):
             Whether to show no progress bars.
     """
@@ -48,15 +47,16 @@ class Generate(Stage):
     examples: list[Candidate]
     held_out: list[Candidate]
     seed: int
-    generators: dict[str, Any]
-    make_generators: Annotated[MakeGenerators, IGNORED]
+    generators: Annotated[Sequence[GeneratorMethod], IGNORED]
+    depends_on: list[Any]
     disable_tqdm: Annotated[bool, IGNORED]
 
     def run(self, folder: Path) -> Report:
-        made, number = Batch([], []), 0
+        made = Batch([], [])
         messages = not isinstance(self.examples[0].prompt, str)
-        for share, generator in self.make_generators(self.student, self.examples):
-            n = max(1, round(share * self.candidates))
+        for number, method in enumerate(self.generators):
+            n = max(1, round(method.share * self.candidates))
+            generator = method.make(self.student, self.examples)
             batch = generator.generate(n, self.seed, folder / f"generator-{number}", self.disable_tqdm)
             if any(isinstance(one.prompt, str) == messages for one in batch.accepted):
                 raise ValueError(
@@ -64,7 +64,7 @@ class Generate(Stage):
                     f"are {'messages' if messages else 'texts'}: set its `conversational` to {messages}, or give it "
                     "other rows."
                 )
-            made, number = made + batch, number + 1
+            made = made + batch
             del generator  # with its model, before the next comes
         made = remove_duplicates(made, self.examples, self.held_out, self.near_duplicates)
         if not made.accepted:

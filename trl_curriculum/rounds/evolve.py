@@ -14,12 +14,14 @@ import pandas as pd
 from peft import LoraConfig
 
 from ..disk.main_process import LONGEST
-from ..generators import Candidate
+from ..generators import Candidate, make_generators
+from ..options import check_options
+from ..registry import option
 from ..report.rounds import print_rounds, scores_table
 from ..rewards.answers import normalized
 from ..rewards.functions import RewardFunction, reward
 from ..trainers.config import CurriculumGRPOConfig, CurriculumSFTConfig
-from .candidates import Generate, MakeGenerators
+from .candidates import Generate
 from .evaluate import Evaluate
 from .loop import Loop, Round
 from .model import Model
@@ -59,29 +61,22 @@ class EvolveSettings:
             Tokens of such an answer at most.
     """
 
-    rounds: int = 2
-    candidates: int = 1000
-    validation_share: float = 0.5
+    rounds: int = option(2, least=1)
+    candidates: int = option(1000, least=1)
+    validation_share: float = option(0.5, above=0, below=1)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     proxy: Proxy = field(default_factory=Proxy)
-    near_duplicates: float = 0.7
+    near_duplicates: float = option(0.7, above=0, most=1)
     accuracy: str | None = "exact_match"
-    max_answer_tokens: int = 256
+    max_answer_tokens: int = option(256, least=1)
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.candidates < 1:
-            raise ValueError(f"rounds={self.rounds} and candidates={self.candidates} must be at least 1.")
-        if not 0 < self.validation_share < 1:
-            raise ValueError(f"validation_share={self.validation_share} is not a share of the examples in (0, 1).")
-        if self.max_answer_tokens < 1:
-            raise ValueError(f"max_answer_tokens={self.max_answer_tokens} must be at least 1.")
-        if not 0 < self.near_duplicates <= 1:
-            raise ValueError(f"near_duplicates={self.near_duplicates} is not a word overlap in (0, 1].")
+        check_options(self, "the rounds")
         if self.selection.keep > self.candidates:
             raise ValueError(
                 f"keep={self.selection.keep:g} of the selection is more than the candidates={self.candidates}."
             )
-        self.proxy.check(self.selection)
+        self.proxy.check(self.selection.features)
         if self.accuracy is not None:
             reward(self.accuracy)  # an unknown name is told before anything is written
 
@@ -105,11 +100,8 @@ class Evolution:
             Trusted examples of the target task; `source` names the subtask of each.
         test (`list[Candidate]`):
             Held-out rows that the model is scored on before and after each round, per `source`.
-        make_generators (`Callable`):
-            Takes the student of a round (a [`~trl_curriculum.rounds.model.Model`]) and the generators' examples;
-            returns generators with the share of the candidates that each writes.
-        generators (`dict`, *optional*):
-            Plain values that tell these generators from others.
+        generators:
+            Specs of where candidates come from, as [`~trl_curriculum.generators.make_generators`] takes them.
         model_kwargs (`dict`, *optional*):
             For `from_pretrained`.
         reward_funcs (`list[Callable]`, *optional*):
@@ -126,8 +118,7 @@ class Evolution:
         lora: LoraConfig,
         examples: list[Candidate],
         test: list[Candidate],
-        make_generators: MakeGenerators,
-        generators: dict[str, Any] | None = None,
+        generators: Any,
         model_kwargs: dict[str, Any] | None = None,
         reward_funcs: list[RewardFunction] | None = None,
     ) -> None:
@@ -137,7 +128,8 @@ class Evolution:
                 "rewards go with GRPO."
             )
         self.settings, self.lora, self.test, self.reward_funcs = settings, lora, test, reward_funcs or []
-        self.make_generators, self.generators = make_generators, generators or {}
+        self.generators = make_generators(generators)
+        self.written_by = [one.depends_on() for one in self.generators]
         self.output = Path(str(args.output_dir))
         self.args = copy.copy(args)
         self.args.hub_model_id = args.hub_model_id or self.output.name  # not that of a stage's folder
@@ -184,7 +176,7 @@ class Evolution:
                 [*self.validation, *self.test],
                 args.seed + at.number,
                 self.generators,
-                self.make_generators,
+                self.written_by,
                 bool(args.disable_tqdm),
             ),
             **selection_stages(

@@ -13,9 +13,11 @@ from trl import SFTConfig, SFTTrainer
 from ..disk.atomic import atomic_write
 from ..generators import Candidate, load, to_dataset
 from ..lm.losses import tokenize_examples
+from ..options import check_options
+from ..registry import option
 from .model import Model
-from .selection import SelectionSettings, gradient_features
-from .stage import IGNORED, RecordedBy, Report, Stage
+from .selection import FeatureSettings, gradient_features
+from .stage import IGNORED, Report, Stage
 
 
 MACHINE_ARGUMENTS = (  # what a warm-up takes from the arguments of training: all else is its own
@@ -36,42 +38,26 @@ FEWEST = 32  # rows to warm up on, where none are given
 
 @dataclass(frozen=True)
 class Proxy:
-    """
-    Which model, and how it is warmed up.
+    """Which model, and how it is warmed up: the gradient of an adapter that was never trained is half zeros."""
 
-    Args:
-        model (`str`, *optional*):
-            Name or path. Default: the student of the round, its adapter merged.
-        steps (`int`, *optional*, defaults to `8`), batch_size (`int`, *optional*, defaults to `8`):
-            Of the warm-up, the latter over all processes (ours).
-        learning_rate (`float`, *optional*, defaults to `1e-3`):
-            Of the warm-up (ours).
-        rank (`int`, *optional*, defaults to `8`):
-            Of the adapter, on all linear layers.
-        adam (`bool`, *optional*, defaults to `False`):
-            Whether a candidate's feature is the direction of its Adam step (LESS) instead of that of its SGD step.
-    """
-
-    model: str | None = None
-    steps: int = 8
-    batch_size: int = 8
-    learning_rate: float = 1e-3
-    rank: int = 8
-    adam: bool = False
+    model: str | None = option(None, "Name or path; default: the student of the round, its adapter merged.")
+    steps: int = option(8, "Of the warm-up.", least=1)
+    batch_size: int = option(8, "Of the warm-up, over all processes.", least=1)
+    learning_rate: float = option(1e-3, "Of the warm-up.", above=0)
+    rank: int = option(8, "Of the adapter, on all linear layers.", least=1)
+    adam: bool = option(
+        False, "Whether a candidate's feature is the direction of its Adam step (LESS) instead of its SGD step's."
+    )
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.rank < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"steps={self.steps}, batch_size={self.batch_size} and rank={self.rank} of the proxy must be at least "
-                "1: the gradient of an adapter that was never trained is half zeros."
-            )
+        check_options(self, "the proxy")
 
-    def check(self, selection: SelectionSettings) -> None:
-        """Refuses what goes with no proxy of this kind."""
-        if self.adam and selection.layers != "lora":
+    def check(self, features: FeatureSettings) -> None:
+        """Refuses features that a proxy of this kind has not."""
+        if self.adam and features.layers != "lora":
             raise ValueError(
                 f"adam needs the moments of the warm-up, which trains the adapter: take layers='lora', not "
-                f"{selection.layers!r}."
+                f"{features.layers!r}."
             )
 
 
@@ -155,7 +141,7 @@ class Features(Stage):
             File of the candidates, and rows.
         max_length (`int`, *optional*):
             Tokens to which a row is cut.
-        selection ([`~trl_curriculum.rounds.selection.SelectionSettings`]):
+        features ([`~trl_curriculum.rounds.selection.FeatureSettings`]):
             Of the gradients and their projection.
         disable_tqdm (`bool`):
             Whether to show no progress bars.
@@ -167,7 +153,7 @@ class Features(Stage):
     candidates: Path
     targets: list[Candidate]
     max_length: int | None
-    selection: Annotated[SelectionSettings, RecordedBy(SelectionSettings.of_features)]
+    features: FeatureSettings
     disable_tqdm: Annotated[bool, IGNORED]
 
     def run(self, folder: Path) -> Report:
@@ -179,7 +165,7 @@ class Features(Stage):
                 folder / name,
                 tokenize_examples(to_dataset(rows), self.model.tokenizer, self.max_length),
                 model,
-                self.selection,
+                self.features,
                 moments if name == "candidates" else None,  # LESS: the target's gradient is that of SGD
                 Accelerator(),
                 self.disable_tqdm,

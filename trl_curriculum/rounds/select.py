@@ -43,7 +43,7 @@ def selection_stages(
     return {
         "proxy": WarmUp(model, proxy, candidates, examples, earlier, max_length, args.seed, args),
         "features": Features(
-            model, proxy, folder("proxy"), candidates, targets, max_length, selection, bool(args.disable_tqdm)
+            model, proxy, folder("proxy"), candidates, targets, max_length, selection.features, bool(args.disable_tqdm)
         ),
         "selection": Select(candidates, targets, folder("features"), selection),
     }
@@ -86,7 +86,7 @@ class FileSelection:
     ) -> None:
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
-        proxy.check(settings)
+        proxy.check(settings.features)
         self.settings, self.args, self.output = settings, args, Path(str(args.output_dir))
         model = Model.of(proxy.model, model_kwargs)
         stages = selection_stages(self.output.joinpath, targets, examples, [], settings, proxy, model, args)
@@ -94,15 +94,15 @@ class FileSelection:
         self.stages = {
             "candidates": Clean(candidates, targets, near_duplicates, settings),
             **stages,
-            settings.method: select,
+            settings.method.name: select,
         }
 
     def run(self) -> Path:
         """Runs what is left of the stages; returns the folder with `selected.parquet` and `selection.json`."""
         reports = run_stages(self.stages, self.output, max(LONGEST, timedelta(seconds=self.args.ddp_timeout)))
         if self.args.process_index == 0:
-            reports["selection"] = reports.pop(self.settings.method)
+            reports["selection"] = reports.pop(self.settings.method.name)
             print_made([reports])
             print_selection([reports])
             print_seconds([reports])
-        return self.output / self.settings.method
+        return self.output / self.settings.method.name

@@ -1,8 +1,8 @@
 """From candidate rows to the ones that are kept: features, what cannot be used, near-duplicates, selection, report."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,13 +13,36 @@ from ..disk.state import write_json
 from ..generators import Candidate, load, save
 from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
 from ..gradients.capture import Layers
-from ..selection import SELECTION, Features, Selector, distinct
+from ..options import check_options
+from ..registry import option
+from ..selection import SELECTION, Features, distinct
 from ..selection.report import report
 from ..signals import IntArray
-from .stage import Report, Stage
+from .stage import IGNORED, RecordedBy, Report, Stage, plain_fields
 
 
 SELECTED = "selected.parquet"
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """What candidates are compared by: projected gradients, see [`GradientFeatures`]."""
+
+    layers: Layers = option("lora", "Whose gradients: of the adapters, the `last` blocks' or `all` blocks' layers.")
+    n_last: int = option(4, "Blocks that `last` takes.", least=1)
+    projection: Literal["count_sketch", "rademacher"] = option(
+        "count_sketch",
+        "How: one addition a coordinate, or signs in blocks.",
+        "EvoSelect; LESS",
+    )
+    dimension: int = option(4096, "Of the projected gradients.", least=1)
+    seed: int = option(0, "Of the projection.", least=0)
+    batch_tokens: Annotated[int, IGNORED] = option(
+        8192, "Tokens, padding included, of one batch of gradients.", least=1
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "features")
 
 
 @dataclass(frozen=True)
@@ -28,56 +51,29 @@ class SelectionSettings:
     How candidates are selected.
 
     Args:
-        method (`str`, *optional*, defaults to `"evoselect"`):
-            One of [`~trl_curriculum.selection.SELECTION`].
-        method_kwargs (`dict`, *optional*):
-            Its options.
+        method (*optional*, defaults to `"evoselect"`):
+            The method, a spec of [`~trl_curriculum.selection.SELECTION`].
         keep (`float`, *optional*, defaults to `0.2`):
             Share of the candidates that is kept (the paper: .2 and .5); above 1 their number.
         distinct (`float`, *optional*):
             Cosine above which a candidate is a near-duplicate of an earlier one and goes before selecting (ours; off).
-        layers (`str`, *optional*, defaults to `"lora"`), n_last (`int`, *optional*, defaults to `4`):
-            See [`GradientFeatures`].
-        projection (`str`, *optional*, defaults to `"count_sketch"`):
-            `"count_sketch"` or `"rademacher"`.
-        dimension (`int`, *optional*, defaults to `4096`):
-            Of the projected gradients (ours).
-        seed (`int`, *optional*, defaults to `0`):
-            Of the projection, and of the method where it has one.
-        batch_tokens (`int`, *optional*, defaults to `8192`):
-            Tokens of one batch of gradients, padding included.
+        features ([`FeatureSettings`], *optional*):
+            What candidates are compared by.
     """
 
-    method: str = "evoselect"
-    method_kwargs: dict[str, Any] | None = None
-    keep: float = 0.2
-    distinct: float | None = None
-    layers: Layers = "lora"
-    n_last: int = 4
-    projection: Literal["count_sketch", "rademacher"] = "count_sketch"
-    dimension: int = 4096
-    seed: int = 0
-    batch_tokens: int = 8192
+    method: Annotated[Any, RecordedBy(lambda method: method.spec)] = "evoselect"
+    keep: float = option(0.2, above=0)
+    distinct: float | None = option(None, above=0, most=1)
+    features: FeatureSettings = FeatureSettings()
 
     def __post_init__(self) -> None:
-        _ = self.selector  # every mistake in an option is found here
-        if not self.keep > 0 or (self.keep == 1 and isinstance(self.keep, float)):  # as a share or as a number?
+        object.__setattr__(self, "method", SELECTION.make(self.method))
+        check_options(self, "the selection")
+        if self.keep == 1 and isinstance(self.keep, float):  # as a share or as a number?
             raise ValueError(
                 f"keep={self.keep} is neither a share of the candidates below 1 nor a number of them above; the "
                 "method 'all' keeps all."
             )
-        if self.projection not in ("count_sketch", "rademacher"):
-            raise ValueError(f"projection={self.projection!r} is neither 'count_sketch' nor 'rademacher'.")
-
-    @property
-    def selector(self) -> Selector:
-        """The method with its options."""
-        return SELECTION.make({self.method: self.method_kwargs or {}}, seed=self.seed)
-
-    def of_features(self) -> dict[str, Any]:
-        """The settings that features depend on."""
-        names = ("layers", "n_last", "projection", "dimension", "seed")
-        return {name: getattr(self, name) for name in names}
 
     def n_kept(self, n: int) -> int:
         """How many of n candidates are kept."""
@@ -91,7 +87,7 @@ def gradient_features(
     folder: Path,
     rows: list[dict[str, list[int]]],
     model: Any,
-    settings: SelectionSettings,
+    settings: FeatureSettings,
     moments: Any = None,
     accelerator: Any = None,
     disable_tqdm: bool = False,
@@ -144,12 +140,12 @@ def select_rows(
         torch.from_numpy(np.asarray(targets.features[usable_targets])).float(),
         None if task is None else task[usable_targets],
     )
-    chosen = settings.selector(features, settings.n_kept(len(features)))
+    chosen = settings.method(features, settings.n_kept(len(features)))
     rows = usable[distant]
     found = report(features, chosen, None if source is None else source[rows])
     first = np.sort(np.unique(chosen.row, return_index=True)[1])
     return rows[chosen.row[first]], {
-        "method": settings.method,
+        "method": settings.method.name,
         "candidates": len(candidates.norm),
         "unusable": len(candidates.norm) - len(usable),
         "unusable_targets": len(targets.norm) - len(usable_targets),
@@ -190,5 +186,5 @@ class Select(Stage):
             task if len(tasks) > 1 else None,
         )
         save([candidates[k] for k in kept], folder / SELECTED)
-        write_json(folder / "selection.json", {"settings": redact(asdict(self.selection)), **report})
+        write_json(folder / "selection.json", {"settings": redact(plain_fields(self.selection, folder)), **report})
         return report

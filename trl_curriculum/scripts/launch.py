@@ -20,6 +20,10 @@ from ..trainers.config import MOVED
 from . import MISTAKES
 
 
+# Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
+MOVED_ARGUMENTS = MOVED | {"method": "selection: name, or selection: {name: {option: value}}"}
+
+
 @dataclass(frozen=True)
 class LaunchArguments:
     """Arguments of `accelerate launch`, from the config file and from the command line, which has the last word."""
@@ -151,8 +155,8 @@ def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[s
         name = word.split("=")[0]
         if name.startswith("--") and name not in allowed:
             name = name.removeprefix("--")
-            if name in MOVED:
-                raise ValueError(f"{name}, {place}, is now spelled `{MOVED[name]}`.")
+            if name in MOVED_ARGUMENTS:
+                raise ValueError(f"{name}, {place}, is now spelled `{MOVED_ARGUMENTS[name]}`.")
             known = {option.removeprefix("--") for option in ours | allowed}
             raise ValueError(f"Unknown argument '{name}' {place}{nearest(name, known)}: remove or correct it.")
 

@@ -31,4 +31,9 @@ class Selector(Method):
         raise NotImplementedError
 
 
-SELECTION: Registry[Selector] = Registry("selection method", Selector, "trl_curriculum.selection")
+SELECTION: Registry[Selector] = Registry(
+    "selection method",
+    Selector,
+    "trl_curriculum.selection",
+    "{evoselect: {diversity: 0.3}}, with `keep`, `distinct` and `features` beside it",
+)
