@@ -1,5 +1,6 @@
 """The loop on other stages than those of `evolve`: a toy self-play; and what a stage depends on."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from self_play import loop
 
 from trl_curriculum import CurriculumSFTConfig
 from trl_curriculum.generators import Candidate, load
+from trl_curriculum.rounds.evaluate import Evaluate
 from trl_curriculum.rounds.loop import Round, run_stages
 from trl_curriculum.rounds.model import Model
 from trl_curriculum.rounds.stage import IGNORED, RecordedBy, Stage
@@ -136,6 +138,14 @@ class TestWhatAStageDependsOn:
     def test_where_a_model_lies_does_not_count(self, tmp_path: Path, tiny_path: str) -> None:
         (tmp_path / "moved").symlink_to(tiny_path)
         assert Model.of(tiny_path).weights == Model.of(str(tmp_path / "moved")).weights != tiny_path
+
+    def test_a_token_is_in_no_file(self, tmp_path: Path, tiny_path: str) -> None:
+        kwargs = {"token": "hf_" + "a" * 34, "dtype": torch.float32}
+        rows = [Candidate("1:ab#", "gh")]
+        run_stages({"s": Evaluate(Model.of(tiny_path, kwargs), rows, None, 4, None)}, tmp_path)
+        settings = json.loads((tmp_path / "s/settings.json").read_text())["settings"]
+        assert settings["model"]["kwargs"] == {"token": "***", "dtype": "torch.float32"}
+        assert not any(b"aaaa" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
 
     def test_arguments_of_training(self, tmp_path: Path) -> None:
         def settings(**changes: Any) -> dict[str, Any]:
