@@ -1,5 +1,6 @@
 """Work that the main process does for all: its result or its error reaches the others, and so does its death."""
 
+import atexit
 import functools
 import secrets
 import socket
@@ -100,7 +101,9 @@ def _are_several() -> bool:
 
 @functools.cache
 def _group(world: Any, longest: timedelta) -> Any:
-    return dist.new_group(backend="gloo", timeout=longest)
+    group = dist.new_group(backend="gloo", timeout=longest)
+    atexit.register(dist.destroy_process_group, group)  # or its threads may abort a process that ends well
+    return group
 
 
 def _broadcast(value: Any, longest: timedelta) -> Any:

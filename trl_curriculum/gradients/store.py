@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ..disk.atomic import name_full_disk
+from ..disk.main_process import on_main_process
 from ..disk.partial import by_length
 from ..disk.state import write_json
 from ..lm.batches import collate
@@ -80,10 +82,8 @@ def write_features(
     """
     world, rank = (accelerator.num_processes, accelerator.process_index) if accelerator is not None else (1, 0)
     n, d = len(rows), gradients.projection.dimension
-    if rank == 0:
-        _prepare(folder, key, n, d)
-    if accelerator is not None:
-        accelerator.wait_for_everyone()
+    prepare = partial(_prepare, folder, key, n, d)
+    _ = on_main_process(prepare) if accelerator is not None else prepare()
     norm = np.load(folder / "norm.npy")
     batches = by_length(np.array([len(row["input_ids"]) for row in rows]), batch_tokens)[rank::world]
     device = next(gradients.model.parameters()).device
