@@ -13,7 +13,7 @@ from trl_curriculum.cli import COMMANDS
 from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.cli.score import ScoreArguments
 from trl_curriculum.families import FAMILIES
-from trl_curriculum.generators import specs
+from trl_curriculum.rounds.selection import FeatureSettings
 from trl_curriculum.scripts.arguments import CurriculumScriptArguments
 
 
@@ -71,12 +71,16 @@ NAMES: dict[str, list[str]] = {
     ],
     "trl_curriculum.bundles": ["BUNDLES", "Bundle", "EDCOCode"],
     "trl_curriculum.generators": [
+        "GENERATORS",
+        "TEMPLATES",
         "Agreement",
         "Batch",
         "Candidate",
         "FileGenerator",
         "Generator",
+        "GeneratorMethod",
         "InstructionResponse",
+        "LanguageModel",
         "LanguageModelGenerator",
         "MultipleChoice",
         "NothingUsableError",
@@ -84,9 +88,11 @@ NAMES: dict[str, list[str]] = {
         "ProceduralGenerator",
         "Rejected",
         "Sampling",
+        "Student",
         "Template",
         "from_dataset",
         "load",
+        "make_generators",
         "remove_duplicates",
         "save",
         "to_dataset",
@@ -159,7 +165,6 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.curricula.parts.queues": ["Queues"],
     "trl_curriculum.lm.batches": ["Row", "collate"],
     "trl_curriculum.lm.losses": ["row_losses", "tokenize_examples"],
-    "trl_curriculum.generators.specs": ["LanguageModelSpec", "check_shares", "check_spec", "make_generator"],
     "trl_curriculum.gradients.capture": ["chosen_linears"],
     "trl_curriculum.lm.engines": ["Completion", "Engine", "Sampling", "TokenEntropy"],
     "trl_curriculum.lm.load": ["ENGINES"],
@@ -176,7 +181,7 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.registry": ["Method", "Registry", "make_options", "option"],
     "trl_curriculum.records": ["PoolMapping", "arm_state", "row_state", "value_state"],
     "trl_curriculum.selection.report": ["report"],
-    "trl_curriculum.rounds.selection": ["SelectionSettings", "gradient_features", "select_rows"],
+    "trl_curriculum.rounds.selection": ["FeatureSettings", "SelectionSettings", "gradient_features", "select_rows"],
     "trl_curriculum.data.smollm2": ["smollm2"],
     "trl_curriculum.data.tasks": ["disjoint", "reasoning_gym_dataset"],
     "trl_curriculum.rounds.evolve": ["Evolution", "EvolveSettings"],
@@ -275,9 +280,11 @@ def test_what_a_curriculum_of_ones_own_meets() -> None:
     assert list(defaults(Draw)) == ["row", "arm", "probability", "id", "events"]
 
 
-# Methods by family: what recipes name, with the options that they set. Those of generators are further below.
+# Methods by family: what recipes name, with the options that they set.
 OF_ROWS = {"measure": "free", "refresh_steps": None}
 OF_ARMS = {"outcome": None, "prior": None}
+FORM = {"conversational": None, "system": None}
+TEMPLATE = FORM | {"instruction": None, "chat": False, "stop": None}
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
     "bundles": {"edco_code": {"rounds": 5, "top_n": None}},
     "curricula": {
@@ -374,6 +381,36 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "random": {"seed": 0},
         "all": {},
     },
+    "generators": {
+        "file": {"share": 1.0, "path": REQUIRED},
+        "language_model": {
+            "share": 1.0,
+            "model": None,
+            "back_end": "transformers",
+            "model_options": None,
+            "template": "open_question",
+            "shots": 4,
+            "sampling": None,
+            "agreement": None,
+            "batch_size": 16,
+            "attempts": None,
+            "source": "language model",
+        },
+        "procedural": {
+            "share": 1.0,
+            **FORM,
+            "family": REQUIRED,
+            "config": None,
+            "completion": "{answer}",
+            "instruction": None,
+            "wrong": 0.0,
+        },
+    },
+    "templates": {
+        "open_question": TEMPLATE | {"rationale": False},
+        "multiple_choice": TEMPLATE | {"choices": 4, "rationale": True},
+        "instruction": TEMPLATE,
+    },
 }
 GROUPS = {  # entry points of plug-ins
     "bundles": "trl_curriculum.bundles",
@@ -384,6 +421,8 @@ GROUPS = {  # entry points of plug-ins
     "probes": "trl_curriculum.probes",
     "rewards": "trl_curriculum.rewards",
     "selection": "trl_curriculum.selection",
+    "generators": "trl_curriculum.generators",
+    "templates": "trl_curriculum.templates",
 }
 
 
@@ -423,7 +462,7 @@ def test_choices_of_options(path: str) -> None:
     assert get_args(get_type_hints(FAMILIES[family].get(name))[option]) == CHOICES[path]
 
 
-# Mappings in recipes: `back_end_options` of a server, `selection`, `proxy`, `generators` and what is in them.
+# Mappings in recipes: `back_end_options` of a server, `features`, `proxy`, and what is in `generators`.
 MAPPINGS: dict[str, dict[str, Any]] = {
     "lm.server_engine.ServerEngine": {
         "url": REQUIRED,
@@ -435,9 +474,11 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     },
     "rounds.selection.SelectionSettings": {
         "method": "evoselect",
-        "method_kwargs": None,
         "keep": 0.2,
         "distinct": None,
+        "features": FeatureSettings(),
+    },
+    "rounds.selection.FeatureSettings": {
         "layers": "lora",
         "n_last": 4,
         "projection": "count_sketch",
@@ -453,54 +494,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
         "rank": 8,
         "adam": False,
     },
-    "generators.FileGenerator": {"path": REQUIRED},
-    "generators.ProceduralGenerator": {
-        "family": REQUIRED,
-        "config": None,
-        "completion": "{answer}",
-        "instruction": None,
-        "system": None,
-        "conversational": False,
-        "wrong": 0.0,
-    },
-    "generators.specs.LanguageModelSpec": {
-        "model": None,
-        "back_end": "transformers",
-        "model_kwargs": None,
-        "template": "open_question",
-        "template_kwargs": None,
-        "shots": 4,
-        "sampling": None,
-        "agreement": None,
-        "batch_size": 16,
-        "attempts": None,
-        "source": "language model",
-    },
     "generators.Sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 256},
-    "generators.OpenQuestion": {
-        "instruction": None,
-        "chat": False,
-        "stop": None,
-        "conversational": False,
-        "system": None,
-        "rationale": False,
-    },
-    "generators.MultipleChoice": {
-        "instruction": None,
-        "chat": False,
-        "stop": None,
-        "conversational": False,
-        "system": None,
-        "options": 4,
-        "rationale": True,
-    },
-    "generators.InstructionResponse": {
-        "instruction": None,
-        "chat": False,
-        "stop": None,
-        "conversational": False,
-        "system": None,
-    },
 }
 
 
@@ -513,8 +507,6 @@ def test_mappings_in_recipes(path: str) -> None:
 def test_names_in_recipes() -> None:
     from trl_curriculum.generators import Agreement
 
-    assert list(specs.KINDS) == ["file", "procedural", "language_model"]
-    assert list(specs.TEMPLATES) == ["open_question", "multiple_choice", "instruction"]
     assert list(defaults(Agreement)) == ["answers", "share", "compare", "sampling"]
 
 
@@ -574,7 +566,10 @@ SCRIPTS: dict[str, dict[str, Any]] = {
         "candidates": 1000,
         "validation_share": 0.5,
         "near_duplicates": 0.7,
-        "selection": None,
+        "selection": "evoselect",
+        "keep": 0.2,
+        "distinct": None,
+        "features": None,
         "proxy": None,
         "grpo": None,
         "reward_funcs": None,
@@ -583,9 +578,10 @@ SCRIPTS: dict[str, dict[str, Any]] = {
         "candidates": None,
         "targets": None,
         "examples": None,
-        "method": "evoselect",
+        "selection": "evoselect",
         "keep": 0.2,
-        "selection": None,
+        "distinct": None,
+        "features": None,
         "proxy": None,
         "near_duplicates": None,
         "dry_run": False,

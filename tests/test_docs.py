@@ -16,7 +16,7 @@ from trl_curriculum import CURRICULA, Feedback
 from trl_curriculum.curricula import RoundBegan
 from trl_curriculum.families import FAMILIES
 from trl_curriculum.report.tables import pages
-from trl_curriculum.rounds.selection import SelectionSettings
+from trl_curriculum.rounds.selection import FeatureSettings
 from trl_curriculum.selection import SELECTION
 
 
@@ -121,7 +121,7 @@ def test_every_selector_is_documented() -> None:
     rows = [line for line in page.splitlines() if line.startswith("|")]
     for name in SELECTION.built_in:
         assert any(f"`{name}`" in line.split("|")[1] for line in rows), name
-    settings = SelectionSettings()
+    settings = FeatureSettings()
     assert settings.projection in page and f"{settings.dimension:,}" in page
     defaults = SELECTION.make("evoselect").options
     for words in ("`diversity` | .3 |", "`epsilon` | .05 |", "| 50, 1/√steps |", "`tolerance` | .001 |"):

@@ -114,10 +114,9 @@ def _check(value: Any, field: dataclasses.Field, hint: Any, what: str) -> None:
         and value > limits.get("above", -math.inf)
         and value < limits.get("below", math.inf)
     )
-    if math.isinf(value):
-        raise ValueError(f"{where} must be finite.")
-    if not inside:
-        raise ValueError(f"{where} must be {spell_limits(limits)}.")
+    if not inside or math.isinf(value):
+        words = [spell_limits(limits), "finite" if math.isinf(value) else ""]
+        raise ValueError(f"{where} must be {' and '.join(filter(None, words))}.")
 
 
 def spell_limits(limits: Any) -> str:

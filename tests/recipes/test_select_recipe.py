@@ -87,7 +87,7 @@ def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Pa
         (["--features", '{"dimensions": 1}'], "features has no option 'dimensions' (did you mean 'dimension'?)"),
         (["--features", '{"dimension": 0}'], "dimension=0 of features must be at least 1"),
         (["--distinct", "0"], "distinct=0.0 of the selection must be above 0 and at most 1"),
-        (["--keep", "inf"], "keep=inf of the selection must be finite"),
+        (["--keep", "inf"], "keep=inf of the selection must be above 0 and finite"),
         (["--proxy", '{"stps": 8}'], "proxy has no option 'stps' (did you mean 'steps'?)"),
         (["--proxy", "{steps"], "proxy='{steps' is not a mapping of options such as"),
         (["--targets", "nowhere.jsonl"], "There is no file nowhere.jsonl"),
