@@ -115,7 +115,7 @@ def _check(value: Any, field: dataclasses.Field, hint: Any, what: str) -> None:
         and value < limits.get("below", math.inf)
     )
     if not inside or math.isinf(value):
-        words = [spell_limits(limits), "finite" if inside else ""]  # an infinity may be within the limits
+        words = [spell_limits(limits), "finite" if math.isinf(value) else ""]
         raise ValueError(f"{where} must be {' and '.join(filter(None, words))}.")
 
 
