@@ -41,7 +41,7 @@ class EvolveScriptArguments(CurriculumScriptArguments):
         completion_column (`str`, *optional*):
             Column of the dataset with plain answers.
         task_column (`str`, *optional*):
-            Column that names the subtask of an example: scores are told for each.
+            Column that names the subtask of an example: scores are reported for each.
         short_answer_column (`str`, *optional*):
             Column with the short answers that the model's own are compared with; that of the completions may be one,
             and is one of `tasks`. Default: `answer`, where it is there.

@@ -128,3 +128,8 @@ def test_the_trainers_curriculum_overrides_that_of_the_arguments(tmp_path: Path,
 def test_options_and_arms_as_a_command_line_gives_them(tmp_path: Path) -> None:
     made = trainer(tmp_path, curriculum='{"sec": {"tau": 0.25}}', arms=["level", "kind"])
     assert made.curriculum.method == SEC(tau=0.25) and made.pool.arm_names[1] == "1/odd"
+
+
+def test_a_probe_that_nobody_asks_for_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer(tmp_path, probe={"loss": {"batch_tokens": 40}})
+    assert "probe 'loss' has no effect: curriculum 'sec' measures nothing." in caplog.text

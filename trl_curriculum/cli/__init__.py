@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Curricula for TRL.",
         epilog="commands:\n"
         + "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
-        + "\n\nAn error is told in one line; with TRL_CURRICULUM_DEBUG=1 in the environment, with its traceback.",
+        + "\n\nAn error is one line; with TRL_CURRICULUM_DEBUG=1 in the environment, with its traceback.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)

@@ -13,7 +13,7 @@ from ..scripts.launch import launch, parse
 
 
 def run_recipe(name: str, argv: Sequence[str], script_name: str | None = None) -> int:
-    """Run a command, whose recipe script has its name unless told, on the arguments after the name."""
+    """Run a command, whose recipe script has its name unless another is given, on the arguments after the name."""
     if not argv:
         raise ValueError("Say what to do: `--config RECIPE.yaml`, or `--help` for all arguments.")
     script = load_recipe(script_name or name)

@@ -110,7 +110,7 @@ class ScoreArguments(CurriculumScriptArguments):
 
     @property
     def file(self) -> Path:
-        """Where the scores go; a place that is taken, or cannot be, is told before anything is scored."""
+        """Where the scores go; a place that is taken, or cannot be, is refused before anything is scored."""
         if self.out is None:
             raise ValueError("Say where the scores go: --out scores.parquet.")
         file = Path(self.out)
@@ -202,9 +202,9 @@ def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:
     from pyarrow import parquet
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    told = {b"trl_curriculum": json.dumps(redact(made_by)).encode()}
+    added = {b"trl_curriculum": json.dumps(redact(made_by)).encode()}
     with atomic_write(file) as draft:
-        parquet.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | told), draft)
+        parquet.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | added), draft)
 
 
 def _key(args: ScoreArguments, name: str) -> str:

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import svds
 if TYPE_CHECKING:
     from datasets import Dataset
 
-HASHES = 1 << 14  # words are told apart by their hash
+HASHES = 1 << 14  # a word counts by its hash
 
 
 def cluster(vectors: NDArray, n_clusters: int, seed: int = 0) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ def on_main_process(make: Callable[[], T], longest: timedelta = LONGEST) -> T:
     except BaseException as error:
         kind = next((one for one in KNOWN_ERRORS if isinstance(error, one)), RuntimeError).__name__
         message = str(error) if isinstance(error, KNOWN_ERRORS) else f"The main process failed with {error!r}."
-        with suppress(RuntimeError):  # what went wrong first is what is told
+        with suppress(RuntimeError):  # what went wrong first is what is reported
             _broadcast((None, kind, message), longest)
         raise
     with _lost_if_it_fails(longest):

@@ -39,7 +39,7 @@ class Agreement:
         if self.sampling.temperature == 0 and self.answers > 1:
             raise ValueError(f"answers={self.answers} at temperature 0 are all alike; set a temperature above 0.")
         if self.compare is not None:
-            reward(self.compare)  # an unknown name is told before anything is written
+            reward(self.compare)  # an unknown name is refused before anything is written
 
     def reached(self, written: str, others: list[str | None]) -> bool:
         """Whether enough of the other answers agree with the written one."""

@@ -73,8 +73,8 @@ def _methods(family: str) -> list[tuple[str, type[Any]]]:
 
 
 def _facts(family: str, cls: type[Method]) -> tuple[str, ...]:
-    told = row(family, cls)
-    return told["trainers"], getattr(cls, "signal", ""), told["cost"], _link(told["paper"])
+    facts = row(family, cls)
+    return facts["trainers"], getattr(cls, "signal", ""), facts["cost"], _link(facts["paper"])
 
 
 def _option(one: dict[str, Any]) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class EvolveSettings:
             (validation or test).
         accuracy (`str`, *optional*, defaults to `"exact_match"`):
             Name of a reward function that judges the model's most probable answers to held-out rows by their column
-            `answer`; `None`: they are not written, and only losses are told.
+            `answer`; `None`: they are not written, and only losses are reported.
         max_answer_tokens (`int`, *optional*, defaults to `256`):
             Tokens of such an answer at most.
     """
@@ -78,7 +78,7 @@ class EvolveSettings:
             )
         self.proxy.check(self.selection.features)
         if self.accuracy is not None:
-            reward(self.accuracy)  # an unknown name is told before anything is written
+            reward(self.accuracy)  # an unknown name is refused before anything is written
 
 
 class Evolution:

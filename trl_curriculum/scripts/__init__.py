@@ -3,4 +3,4 @@
 import yaml
 
 
-MISTAKES = (ImportError, OSError, TypeError, ValueError, yaml.YAMLError)  # what is told in one line
+MISTAKES = (ImportError, OSError, TypeError, ValueError, yaml.YAMLError)  # errors that become one line

@@ -1,4 +1,4 @@
-"""What every recipe script can be told: where the rows come from, how prompts are built, and to plan only."""
+"""Arguments that every recipe script has: where the rows come from, how prompts are built, and to plan only."""
 
 import json
 from dataclasses import dataclass, field

@@ -77,7 +77,7 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
 
 def run_script(main: Callable[..., None], parser: TrlParser) -> None:
     """
-    Run a recipe script's `main` on the process's arguments. A mistake that this package has found is told in one line,
+    Run a recipe script's `main` on the process's arguments. A mistake that this package has found is one line,
     anything else with its traceback.
     """
     try:
@@ -131,8 +131,8 @@ def _say_what_is_replaced(argv: list[str]) -> None:
         for before, options in _one_by_one(specs):
             if gone := [option for option in options if option not in again.get(before, ())]:
                 now = " ".join(given)
-                told = f"--{name} {now} replaces {before} of {file}: its options ({', '.join(gone)}) go."
-                print(told, file=sys.stderr)
+                notice = f"--{name} {now} replaces {before} of {file}: its options ({', '.join(gone)}) go."
+                print(notice, file=sys.stderr)
 
 
 def _one_by_one(specs: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -143,7 +143,7 @@ def _one_by_one(specs: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _options_by_name(spec: str) -> dict[str, dict[str, Any]]:
-    """The same of a word of the command line; nothing where it is no mapping, or wrong: that is told later."""
+    """The same of a word of the command line; nothing where it is no mapping, or wrong: that is refused later."""
     try:
         return dict(_one_by_one(json.loads(spec))) if spec.lstrip().startswith("{") else {}
     except json.JSONDecodeError:

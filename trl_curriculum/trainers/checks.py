@@ -125,6 +125,14 @@ def refuse_fresh_optimizer(method: Any, trainer: Any) -> None:
         )
 
 
+def warn_of_probe(method: Any, args: Any) -> None:
+    """Warns of a probe that is set up and that the curriculum does not ask for."""
+    probe = args.probe_method
+    if probe is not None and probe.name != method.probe:
+        measures = f"asks for {method.probe!r}" if method.probe else "measures nothing"
+        logger.warning("probe %r has no effect: curriculum %r %s.", probe.name, method.name, measures)
+
+
 def warn_of_arms(conductor: Any, args: Any, batch: int | None) -> None:
     """Warns of a single arm, and of arms that are smaller than the `batch` rows that are drawn at once."""
     pool = conductor.pool

@@ -162,18 +162,23 @@ class CurriculumConfig:
         """The shapers with their options."""
         return SHAPING.make_all(self.shaping)
 
+    @property
+    def probe_method(self) -> Probe | None:
+        """The probe that is set up, or `None`."""
+        return None if self.probe is None else PROBES.make(self.probe)
+
     def probe_for(self, method: CurriculumMethod) -> Probe | None:
         """How what a curriculum asks for is measured, or `None` where it asks for nothing."""
         if method.probe is None:
             return None
-        set_up = None if self.probe is None else PROBES.make(self.probe)
-        return set_up if set_up is not None and set_up.name == method.probe else PROBES.make(method.probe)
+        probe = self.probe_method
+        return probe if probe is not None and probe.name == method.probe else PROBES.make(method.probe)
 
     @property
     def prefix_entropy(self) -> PrefixEntropy:
         """What a prefix entropy is in this run."""
-        set_up = None if self.probe is None else PROBES.make(self.probe)
-        return set_up if isinstance(set_up, PrefixEntropy) else PrefixEntropy()
+        probe = self.probe_method
+        return probe if isinstance(probe, PrefixEntropy) else PrefixEntropy()
 
 
 def _spec(role: str, method: Method) -> Any:

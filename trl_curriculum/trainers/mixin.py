@@ -16,7 +16,7 @@ from ..pool import Pool
 from ..report.history import History, print_summary, read_history
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
-from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms
+from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
 from .probing import TrainerProbe
@@ -101,6 +101,7 @@ class CurriculumMixin:
         """To be called once the trainer is made; `batch` rows are drawn at once, where that is known."""
         refuse_fresh_optimizer(self.curriculum.method, self)
         warn_of_arms(self.conductor, self.args, batch)
+        warn_of_probe(self.curriculum.method, self.args)
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
 
