@@ -283,6 +283,7 @@ class TestRefused:
                 {"selection": settings_of(keep=0.4)},
                 "selection was made with selection.keep=0.3",
             ),
+            ({"selection": settings_of("random")}, "selection was made with selection.method='evoselect'"),
         ],
         ids=[
             "a training argument",
@@ -292,6 +293,7 @@ class TestRefused:
             "the proxy",
             "the features",
             "the selection",
+            "its method",
         ],
     )
     def test_other_settings_in_the_same_folder(
