@@ -20,7 +20,7 @@ that was stopped goes on where it was.
 """
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from trl_curriculum.scripts.arguments import CurriculumScriptArguments, mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trl import DatasetMixtureConfig, ModelConfig
 
     from trl_curriculum import CurriculumSFTConfig
+    from trl_curriculum.rounds import RoundMethod
 
 
 @dataclass
@@ -54,6 +55,8 @@ class EvolveScriptArguments(CurriculumScriptArguments):
             `share` is that of the candidates that each writes.
         trusted (`int`, *optional*):
             How many of the rows are trusted examples, drawn by the seed. Default: all.
+        loop (`str` or `dict`, *optional*, defaults to `"evolve"`):
+            What is repeated: a name, or `{name: {option: value}}`. The options of `evolve` are arguments of their own.
         rounds (`int`, *optional*, defaults to `2`):
             Rounds.
         candidates (`int`, *optional*, defaults to `1000`):
@@ -89,6 +92,9 @@ class EvolveScriptArguments(CurriculumScriptArguments):
         default=None, metadata={"help": 'Generators, for example \'{"procedural": {"family": "chain_sum"}}\'.'}
     )
     trusted: int | None = field(default=None, metadata={"help": "How many of the rows are trusted examples."})
+    loop: dict[str, Any] | str | None = field(
+        default="evolve", metadata={"help": "What is repeated: a name, or a name with its options."}
+    )
     rounds: int = field(default=2, metadata={"help": "Rounds of generate, select, train."})
     candidates: int = field(default=1000, metadata={"help": "Candidates that are wanted in each round."})
     validation_share: float = field(default=0.5, metadata={"help": "Share of the examples that selection aims at."})
@@ -120,6 +126,19 @@ class EvolveScriptArguments(CurriculumScriptArguments):
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on rounds: leave it out.")
 
+    def method(self) -> "RoundMethod":
+        """What is repeated, with its options; refuses arguments that it does not have."""
+        from trl_curriculum.rounds import ROUNDS, Evolve
+
+        given = {one.name: getattr(self, one.name) for one in fields(Evolve)}
+        default = {one.name: one.default for one in fields(Evolve)}
+        given["accuracy"] = None if self.accuracy == "none" else self.accuracy
+        method = ROUNDS.make(self.loop, **given)
+        for name, value in given.items():
+            if name not in method.options and (value or None) != default[name]:
+                raise ValueError(f"{name}={value!r} is an option of evolve, not of {method.name}: leave it out.")
+        return method
+
 
 def main(
     script_args: EvolveScriptArguments,
@@ -132,11 +151,8 @@ def main(
     from trl import get_peft_config
 
     from trl_curriculum.generators import from_dataset, make_generators
-    from trl_curriculum.registry import make_options
     from trl_curriculum.rewards import reward
-    from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
-    from trl_curriculum.rounds.proxy import Proxy
-    from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
+    from trl_curriculum.rounds import Job
     from trl_curriculum.rounds.training import grpo_args
     from trl_curriculum.scripts.data import load_examples, locate
     from trl_curriculum.scripts.train import model_path, model_to_load
@@ -144,7 +160,12 @@ def main(
     def find(name: str) -> str:
         return locate(model_path(name))
 
-    generators = make_generators(script_args.generators, find)
+    proxy: Any = script_args.proxy
+    if proxy.get("model") is not None:
+        proxy["model"] = find(proxy["model"])
+    method = script_args.method()
+    wanted = method.generates or script_args.generators
+    generators = make_generators(script_args.generators, find) if wanted else ()
     lora = get_peft_config(model_args)
     if lora is None:
         raise ValueError("The rounds train one adapter: set use_peft, lora_r and the like.")
@@ -152,25 +173,6 @@ def main(
         raise ValueError("Rounds merge their adapter into the model's weights: leave out load_in_4bit, load_in_8bit.")
     if training_args.eval_strategy != "no":
         raise ValueError("Rounds are scored at their end: leave out eval_strategy.")
-    features: Any = script_args.features
-    proxy: Any = script_args.proxy
-    if proxy.get("model") is not None:
-        proxy["model"] = find(proxy["model"])
-    settings = EvolveSettings(
-        rounds=script_args.rounds,
-        candidates=script_args.candidates,
-        validation_share=script_args.validation_share,
-        near_duplicates=script_args.near_duplicates,
-        selection=SelectionSettings(
-            script_args.selection,
-            script_args.keep,
-            script_args.distinct,
-            make_options(FeatureSettings, features, "features"),
-        ),
-        proxy=make_options(Proxy, proxy, "proxy"),
-        accuracy=None if script_args.accuracy == "none" else script_args.accuracy,
-        max_answer_tokens=script_args.max_answer_tokens,
-    )
     reward_funcs = [reward(name) for name in script_args.reward_funcs or []]
     by_grpo: Any = script_args.grpo
     args = grpo_args(training_args, by_grpo) if by_grpo or reward_funcs else training_args
@@ -188,20 +190,17 @@ def main(
     if training_args.process_index == 0:
         names = ", ".join(f"{one.name} {one.share:.0%}" for one in generators)
         print(
-            f"{model_args.model_name_or_path}: {settings.rounds} rounds of {settings.candidates} candidates "
-            f"({names}); {settings.selection.method.name} keeps {settings.selection.keep:g} for "
-            f"{'GRPO' if reward_funcs else 'SFT'}; {len(examples)} trusted examples, "
-            f"{len(held_out)} held out"
+            f"{model_args.model_name_or_path}: {method.plan()}{f' ({names})' if names else ''}, for "
+            f"{'GRPO' if reward_funcs else 'SFT'}; {len(examples)} trusted examples, {len(held_out)} held out"
         )
     if script_args.dry_run:
         return
     student = model_to_load(model_args, training_args)
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
     args.model_init_kwargs = None  # the rounds are given models
-    run = Evolution(student, settings, args, lora, examples, held_out, generators, kwargs, reward_funcs)
-    run.run()
+    adapter = method.run(Job(student, args, lora, examples, held_out, generators, kwargs, reward_funcs))
     if training_args.process_index == 0:
-        print(f"💾 Adapter saved to {run.loop.rounds[-1].folder('adapter')}.")
+        print(f"💾 Adapter saved to {adapter}.")
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:

@@ -184,7 +184,7 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.rounds.selection": ["FeatureSettings", "SelectionSettings", "gradient_features", "select_rows"],
     "trl_curriculum.data.smollm2": ["smollm2"],
     "trl_curriculum.data.tasks": ["disjoint", "reasoning_gym_dataset"],
-    "trl_curriculum.rounds.evolve": ["Evolution", "EvolveSettings"],
+    "trl_curriculum.rounds": ["ROUNDS", "Evolution", "Evolve", "Job", "RoundMethod"],
     "trl_curriculum.rounds.loop": ["Loop", "Round", "run_stages"],
     "trl_curriculum.rounds.stage": ["Stage"],
     "trl_curriculum.rounds.training": ["grpo_args"],
@@ -406,6 +406,21 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "wrong": 0.0,
         },
     },
+    "rounds": {
+        "evolve": {
+            "rounds": 2,
+            "candidates": 1000,
+            "validation_share": 0.5,
+            "selection": "evoselect",
+            "keep": 0.2,
+            "distinct": None,
+            "features": None,
+            "proxy": None,
+            "near_duplicates": 0.7,
+            "accuracy": "exact_match",
+            "max_answer_tokens": 256,
+        }
+    },
     "templates": {
         "open_question": TEMPLATE | {"rationale": False},
         "multiple_choice": TEMPLATE | {"choices": 4, "rationale": True},
@@ -422,6 +437,7 @@ GROUPS = {  # entry points of plug-ins
     "rewards": "trl_curriculum.rewards",
     "selection": "trl_curriculum.selection",
     "generators": "trl_curriculum.generators",
+    "rounds": "trl_curriculum.rounds",
     "templates": "trl_curriculum.templates",
 }
 
@@ -562,6 +578,7 @@ SCRIPTS: dict[str, dict[str, Any]] = {
         "max_answer_tokens": 256,
         "generators": None,
         "trusted": None,
+        "loop": "evolve",
         "rounds": 2,
         "candidates": 1000,
         "validation_share": 0.5,

@@ -304,6 +304,21 @@ class TestCurricula:
         with pytest.raises(StateError, match="made with curriculum 'uniform', but this run uses 'mine'"):
             mine.load_state_dict(Uniform().bind(POOL).state_dict())
 
+    def test_a_class_that_is_half_written_fails_in_one_sentence(self) -> None:
+        class Undecorated(CurriculumMethod):
+            width: int = option(3, "Of it.")
+
+        @dataclass(frozen=True)
+        class Unbound(CurriculumMethod):
+            pass
+
+        with pytest.raises(TypeError, match="Undecorated declares the option 'width' and is no @dataclass"):
+            Undecorated()
+        with pytest.raises(
+            TypeError, match=r"Unbound is bound to no curriculum: write `class Mine\(Curriculum, of=Unb"
+        ):
+            Unbound().bind(POOL)
+
     def test_every_option_says_what_it_does(self) -> None:
         import dataclasses
 

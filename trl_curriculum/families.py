@@ -13,6 +13,7 @@ from .probes import PROBES
 from .registry import Registry
 from .rewards import REWARDS
 from .rollouts import ROLLOUTS
+from .rounds import ROUNDS
 from .selection import SELECTION
 from .shaping import SHAPING
 
@@ -27,6 +28,7 @@ FAMILIES: dict[str, Registry[Any]] = {
     "rewards": REWARDS,
     "selection": SELECTION,
     "generators": GENERATORS,
+    "rounds": ROUNDS,
     "templates": TEMPLATES,
 }
 

@@ -55,6 +55,11 @@ class Method:
     trainers: ClassVar[tuple[str, ...]] = ("GRPO", "SFT")
 
     def __post_init__(self) -> None:
+        for name, value in vars(type(self)).items():
+            if isinstance(value, dataclasses.Field):
+                raise TypeError(
+                    f"{type(self).__name__} declares the option {name!r} and is no @dataclass(frozen=True)."
+                )
         check_options(self, self.name or type(self).__name__)
         self.check()
 

@@ -44,9 +44,7 @@ from trl_curriculum import (
     read_history,
 )
 from trl_curriculum.generators import Candidate, FileGenerator, load, save
-from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
-from trl_curriculum.rounds.proxy import Proxy
-from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
+from trl_curriculum.rounds import Evolve, Job
 
 
 ROOT = Path(__file__).parents[2]
@@ -209,14 +207,14 @@ CASES: dict[str, dict[str, Any]] = {
     "evolve": {
         "by": "evolve",
         "settings": EVOLVE,
-        "selection": {"method": "evoselect", "keep": 0.3, "features": FeatureSettings(dimension=128)},
+        "selection": {"selection": "evoselect", "keep": 0.3, "features": {"dimension": 128}},
         "proxy": {"steps": 2},
         "args": SFT | {"curriculum": "uniform", "max_steps": 3},
     },
     "evolve_by_grpo": {
         "by": "evolve",
         "settings": EVOLVE,
-        "selection": {"method": {"tsds": {"sigma": 0.6}}, "keep": 0.3, "features": FeatureSettings(dimension=64)},
+        "selection": {"selection": {"tsds": {"sigma": 0.6}}, "keep": 0.3, "features": {"dimension": 64}},
         "proxy": {"steps": 2, "adam": True},
         "args": GRPO | {"curriculum": "uniform", "max_steps": 3, "num_generations": 2},
         "rewarded": True,
@@ -287,21 +285,19 @@ def evolve(folder: Path, **case: Any) -> tuple[Drawn, Weights]:
         for i in range(40)
     ]
     save(pool, folder / "pool.jsonl")
-    settings = EvolveSettings(
-        **case["settings"], selection=SelectionSettings(**case["selection"]), proxy=Proxy(**case["proxy"])
-    )
-    evolution = Evolution(
+    method = Evolve(**case["settings"], **case["selection"], proxy=case["proxy"])
+    args = (CurriculumGRPOConfig if case.get("rewarded") else CurriculumSFTConfig)(str(folder / "run"), **case["args"])
+    job = Job(
         tiny.saved_model(folder / "tiny"),
-        settings,
-        (CurriculumGRPOConfig if case.get("rewarded") else CurriculumSFTConfig)(str(folder / "run"), **case["args"]),
+        args,
         LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
         examples,
         test,
         FileGenerator(folder / "pool.jsonl"),
-        reward_funcs=[early_letters] if case.get("rewarded") else None,
+        reward_funcs=[early_letters] if case.get("rewarded") else [],
     )
-    evolution.run()
-    rounds = [folder / "run" / f"round-{k}" for k in range(settings.rounds)]
+    method.run(job)
+    rounds = [folder / "run" / f"round-{k}" for k in range(method.rounds)]
     selected = [[one.question for one in load(each / "selection" / "selected.parquet")] for each in rounds]
     shown = {"selected": selected, "rows": [read_history(each / "adapter")["row"].tolist() for each in rounds]}
     return shown, load_file(rounds[-1] / "adapter" / "adapter_model.safetensors")

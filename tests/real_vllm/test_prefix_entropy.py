@@ -28,7 +28,7 @@ from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
 Make = Callable[..., Any]
 EDCO: dict[str, Any] = {"edco": {"rounds": 3, "top_n": 12}}
 PREFIX: dict[str, Any] = {"length": 6, "quick_answer": None, "unit": "nats"}
-ROUNDS = {"curriculum_instance": EDCO, "probe": {"prefix_entropy": PREFIX}}  # instead of the default of `options`
+ROUNDS = {"curriculum": EDCO, "probe": {"prefix_entropy": PREFIX}}  # instead of the default of `options`
 PROMPTS = ["1:abc#", "22:fedc#", "k", "some longer question: what comes after abcdef?", "1:abc#"]
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
+from self_play import SelfPlay
 from tiny import torchrun
 
 from trl_curriculum import read_history
 from trl_curriculum.cli import main
 from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.generators import TEMPLATES, from_dataset, load
+from trl_curriculum.rounds import ROUNDS
 from trl_curriculum.scripts.data import load_examples
 from trl_curriculum.scripts.launch import parse
 
@@ -63,7 +65,10 @@ def recipe(tmp_path: Path, tiny_path: str, **changes: Any) -> str:
 
 def test_the_twin_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evolve", "--config", str(TWIN), "--dry_run"]) == 0
-    assert "2 rounds of 48 candidates (language_model 50%, procedural 25%, procedural 25%)" in capsys.readouterr().out
+    words = (
+        "2 rounds of 48 candidates, of which evoselect keeps 0.5 (language_model 50%, procedural 25%, procedural 25%)"
+    )
+    assert words in capsys.readouterr().out
 
 
 CHOICES = {"text": list("wxyz"), "label": list("ABCD")}
@@ -92,7 +97,7 @@ def test_recipes_are_planned_on_rows_as_on_the_hub(
     config = [] if "dataset_config" not in told else ["--dataset_config", "default"]
     assert main(["evolve", *argv, *config]) == 0
     shown = capsys.readouterr().out
-    assert "2 rounds of 5000 candidates (language_model 100%)" in shown and "8 trusted examples, 8 held out" in shown
+    assert "2 rounds of 5000 candidates, of which" in shown and "8 trusted examples, 8 held out" in shown
     # What the generator is shown is in its format
     script = load_recipe("evolve")
     arguments = parse(script.make_parser(), [*argv, *config])
@@ -148,13 +153,15 @@ def test_a_mistake_that_only_the_run_finds_is_one_line(
         ({"selection": "evoselekt"}, "Unknown selection method 'evoselekt'"),
         ({"selection": {"method": "tsds", "keep": 0.3}}, "`keep`, `distinct` and `features` beside it"),
         ({"selection": {"tsds": {"sigma": 0}}}, "sigma=0 of tsds must be above 0"),
-        ({"distinct": 1.5}, "distinct=1.5 of the selection must be above 0 and at most 1"),
-        ({"keep": 0}, "keep=0 of the selection must be above 0"),
+        ({"distinct": 1.5}, "distinct=1.5 of evolve must be above 0 and at most 1"),
+        ({"keep": 0}, "keep=0 of evolve must be above 0"),
         ({"features": {"dimension": 0}}, "dimension=0 of features must be at least 1"),
         ({"features": {"n_last": 0, "layers": "last"}}, "n_last=0 of features must be at least 1"),
         ({"features": {"layers": "first"}}, "layers='first' in features must be one of 'lora', 'last', 'all'"),
         ({"features": {"projection": "dense"}}, "must be one of 'count_sketch', 'rademacher'"),
-        ({"rounds": 0}, "rounds=0 of the rounds must be at least 1"),
+        ({"rounds": 0}, "rounds=0 of evolve must be at least 1"),
+        ({"loop": "evolv"}, "Unknown rounds 'evolv' (did you mean 'evolve'?)"),
+        ({"loop": {"evolve": {"candidate": 3}}}, "has no option 'candidate' (did you mean 'candidates'?)"),
         ({"proxy": {"rank": 0}}, "rank=0 of the proxy must be at least 1"),
         ({"proxy": {"step": 1}}, "proxy has no option 'step'"),
         ({"grpo": {"num_generations": 2}}, "takes both, its options `grpo` and its `reward_funcs`"),
@@ -175,4 +182,30 @@ def test_a_generator_on_the_command_line(tmp_path: Path, tiny_path: str, capsys:
     argv = ["evolve", "--config", recipe(tmp_path, tiny_path), "--dry_run", "--generators", *given]
     assert main([*argv, "--selection", '{"tsds": {"sigma": 0.6}}', "--keep", "0.25"]) == 0
     shown = capsys.readouterr().out
-    assert "(procedural 25%, language_model 75%); tsds keeps 0.25" in shown
+    assert "tsds keeps 0.25 (procedural 25%, language_model 75%), for SFT" in shown
+
+
+class TestOtherRounds:
+    """Rounds of another package: self-play, which needs no generators."""
+
+    @pytest.fixture(autouse=True)
+    def registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(ROUNDS.built_in, "self_play", SelfPlay)
+
+    def test_a_run(self, tmp_path: Path, tiny_path: str, capsys: pytest.CaptureFixture[str]) -> None:
+        path = recipe(tmp_path, tiny_path, rounds=1)
+        argv = parse(load_recipe("evolve").make_parser(), ["--config", path, "--loop", "self_play"])
+        changed = {"candidates": 1000, "near_duplicates": 0.7, "generators": None, "selection": "evoselect"}
+        changed |= {"keep": 0.2, "features": {}, "proxy": {}, "accuracy": "exact_match", "max_answer_tokens": 256}
+        for name, value in changed.items():
+            setattr(argv[0], name, value)
+        load_recipe("evolve").main(*argv)
+        assert (tmp_path / "run/round-0/train/adapter_model.safetensors").exists()
+        assert not (tmp_path / "run/round-1").exists() and "1 rounds of self_play, for SFT" in capsys.readouterr().out
+
+    def test_an_argument_of_evolve_is_refused(
+        self, tmp_path: Path, tiny_path: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        argv = ["evolve", "--config", recipe(tmp_path, tiny_path), "--loop", "self_play", "--dry_run"]
+        assert main(argv) == 1
+        assert "candidates=40 is an option of evolve, not of self_play: leave it out" in capsys.readouterr().err

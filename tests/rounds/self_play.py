@@ -13,6 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from trl_curriculum.generators import Candidate, load, save, to_dataset
 from trl_curriculum.lm.engines import Sampling
 from trl_curriculum.lm.transformers_engine import TransformersEngine
+from trl_curriculum.rounds import Job, RoundMethod
 from trl_curriculum.rounds.loop import Loop, Round
 from trl_curriculum.rounds.model import Model
 from trl_curriculum.rounds.stage import Report, Stage
@@ -93,6 +94,18 @@ def loop(output_dir: Path, model: str, rounds: int = 2) -> Loop:
         }
 
     return Loop(stages, rounds, output_dir)
+
+
+@dataclass(frozen=True)
+class SelfPlay(RoundMethod):
+    """Questions that the model asks and answers itself; it trains on what its reward likes best."""
+
+    name = "self_play"
+
+    def run(self, job: Job) -> Path:
+        played = loop(Path(str(job.args.output_dir)), job.student, self.rounds)
+        played.run()
+        return played.rounds[-1].folder("train")
 
 
 dies_in = ""

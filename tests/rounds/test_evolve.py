@@ -16,10 +16,7 @@ from safetensors.torch import load_file
 from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, read_history
 from trl_curriculum.disk import stages
 from trl_curriculum.generators import Candidate, FileGenerator, GeneratorMethod, load, save
-from trl_curriculum.rounds import candidates, evaluate, loop, proxy, selection, training
-from trl_curriculum.rounds.evolve import Evolution, EvolveSettings
-from trl_curriculum.rounds.proxy import Proxy
-from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
+from trl_curriculum.rounds import Evolution, Evolve, Job, candidates, evaluate, loop, proxy, selection, training
 from trl_curriculum.rounds.training import grpo_args
 from trl_curriculum.selection import Features, Selection, Selector
 
@@ -44,21 +41,16 @@ POOL = [
 ]
 
 
-def settings_of(
-    method: Any = "evoselect", keep: float = 0.3, dimension: int = 128, **features: Any
-) -> SelectionSettings:
-    return SelectionSettings(method, keep, features=FeatureSettings(dimension=dimension, **features))
-
-
 def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **changes: Any) -> Evolution:
     save(pool, folder / "pool.jsonl")
-    settings = {
+    options = {
         "candidates": len(pool),
         "near_duplicates": 1.0,
-        "selection": settings_of(),
-        "proxy": Proxy(steps=2),
+        "keep": 0.3,
+        "features": {"dimension": 128},
+        "proxy": {"steps": 2},
         "max_answer_tokens": 4,
-    } | {k: v for k, v in changes.items() if k in ("rounds", "selection", "proxy", "validation_share")}
+    } | {name: value for name, value in changes.items() if name in Evolve.__dataclass_fields__}
     args = (CurriculumGRPOConfig if "reward_funcs" in changes else CurriculumSFTConfig)(
         str(folder / "run"),
         use_cpu=True,
@@ -76,11 +68,9 @@ def evolution(folder: Path, tiny_path: str, pool: list[Candidate] = POOL, **chan
     )
     lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     generators = changes.get("generators", {"file": {"path": str(folder / "pool.jsonl")}})
-    rewards = changes.get("reward_funcs")
-    test = changes.get("test", TEST)
-    return Evolution(
-        tiny_path, EvolveSettings(**settings), args, lora, EXAMPLES, test, generators, reward_funcs=rewards
-    )
+    rewards, test = changes.get("reward_funcs", []), changes.get("test", TEST)
+    job = Job(tiny_path, args, lora, EXAMPLES, test, generators, reward_funcs=rewards)
+    return Evolution(Evolve(**options), job)
 
 
 def ended(folder: Path) -> tuple[list[list[str]], dict[str, torch.Tensor]]:
@@ -186,7 +176,7 @@ class TestRounds:
         assert all(torch.equal(found[1][name], value) for name, value in expected[1].items())
 
     def test_adam_and_a_proxy_of_its_own_and_a_curriculum(self, tiny_path: str, tmp_path: Path) -> None:
-        other = Proxy(model=tiny.saved_model(tmp_path / "proxy"), steps=2, adam=True)
+        other = {"model": tiny.saved_model(tmp_path / "proxy"), "steps": 2, "adam": True}
         run = evolution(tmp_path, tiny_path, rounds=1, proxy=other, curriculum="loss_top_k")
         run.run()
         features = np.load(tmp_path / "run/round-0/features/candidates/features.npy")
@@ -274,16 +264,16 @@ class TestRefused:
             ({"args": {"weight_decay": 0.5}}, r"training.weight_decay=0.0, and now it is 0.5"),
             ({"pool": POOL[:-1]}, r"candidates was made with candidates=40, and now it is 39"),
             ({"test": TEST[:-1]}, "before/scores was made with rows='6 rows with the fingerprint"),
-            ({"proxy": Proxy(steps=3)}, r"proxy was made with proxy.steps=2, and now it is 3"),
+            ({"proxy": {"steps": 3}}, r"proxy was made with proxy.steps=2, and now it is 3"),
             (
-                {"selection": settings_of(dimension=64)},
+                {"features": {"dimension": 64}},
                 "features was made with features.dimension=128",
             ),
             (
-                {"selection": settings_of(keep=0.4)},
+                {"keep": 0.4},
                 "selection was made with selection.keep=0.3",
             ),
-            ({"selection": settings_of("random")}, "selection was made with selection.method='evoselect'"),
+            ({"selection": "random"}, "selection was made with selection.method='evoselect'"),
         ],
         ids=[
             "a training argument",
@@ -304,9 +294,8 @@ class TestRefused:
         evolution(whole[0], tiny_path).run()  # as it was
 
     def test_a_stage_that_failed_is_begun_anew_with_another_setting(self, tiny_path: str, tmp_path: Path) -> None:
-        wrong = settings_of(Refusing())
         with pytest.raises(ValueError, match="refused"):
-            evolution(tmp_path, tiny_path, rounds=1, selection=wrong).run()
+            evolution(tmp_path, tiny_path, rounds=1, selection=Refusing()).run()
         features = tmp_path / "run/round-0/features/done.json"
         before = features.stat().st_mtime_ns
         evolution(tmp_path, tiny_path, rounds=1).run()
@@ -324,15 +313,13 @@ class TestRefused:
 
     def test_what_cannot_work_is_told_first(self) -> None:
         with pytest.raises(ValueError, match="take layers='lora', not 'last'"):
-            EvolveSettings(
-                selection=SelectionSettings(features=FeatureSettings(layers="last")), proxy=Proxy(adam=True)
-            )
+            Evolve(features={"layers": "last"}, proxy={"adam": True})
         with pytest.raises(ValueError, match="'evoselect' has no option 'lamda': it has steps"):
-            SelectionSettings({"evoselect": {"lamda": 1}})
+            Evolve(selection={"evoselect": {"lamda": 1}})
         with pytest.raises(ValueError, match="keep=50 of the selection is more than the candidates"):
-            EvolveSettings(candidates=40, selection=SelectionSettings(keep=50))
+            Evolve(candidates=40, keep=50)
         with pytest.raises(ValueError, match="'all' keeps all"):
-            SelectionSettings(keep=1.0)
+            Evolve(keep=1.0)
 
     def test_texts_among_messages(self, tiny_path: str, tmp_path: Path) -> None:
         def talk(one: Candidate) -> Candidate:

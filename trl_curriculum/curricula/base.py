@@ -33,7 +33,7 @@ class CurriculumMethod(Method):
     follows: ClassVar[tuple[str, ...]] = ()
     wants: ClassVar[tuple[str, ...]] = ()
     probe: ClassVar[str | None] = None
-    bound: ClassVar[type["Curriculum"]]
+    bound: ClassVar[type["Curriculum"] | None] = None
 
     def bind(self, pool: Pool, seed: int = 0) -> "Curriculum":
         """
@@ -48,6 +48,9 @@ class CurriculumMethod(Method):
         Raises:
             `ValueError`: where the pool lacks what the method needs, such as arms or difficulties.
         """
+        if self.bound is None:
+            name = type(self).__name__
+            raise TypeError(f"{name} is bound to no curriculum: write `class Mine(Curriculum, of={name})`.")
         return self.bound(self, pool, seed)
 
 
