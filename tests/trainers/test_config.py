@@ -22,6 +22,7 @@ OLD: dict[str, Any] = {
     "arm_column": "arm",
     "probe_kwargs": {"length": 3},
     "probe_back_end": "vllm",
+    "back_end": "vllm",
     "probe_vllm_kwargs": {"url": "x"},
     "probe_batch_tokens": 40,
 }

@@ -8,19 +8,20 @@ import torch
 
 from trl_curriculum.probes import PrefixEntropy
 from trl_curriculum.signals import Rollouts
-from trl_curriculum.trainers.late_entropy import LatePrefixEntropy
+from trl_curriculum.trainers.late_entropy import LatePrefixEntropy, label
 
 
 SPEC = PrefixEntropy(length=2, token_share=1, unit="nats")
 
 
 def rollouts(row: list[int], draw: list[int]) -> Rollouts:
-    return Rollouts(row=np.array(row), draw=np.array(draw), step=0)
+    nothing = np.full(len(row), np.nan)
+    return Rollouts(np.array(row), np.array(draw), reward=nothing, advantage=nothing, length=nothing, step=0)
 
 
-def batch(late: LatePrefixEntropy, shown: Rollouts, mask: list[list[int]], **more: Any) -> dict[str, Any]:
+def batch(shown: Rollouts, mask: list[list[int]], **more: Any) -> dict[str, Any]:
     output = {"advantages": torch.zeros(len(shown)), "completion_mask": torch.tensor(mask), **more}
-    late.label(output, shown, slice(None))
+    label(output, shown, slice(None))
     return output
 
 
@@ -30,15 +31,14 @@ def see(late: LatePrefixEntropy, inputs: dict[str, Any], entropies: list[list[fl
 
 
 def test_each_process_labels_its_own_rollouts() -> None:
-    late = LatePrefixEntropy(SPEC)
     output = {"advantages": torch.zeros(2)}
-    late.label(output, rollouts([7, 7, 9, 9], [4, 4, 5, 5]), slice(2, 4))
+    label(output, rollouts([7, 7, 9, 9], [4, 4, 5, 5]), slice(2, 4))
     assert output["curriculum_row"].tolist() == [9, 9] and output["curriculum_draw"].tolist() == [5, 5]
 
 
 def test_the_first_tokens_that_count_are_averaged() -> None:
     late = LatePrefixEntropy(SPEC)
-    inputs = batch(late, rollouts([7, 8, 9], [0, 1, 2]), [[1, 1, 1], [1, 0, 0], [0, 0, 0]])
+    inputs = batch(rollouts([7, 8, 9], [0, 1, 2]), [[1, 1, 1], [1, 0, 0], [0, 0, 0]])
     see(late, inputs, [[1.0, 2.0, 9.0], [3.0, 9.0, 9.0], [9.0, 9.0, 9.0]])
     taken = late.take()
     assert taken is not None
@@ -49,7 +49,7 @@ def test_the_first_tokens_that_count_are_averaged() -> None:
 
 def test_tokens_that_tools_wrote_do_not_count() -> None:
     late = LatePrefixEntropy(SPEC)
-    inputs = batch(late, rollouts([7], [0]), [[1, 1, 1, 1]], tool_mask=torch.tensor([[1, 0, 0, 1]]))
+    inputs = batch(rollouts([7], [0]), [[1, 1, 1, 1]], tool_mask=torch.tensor([[1, 0, 0, 1]]))
     see(late, inputs, [[1.0, 9.0, 9.0, 2.0]])
     taken = late.take()
     assert taken is not None and taken[2].tolist() == [1.5]
@@ -66,7 +66,7 @@ def test_a_step_is_gathered_once_and_in_the_order_of_draws(monkeypatch: pytest.M
     late = LatePrefixEntropy(SPEC)
     assert late.take() is None and not calls, "a collective though there is nothing to say"
     for row, draw, value in ((7, 2, 0.5), (8, 1, 1.0)):
-        see(late, batch(late, rollouts([row], [draw]), [[1]]), [[value]])
+        see(late, batch(rollouts([row], [draw]), [[1]]), [[value]])
     taken = late.take()
     assert taken is not None and [part.tolist() for part in taken] == [[8, 7], [1, 2], [1.0, 0.5]]
     assert calls == [2, 2]  # where, and how much
@@ -75,6 +75,6 @@ def test_a_step_is_gathered_once_and_in_the_order_of_draws(monkeypatch: pytest.M
 
 def test_what_a_resume_forgets() -> None:
     late = LatePrefixEntropy(SPEC)
-    see(late, batch(late, rollouts([7], [0]), [[1]]), [[1.0]])
+    see(late, batch(rollouts([7], [0]), [[1]]), [[1.0]])
     late.clear()
     assert late.take() is None

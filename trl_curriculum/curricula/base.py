@@ -33,7 +33,7 @@ class CurriculumMethod(Method):
     follows: ClassVar[tuple[str, ...]] = ()
     wants: ClassVar[tuple[str, ...]] = ()
     probe: ClassVar[str | None] = None
-    bound: ClassVar[type["Curriculum"] | None] = None
+    bound: ClassVar[type["Curriculum"]]
 
     def bind(self, pool: Pool, seed: int = 0) -> "Curriculum":
         """
@@ -48,7 +48,7 @@ class CurriculumMethod(Method):
         Raises:
             `ValueError`: where the pool lacks what the method needs, such as arms or difficulties.
         """
-        if self.bound is None:
+        if not hasattr(self, "bound"):
             name = type(self).__name__
             raise TypeError(f"{name} is bound to no curriculum: write `class Mine(Curriculum, of={name})`.")
         return self.bound(self, pool, seed)
