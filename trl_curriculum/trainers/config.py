@@ -167,7 +167,7 @@ class CurriculumConfig:
         if method.probe is None:
             return None
         set_up = None if self.probe is None else PROBES.make(self.probe)
-        return set_up if set_up is not None and set_up.name == method.probe else PROBES.make(method.probe)
+        return set_up if isinstance(set_up, PROBES.get(method.probe)) else PROBES.make(method.probe)
 
     @property
     def prefix_entropy(self) -> PrefixEntropy:
