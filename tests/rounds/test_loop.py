@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +15,18 @@ import pytest
 import self_play
 import torch
 from harness import ENVIRONMENT
+from peft import LoraConfig
 from self_play import loop
 
 from trl_curriculum import CurriculumSFTConfig
 from trl_curriculum.generators import Candidate, load
+from trl_curriculum.rounds import Job
 from trl_curriculum.rounds.evaluate import Evaluate
 from trl_curriculum.rounds.loop import Round, run_stages
 from trl_curriculum.rounds.model import Model
 from trl_curriculum.rounds.stage import IGNORED, RecordedBy, Stage
 from trl_curriculum.rounds.training import training_settings
+from trl_curriculum.testing.rounds import RoundsCase, a_finished_round_is_not_done_again, the_plan_says_how_often
 
 
 PYTHONPATH = {"PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], *sys.path])}
@@ -159,3 +163,30 @@ class TestWhatAStageDependsOn:
 def test_rounds_know_those_before(tmp_path: Path) -> None:
     third = Round(2, tmp_path)
     assert [one.folder("a") for one in third.earlier] == [tmp_path / "round-0/a", tmp_path / "round-1/a"]
+
+
+def job(folder: Path, tiny_path: str) -> Job:
+    args = CurriculumSFTConfig(
+        str(folder),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        max_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+        curriculum="uniform",
+    )
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    examples = [Candidate(f"{i}:{'abcdef'[i % 6] * 3}#", "gh" * (1 + i % 3)) for i in range(12)]
+    return Job(tiny_path, args, lora, examples, [])
+
+
+@pytest.mark.parametrize("name", ["SelfPlay", "Halves"])
+def test_rounds_of_others(name: str, tiny_path: str) -> None:
+    """The toy above, and that of docs/add_a_method.md, as the conformance table runs them."""
+    scope: dict[str, Any] = {"__name__": "my_package"} | vars(self_play)
+    page = (Path(__file__).parents[2] / "docs" / "add_a_method.md").read_text().split("\n## Rounds\n")[1]
+    exec(page.split("```python\n", 1)[1].split("```", 1)[0], scope)
+    made = RoundsCase(scope[name](), partial(job, tiny_path=tiny_path))
+    the_plan_says_how_often(made)
+    a_finished_round_is_not_done_again(made)

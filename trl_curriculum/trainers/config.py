@@ -171,8 +171,8 @@ class CurriculumConfig:
         """How what a curriculum asks for is measured, or `None` where it asks for nothing."""
         if method.probe is None:
             return None
-        probe = self.probe_method
-        return probe if probe is not None and probe.name == method.probe else PROBES.make(method.probe)
+        set_up = self.probe_method
+        return set_up if isinstance(set_up, PROBES.get(method.probe)) else PROBES.make(method.probe)
 
     @property
     def prefix_entropy(self) -> PrefixEntropy:
