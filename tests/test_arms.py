@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import VARIANTS, method
+from cases import VARIANTS
 from datasets import Dataset
-from simulate import from_rewards, run
 
 from trl_curriculum import Pool
 from trl_curriculum.arms import ARMS, Clusters, Columns, make_arms
 from trl_curriculum.curricula import SEC, ArmMethod, SuccessRate
+from trl_curriculum.testing.simulated import from_rewards, run
 
 
 DATA = Dataset.from_dict(
@@ -128,13 +128,13 @@ class TestSuccessRate:
     @pytest.mark.parametrize("variant", [name for name in VARIANTS if not name.endswith("weights")])
     def test_only_who_learns_about_arms_takes_them(self, variant: str) -> None:
         pool = Pool(12, difficulty=np.arange(12.0), estimated=SuccessRate())
-        if isinstance(method(variant), ArmMethod):
-            assert len(run(method(variant).bind(pool), 3, np.full(12, 0.5))) == 3
+        if isinstance(VARIANTS[variant].method, ArmMethod):
+            assert len(run(VARIANTS[variant].method.bind(pool), 3, np.full(12, 0.5))) == 3
             return
-        name = method(variant).name
+        name = VARIANTS[variant].method.name
         words = f"arms='success_rate' are estimated while training, which has no effect on curriculum '{name}'"
         with pytest.raises(ValueError, match=words):
-            method(variant).bind(pool)
+            VARIANTS[variant].method.bind(pool)
 
     def test_they_stay_what_they_are_when_rows_come_and_go(self) -> None:
         hashes = np.arange(10, dtype=np.uint64)

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import pool
 from datasets import Dataset
-from simulate import run
 
 from trl_curriculum import CURRICULA, Feedback
 from trl_curriculum.cli import main
@@ -21,6 +19,7 @@ from trl_curriculum.probes import PrefixEntropy
 from trl_curriculum.report.tables import pages
 from trl_curriculum.rounds.selection import FeatureSettings
 from trl_curriculum.selection import SELECTION
+from trl_curriculum.testing.simulated import pool, run
 
 
 ROOT = Path(__file__).parents[1]

@@ -107,6 +107,13 @@ def test_the_commands_and_the_recipes_do_not_import_each_other() -> None:
             assert not any(room(one) == "cli" for one in imports(name, lazy=True)), name
 
 
+def test_only_tests_import_the_conformance_tables() -> None:
+    """They need pytest, which a run does not."""
+    for name in modules():
+        if room(name) != "testing":
+            assert not any(room(one) == "testing" for one in imports(name, lazy=True)), name
+
+
 def test_what_the_smallest_imports_cost() -> None:
     """The package, the curricula and their simulated training need neither torch nor TRL."""
     heavy = ("torch", "trl", "transformers", "datasets")

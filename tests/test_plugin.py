@@ -99,9 +99,13 @@ def test_a_plug_in_is_found_and_a_broken_one_fails_by_name(python: Path, tmp_pat
 
 
 def test_a_plug_in_passes_the_conformance_table(python: Path, tmp_path: Path) -> None:
-    tests = Path(__file__).parent
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tests), "TRL_CURRICULUM_ONLY": "revisit"}
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests / "conformance")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tests.parent, env=environment)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_mine.py").write_text(
+        "from curriculum_plugin import Revisit\nfrom trl_curriculum.testing import conformance\n"
+        "test_mine = conformance(Revisit(window=2))\n"
+    )
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_mine.py"]
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert "[revisit]" not in done.stdout.split("slowest")[0] and " passed" in done.stdout
+    assert " passed" in done.stdout

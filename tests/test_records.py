@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import VARIANTS, make
-from simulate import SimulatedHost, conduct
 
 from trl_curriculum.disk.state import StateError
 from trl_curriculum.records import PoolMapping, Stateful, arm_state, row_state, value_state
+from trl_curriculum.testing.simulated import SimulatedHost, conduct
 
 
 class Part(Stateful):

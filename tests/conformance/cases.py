@@ -1,112 +1,145 @@
-"""The one table: every curriculum and every variant of it that behaves differently. A new method adds one line."""
+"""The one table: every method, and every variant of it that behaves differently. A new method adds one row."""
 
-import os
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+import shapers
 
 from trl_curriculum import CURRICULA, Pool
-from trl_curriculum.curricula import Curriculum, CurriculumMethod, SuccessRate
+from trl_curriculum.curricula import Curriculum, SuccessRate
 from trl_curriculum.registry import Spec
+from trl_curriculum.rollouts import ROLLOUTS
+from trl_curriculum.shaping import SHAPING
+from trl_curriculum.testing import case
+from trl_curriculum.testing.curricula import CurriculumCase
 
 
-VARIANTS: dict[str, Spec] = {
-    "uniform": "uniform",
-    "order-easy_to_hard": {"order": {"mode": "easy_to_hard"}},
-    "order-hard_to_easy": {"order": {"mode": "hard_to_easy"}},
-    "order-blocked": {"order": {"mode": "blocked"}},
-    "order-interleaved": {"order": {"mode": "interleaved"}},
-    "order-stretched": {"order": {"total_draws": 500}},
-    "sec": "sec",
-    "sec-decay": {"sec": {"unsampled": "decay", "tau": 0.2}},
-    "sec-prevalence": {"sec": {"prior": "prevalence", "tau": 0.2}},
-    "sec-outcome": {"sec": {"outcome": "accuracy", "tau": 0.2}},
-    "sec-estimated": "sec",
-    "sec-estimated-uniform": {"sec": {"prior": "uniform"}},
-    "dump": "dump",
-    "dump-estimated": "dump",
-    "mixture": "mixture",
-    "mixture-temperature": {"mixture": {"temperature": 3.0}},
-    "mixture-weights": {"mixture": {"weights": {"arm0": 3, "arm1": 0.5, "arm2": 1, "arm3": 1, "arm4": 2.5}}},
-    "order-probe": {"order": {"difficulty": "probe"}},
-    "order-probe-back": {"order": {"difficulty": "probe", "mode": "hard_to_easy", "total_draws": 100}},
-    "baby_steps": "baby_steps",
-    "baby_steps-probe": {"baby_steps": {"difficulty": "probe", "stages": 3}},
-    "competence": "competence",
-    "competence-probe": {"competence": {"difficulty": "probe", "initial": 0.1, "duration": 1.0}},
-    "self_paced": "self_paced",
-    "self_paced-often": {"self_paced": {"refresh_steps": 2, "start": 0.2, "duration": 1.0}},
-    "self_paced-probe": {"self_paced": {"measure": "probe", "refresh_steps": 1}},
-    "loss_top_k": "loss_top_k",
-    "loss_top_k-often": {"loss_top_k": {"refresh_steps": 2}},
-    "loss_top_k-probe": {"loss_top_k": {"measure": "probe", "share": 0.1, "refresh_steps": 3}},
-    "data_maps": {"data_maps": {"refresh_steps": 2}},
-    "data_maps-hard": {"data_maps": {"region": "hard", "refresh_steps": 2}},
-    "data_maps-easy-probe": {"data_maps": {"region": "easy", "measure": "probe", "refresh_steps": 2}},
-    "cyclical": "cyclical",
-    "cyclical-probe": {"cyclical": {"measure": "probe", "start": 0.1, "end": 0.5, "alpha": 0.7}},
-    "evo_curate": "evo_curate",
-    "evo_curate-std": {"evo_curate": {"variability": "std", "refresh_steps": 2}},
-    "evo_curate-later": {"evo_curate": {"variability": "std_after_first", "refresh_steps": 2}},
-    "evo_curate-progress": {"evo_curate": {"variability": "progress", "refresh_steps": 2}},
-    "evo_curate-uniform": {"evo_curate": {"kappa": 1.0, "refresh_steps": 2}},
-    "evo_curate-diversity": {"evo_curate": {"diversity": 2.0, "refresh_steps": 2}},
-    "evo_curate-no-replacement": {"evo_curate": {"variability": "std", "replacement": False, "refresh_steps": 5}},
-    "evo_curate-probe": {"evo_curate": {"measure": "probe", "variability": "std", "refresh_steps": 2}},
-    "evo_curate-probe-share": {"evo_curate": {"measure": "probe", "probe_share": 0.4, "refresh_steps": 2}},
-    "evo_curate-probe-each-step": {"evo_curate": {"measure": "probe", "refresh_steps": 1}},
-    "edco": "edco",
-    "edco-keep": {"edco": {"top_n": 7, "optimizer": "keep", "rounds": 20}},
-    "edco-loss": {"edco": {"score_by": "loss", "rounds": 3}},
-    "edco-random": {"edco": {"score_by": "random", "rounds": 8}},
-    "edco-uncertain": {"edco": {"reprobe": "uncertain", "rounds": 8}},
-    "ucb1": {"ucb1": {"round_batches": 2}},
-    "ucb1-levels": {"ucb1": {"round_batches": 1, "levels": 4}},
-    "ucb1-outcome": {"ucb1": {"round_batches": 2, "outcome": "accuracy"}},
+def curriculum(spec: Spec, probabilities: bool | None = True, **facts: Any) -> CurriculumCase:
+    return case(CURRICULA.make(spec), probabilities=probabilities, **facts)
+
+
+def weights_of_its_arms(mixture: Any, pool: Pool) -> Any:
+    weights = {arm: weight for arm, weight in mixture.weights.items() if arm in pool.arm_names}
+    return CURRICULA.make({"mixture": {"weights": weights}})
+
+
+def shaper(spec: Any, neutral: Any = None, another: Any = None, **facts: Any) -> Any:
+    return case(SHAPING.make(spec), neutral=neutral, another=another, **facts)
+
+
+def shaper_of_the_docs() -> Any:
+    """The shaper of docs/add_a_method.md, as a reader would copy it."""
+    text = (Path(__file__).parents[2] / "docs" / "add_a_method.md").read_text().split("\n## A shaper\n")[1]
+    scope: dict[str, Any] = {"__name__": "shapers"}  # where pickle finds it
+    exec(text.split("```python\n", 1)[1].split("```", 1)[0], scope)
+    shapers.Shorter = scope["Shorter"]
+    shapers.Shorter.name = "shorter"
+    return shapers.Shorter
+
+
+VARIANTS: dict[str, CurriculumCase] = {
+    "uniform": curriculum("uniform", floor=0.05, in_turn="pool"),
+    "order-easy_to_hard": curriculum({"order": {"mode": "easy_to_hard"}}, probabilities=False, in_turn="pool"),
+    "order-hard_to_easy": curriculum({"order": {"mode": "hard_to_easy"}}, probabilities=False, in_turn="pool"),
+    "order-blocked": curriculum({"order": {"mode": "blocked"}}, probabilities=False, in_turn="pool"),
+    "order-interleaved": curriculum({"order": {"mode": "interleaved"}}, probabilities=False, in_turn="arm"),
+    "order-stretched": curriculum({"order": {"total_draws": 500}}, probabilities=False),
+    "sec": curriculum("sec", in_turn="arm"),
+    "sec-decay": curriculum({"sec": {"unsampled": "decay", "tau": 0.2}}, in_turn="arm", forgets=True),
+    "sec-prevalence": curriculum({"sec": {"prior": "prevalence", "tau": 0.2}}, in_turn="arm"),
+    "sec-outcome": curriculum({"sec": {"outcome": "accuracy", "tau": 0.2}}, in_turn="arm"),
+    "sec-estimated": curriculum("sec", estimated=SuccessRate(bins=5, every=2)),
+    "sec-estimated-uniform": curriculum(
+        {"sec": {"prior": "uniform"}}, estimated=SuccessRate(bins=5, every=2, outcome="accuracy")
+    ),
+    "dump": curriculum("dump"),
+    "dump-estimated": curriculum("dump", estimated=SuccessRate(bins=4)),
+    "mixture": curriculum("mixture", in_turn="arm"),
+    "mixture-temperature": curriculum({"mixture": {"temperature": 3.0}}, in_turn="arm"),
+    "mixture-weights": curriculum(
+        {"mixture": {"weights": {"arm0": 3, "arm1": 0.5, "arm2": 1, "arm3": 1, "arm4": 2.5}}},
+        in_turn="arm",
+        adapted=weights_of_its_arms,
+    ),
+    "order-probe": curriculum({"order": {"difficulty": "probe"}}, probabilities=False, in_turn="arm", seeded=False),
+    "order-probe-back": curriculum(
+        {"order": {"difficulty": "probe", "mode": "hard_to_easy", "total_draws": 100}},
+        probabilities=False,
+        seeded=False,
+    ),
+    "baby_steps": curriculum("baby_steps"),
+    "baby_steps-probe": curriculum({"baby_steps": {"difficulty": "probe", "stages": 3}}),
+    "competence": curriculum("competence"),
+    "competence-probe": curriculum({"competence": {"difficulty": "probe", "initial": 0.1, "duration": 1.0}}),
+    "self_paced": curriculum("self_paced"),
+    "self_paced-often": curriculum({"self_paced": {"refresh_steps": 2, "start": 0.2, "duration": 1.0}}),
+    "self_paced-probe": curriculum({"self_paced": {"measure": "probe", "refresh_steps": 1}}),
+    "loss_top_k": curriculum("loss_top_k"),
+    "loss_top_k-often": curriculum({"loss_top_k": {"refresh_steps": 2}}),
+    "loss_top_k-probe": curriculum({"loss_top_k": {"measure": "probe", "share": 0.1, "refresh_steps": 3}}),
+    "data_maps": curriculum({"data_maps": {"refresh_steps": 2}}),
+    "data_maps-hard": curriculum({"data_maps": {"region": "hard", "refresh_steps": 2}}),
+    "data_maps-easy-probe": curriculum({"data_maps": {"region": "easy", "measure": "probe", "refresh_steps": 2}}),
+    "cyclical": curriculum("cyclical"),
+    "cyclical-probe": curriculum({"cyclical": {"measure": "probe", "start": 0.1, "end": 0.5, "alpha": 0.7}}),
+    "evo_curate": curriculum("evo_curate", floor=0.05),
+    "evo_curate-std": curriculum({"evo_curate": {"variability": "std", "refresh_steps": 2}}, floor=0.05),
+    "evo_curate-later": curriculum({"evo_curate": {"variability": "std_after_first", "refresh_steps": 2}}, floor=0.05),
+    "evo_curate-progress": curriculum({"evo_curate": {"variability": "progress", "refresh_steps": 2}}, floor=0.05),
+    "evo_curate-uniform": curriculum({"evo_curate": {"kappa": 1.0, "refresh_steps": 2}}, floor=0.05),
+    "evo_curate-diversity": curriculum({"evo_curate": {"diversity": 2.0, "refresh_steps": 2}}, floor=0.05),
+    "evo_curate-no-replacement": curriculum(
+        {"evo_curate": {"variability": "std", "replacement": False, "refresh_steps": 5}}, floor=0.05
+    ),
+    "evo_curate-probe": curriculum(
+        {"evo_curate": {"measure": "probe", "variability": "std", "refresh_steps": 2}}, floor=0.05
+    ),
+    "evo_curate-probe-share": curriculum(
+        {"evo_curate": {"measure": "probe", "probe_share": 0.4, "refresh_steps": 2}}, floor=0.05
+    ),
+    "evo_curate-probe-each-step": curriculum({"evo_curate": {"measure": "probe", "refresh_steps": 1}}, floor=0.05),
+    "edco": curriculum("edco", rounds=5),
+    "edco-keep": curriculum(
+        {"edco": {"top_n": 7, "optimizer": "keep", "rounds": 20}}, rounds=20, fresh_optimizer=False
+    ),
+    "edco-loss": curriculum({"edco": {"score_by": "loss", "rounds": 3}}, rounds=3),
+    "edco-random": curriculum({"edco": {"score_by": "random", "rounds": 8}}, rounds=8),
+    "edco-uncertain": curriculum({"edco": {"reprobe": "uncertain", "rounds": 8}}, rounds=8),
+    "ucb1": curriculum({"ucb1": {"round_batches": 2}}, probabilities=False, in_turn="arm"),
+    "ucb1-levels": curriculum(
+        {"ucb1": {"round_batches": 1, "levels": 4}}, probabilities=False, in_turn="arm", labelled=False
+    ),
+    "ucb1-outcome": curriculum(
+        {"ucb1": {"round_batches": 2, "outcome": "accuracy"}}, probabilities=False, in_turn="arm"
+    ),
 }
-ESTIMATED = {
-    "sec-estimated": SuccessRate(bins=5, every=2),
-    "sec-estimated-uniform": SuccessRate(bins=5, every=2, outcome="accuracy"),
-    "dump-estimated": SuccessRate(bins=4),
+SHORTER = shaper_of_the_docs()
+SHAPERS = {
+    "clip_cov": shaper(
+        {"clip_cov": {"low": 0.01, "ratio": 0.1}}, {"clip_cov": {"low": 1e8, "high": 1e9}}, "clip_cov", is_random=True
+    ),
+    "clip_cov-all": shaper({"clip_cov": {"low": 0.01, "high": 1e9, "ratio": 1.0}}),
+    "entrocraft-above": shaper(
+        {"entrocraft": {"low": 0, "high": 0.1, "last_low": 0, "last_high": 0.1}},
+        {"entrocraft": {"low": 0, "high": 1e9, "last_low": 0, "last_high": 1e9}},
+        "entrocraft",
+    ),
+    "entrocraft-below": shaper({"entrocraft": {"low": 8, "high": 9, "last_low": 8, "last_high": 9}}),
+    "puzzlecraft": shaper("puzzlecraft", None, {"puzzlecraft": {"gamma": 0}}),
+    "puzzlecraft-outcome": shaper({"puzzlecraft": {"gamma": 0, "outcome": "right"}}),
+    "budget": shaper({"budget": {"initial": 5}}, None, "budget", adds=True),
+    "entropy_sft": shaper("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
+    "shorter": shaper(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
+    "same": shaper(shapers.Same(), shapers.Same()),
+    "replacing": shaper(shapers.Replacing(), adds=True),
+    "record": shaper(shapers.Record(), None, shapers.Record(2.0), learns=True),
+    "bonus": shaper(shapers.Bonus(), shapers.Bonus(0.0), shapers.Bonus(0.3)),
 }
-WITHOUT_PROBABILITIES = {"order", "ucb1"}
-WITH_A_FLOOR = {"uniform", "evo_curate"}  # of .05 / size at least
-IN_TURN = {  # an arm is used up before one of its rows comes again
-    *("uniform", "order-easy_to_hard", "order-hard_to_easy", "order-blocked", "order-interleaved", "order-probe"),
-    *("sec", "sec-decay", "sec-prevalence", "sec-outcome", "mixture", "mixture-temperature", "mixture-weights"),
-    *("ucb1", "ucb1-levels", "ucb1-outcome"),
+ROLLOUT_METHODS = {
+    "refill": case(ROLLOUTS.make("refill")),
+    "refill-outcome": case(ROLLOUTS.make({"refill": {"outcome": "right", "tries": 2}})),
 }
-if only := os.environ.get("TRL_CURRICULUM_ONLY"):  # `TRL_CURRICULUM_ONLY=mine pytest tests/conformance`: one plug-in
-    VARIANTS = {only: only}
-else:
-    VARIANTS |= {name: name for name in CURRICULA.all() if name not in CURRICULA.built_in}
-
-
-def method(variant: str) -> CurriculumMethod:
-    return CURRICULA.make(VARIANTS[variant])
-
-
-def pool(
-    size: int = 60, n_arms: int = 5, labelled: bool = True, seed: int = 0, estimated: SuccessRate | None = None
-) -> Pool:
-    rng = np.random.default_rng(seed)
-    n_arms = min(n_arms, size)
-    arm = np.arange(size) % n_arms
-    row_hash = rng.integers(0, 2**63, size, dtype=np.uint64)
-    names = [f"arm{k}" for k in range(n_arms)]
-    return Pool(size, arm if labelled else None, names if labelled else None, arm * 1.0, row_hash, estimated)
 
 
 def make(variant: str, over: Pool | None = None, seed: int = 0) -> Curriculum:
-    estimated = ESTIMATED.get(variant)
-    labelled = estimated is None and variant != "ucb1-levels"
-    if over is None:
-        over = pool(labelled=labelled, estimated=estimated)
-    elif not labelled:
-        over = Pool(over.size, difficulty=over.difficulty, row_hash=over.row_hash, estimated=estimated)
-    made = method(variant)
-    weights = made.options.get("weights")
-    if weights is not None:  # small pools have fewer arms
-        made = CURRICULA.make(
-            {made.name: {"weights": {arm: w for arm, w in weights.items() if arm in over.arm_names}}}
-        )
-    return made.bind(over, seed)
+    return VARIANTS[variant].bind(over, seed)

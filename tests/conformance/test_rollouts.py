@@ -1,52 +1,25 @@
 """What every rollout method must do, built in or plugged in, and how a batch is filled in several tries."""
 
-import os
-from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from shaping_cases import Batch
+from cases import ROLLOUT_METHODS
 
 from trl_curriculum.rollouts import ROLLOUTS, Refill
 from trl_curriculum.signals import Rollouts
+from trl_curriculum.testing import table
+from trl_curriculum.testing.batch import Batch
 from trl_curriculum.trainers.refilling import Refilling
 
 
-CASES: dict[str, Any] = {
-    "refill": "refill",
-    "refill-outcome": {"refill": {"outcome": "right", "tries": 2}},
-}
-if only := os.environ.get("TRL_CURRICULUM_ONLY"):  # one plug-in
-    CASES = {only: only} if only in ROLLOUTS.names() else {}
-else:
-    CASES |= {name: name for name in ROLLOUTS.names() if name not in ROLLOUTS.built_in}
+test_every_rollout_method = table(ROLLOUT_METHODS)
 
 
-@pytest.mark.parametrize("name", CASES)
-class TestEveryRolloutMethod:
-    def test_it_says_what_it_is(self, name: str) -> None:
-        method = ROLLOUTS.make(CASES[name])
-        assert method.summary().endswith(".") and method.trainers == ("GRPO",)
-        for option in fields(method):
-            assert option.metadata["help"] and option.metadata["source"], option.name
-        assert ROLLOUTS.make(method.spec) == method
-
-    def test_it_keeps_groups_whatever_their_order(self, name: str) -> None:
-        method, batch = ROLLOUTS.make(CASES[name]), Batch()
-        kept = method.keep(batch.rollouts)
-        assert kept.shape == (6,) and kept.dtype == bool
-        groups = np.array([3, 0, 5, 1, 2, 4])
-        order = np.concatenate([4 * k + np.array([2, 0, 3, 1]) for k in groups])
-        assert method.keep(batch.permuted(order).rollouts).tolist() == kept[groups].tolist()
-
-    def test_missing_rewards_do_not_raise(self, name: str) -> None:
-        reward = Batch().reward.copy()
-        reward[9:15] = np.nan
-        assert ROLLOUTS.make(CASES[name]).keep(Batch(reward).rollouts).shape == (6,)
-        ROLLOUTS.make(CASES[name]).keep(Batch(np.full(24, np.nan)).rollouts)
+def test_every_rollout_method_has_a_row() -> None:
+    assert {row.method.name for row in ROLLOUT_METHODS.values()} == set(ROLLOUTS.built_in)
 
 
 def test_refill_keeps_groups_with_two_different_rewards() -> None:

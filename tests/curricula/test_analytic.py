@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulate import feedback, from_rewards, run
 
 from trl_curriculum import Feedback, Pool
 from trl_curriculum.curricula import DUMP, SEC, ArmMethod, Order, SuccessRate, Uniform
@@ -14,6 +13,7 @@ from trl_curriculum.curricula.parts.estimators import TD, SlidingWindow
 from trl_curriculum.curricula.parts.queues import Queues
 from trl_curriculum.curricula.parts.selectors import Boltzmann, draw_arms, entropy
 from trl_curriculum.curricula.parts.utilities import identity
+from trl_curriculum.testing.simulated import feedback, from_rewards, run
 
 
 def arms(n_arms: int, rows_each: int = 50) -> Pool:

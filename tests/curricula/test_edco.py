@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulate import from_losses, from_rewards
 
 from trl_curriculum import Feedback, Pool
 from trl_curriculum.curricula import EDCO, UCB1, Draw, RoundBegan
@@ -15,6 +14,7 @@ from trl_curriculum.curricula.parts.shared_belief import FEW, SharedBelief
 from trl_curriculum.curricula.ucb1 import UCB1Curriculum
 from trl_curriculum.probes.prefix_entropy import Scores
 from trl_curriculum.records import PoolMapping
+from trl_curriculum.testing.simulated import from_losses, from_rewards
 
 
 def rng(seed: int = 0) -> np.random.Generator:

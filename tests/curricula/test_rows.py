@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import chisquare, rankdata
-from simulate import from_losses
 
 from trl_curriculum import Feedback, Pool
 from trl_curriculum.curricula import (
@@ -27,6 +26,7 @@ from trl_curriculum.curricula.parts.row_history import RowHistory, percentile_ra
 from trl_curriculum.curricula.parts.row_sampler import RowSampler
 from trl_curriculum.curricula.parts.selectors import MaxEntropy, entropy, top_share
 from trl_curriculum.records import PoolMapping
+from trl_curriculum.testing.simulated import from_losses
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 from cases import make
-from simulate import SimulatedHost, conduct
 
+from trl_curriculum.testing.simulated import SimulatedHost, conduct
 from trl_curriculum.trainers.conductor import Conductor
 
 

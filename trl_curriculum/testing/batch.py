@@ -1,71 +1,18 @@
-"""The table of shapers, and one batch in which everything that a shaper meets occurs. A new one adds one line."""
+"""One batch in which everything occurs that shapers and rollout methods meet, and what a trainer is to a shaper."""
 
-import os
 from copy import copy
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import shapers
 import torch
 
-from trl_curriculum.pool import Pool
-from trl_curriculum.shaping import SHAPING
-from trl_curriculum.signals import Rollouts
-from trl_curriculum.trainers.late_entropy import DRAW, ROW
-from trl_curriculum.trainers.shaping import ENTROPY, Shaping
-
-
-@dataclass(frozen=True)
-class Case:
-    spec: Any
-    neutral: Any = None  # as above, with options that leave everything as it is
-    another: Any = None  # with other options
-    is_random: bool = False  # chooses tokens at random
-    adds: bool = False  # so that signs can change, and groups whose rewards are all equal are moved
-    learns: bool = False
-
-
-def from_the_docs() -> Any:
-    """The shaper of docs/add_a_method.md, as a reader would copy it."""
-    text = (Path(__file__).parents[2] / "docs" / "add_a_method.md").read_text().split("\n## A shaper\n")[1]
-    scope: dict[str, Any] = {}
-    exec(text.split("```python\n", 1)[1].split("```", 1)[0], scope)
-    scope["Shorter"].name = "shorter"
-    return scope["Shorter"]
-
-
-SHORTER = from_the_docs()
-CASES: dict[str, Case] = {
-    "clip_cov": Case(
-        {"clip_cov": {"low": 0.01, "ratio": 0.1}}, {"clip_cov": {"low": 1e8, "high": 1e9}}, "clip_cov", is_random=True
-    ),
-    "clip_cov-all": Case({"clip_cov": {"low": 0.01, "high": 1e9, "ratio": 1.0}}),
-    "entrocraft-above": Case(
-        {"entrocraft": {"low": 0, "high": 0.1, "last_low": 0, "last_high": 0.1}},
-        {"entrocraft": {"low": 0, "high": 1e9, "last_low": 0, "last_high": 1e9}},
-        "entrocraft",
-    ),
-    "entrocraft-below": Case({"entrocraft": {"low": 8, "high": 9, "last_low": 8, "last_high": 9}}),
-    "puzzlecraft": Case("puzzlecraft", None, {"puzzlecraft": {"gamma": 0}}),
-    "puzzlecraft-outcome": Case({"puzzlecraft": {"gamma": 0, "outcome": "right"}}),
-    "budget": Case({"budget": {"initial": 5}}, None, "budget", adds=True),
-    "entropy_sft": Case("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
-    "shorter": Case(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
-    "same": Case(shapers.Same(), shapers.Same()),
-    "replacing": Case(shapers.Replacing(), adds=True),
-    "record": Case(shapers.Record(), None, shapers.Record(2.0), learns=True),
-    "bonus": Case(shapers.Bonus(), shapers.Bonus(0.0), shapers.Bonus(0.3)),
-}
-if only := os.environ.get("TRL_CURRICULUM_ONLY"):  # one plug-in
-    CASES = {only: Case(only)} if only in SHAPING.names() else {}
-else:
-    CASES |= {name: Case(name) for name in SHAPING.names() if name not in SHAPING.built_in}
-ALL_TRAINERS = {name: SHAPING.make(case.spec).trainers for name, case in CASES.items()}
-GRPO = [name for name, trainers in ALL_TRAINERS.items() if "GRPO" in trainers]
-SFT = [name for name, trainers in ALL_TRAINERS.items() if "SFT" in trainers]
+from ..pool import Pool
+from ..shaping import SHAPING
+from ..signals import Rollouts
+from ..trainers.late_entropy import DRAW, ROW
+from ..trainers.shaping import ENTROPY, Shaping
 
 
 def trainer(**args: Any) -> Any:
@@ -90,6 +37,7 @@ def trainer(**args: Any) -> Any:
 
 
 def shaping(*specs: Any, **args: Any) -> Shaping:
+    """The frame of some shapers in a trainer with these arguments."""
     return Shaping(SHAPING.make_all(list(specs)), trainer(**args), seed=0)
 
 
@@ -133,7 +81,7 @@ class Batch:
     def rollouts(self) -> Rollouts:
         names = {"right": self.reward, "half": self.reward / 2}
         seen = Rollouts(
-            self.row, self.draw, 3, reward=self.reward, advantage=0 * self.length, length=self.length,
+            self.row, self.draw, 3, reward=self.reward, advantage=np.zeros(self.n), length=self.length,
             rewards=names, progress=0.25,
         )  # fmt: skip
         advantage = seen.advantages_of(self.reward).astype(np.float32).astype(float)

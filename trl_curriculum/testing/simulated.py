@@ -9,10 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from trl_curriculum import Feedback
-from trl_curriculum.curricula import Curriculum, Draw
-from trl_curriculum.report.history import History
-from trl_curriculum.trainers.conductor import Conductor
+from ..curricula import Curriculum, Draw, SuccessRate
+from ..pool import Pool
+from ..report.history import History
+from ..signals import Feedback
+from ..trainers.conductor import Conductor
+
+
+def pool(
+    size: int = 60, n_arms: int = 5, labelled: bool = True, seed: int = 0, estimated: SuccessRate | None = None
+) -> Pool:
+    """Rows in arms that take turns, `arm0`, `arm1`, … (none unless `labelled`), the later ones more difficult."""
+    rng = np.random.default_rng(seed)
+    n_arms = min(n_arms, size)
+    arm = np.arange(size) % n_arms
+    row_hash = rng.integers(0, 2**63, size, dtype=np.uint64)
+    names = [f"arm{k}" for k in range(n_arms)]
+    return Pool(size, arm if labelled else None, names if labelled else None, arm * 1.0, row_hash, estimated)
 
 
 def feedback(
@@ -55,6 +68,7 @@ def from_losses(draw: Draw, loss: np.ndarray, step: int = 0) -> Feedback:
 
 
 def follows_loss(curriculum: Curriculum) -> bool:
+    """Whether it learns from losses, which it is shown in place of rewards."""
     return curriculum.method.follows == ("loss",) or curriculum.method.probe == "loss"
 
 
