@@ -1,14 +1,21 @@
 """The one table: every method, and every variant of it that behaves differently. A new method adds one row."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import shapers
 
 from trl_curriculum import CURRICULA, Pool
+from trl_curriculum.arms import ARMS
+from trl_curriculum.bundles import BUNDLES
 from trl_curriculum.curricula import Curriculum, SuccessRate
+from trl_curriculum.generators import GENERATORS, TEMPLATES, Candidate
+from trl_curriculum.probes import PROBES
 from trl_curriculum.registry import Spec
+from trl_curriculum.rewards import REWARDS
 from trl_curriculum.rollouts import ROLLOUTS
+from trl_curriculum.selection import SELECTION
 from trl_curriculum.shaping import SHAPING
 from trl_curriculum.testing import case
 from trl_curriculum.testing.curricula import CurriculumCase
@@ -138,6 +145,46 @@ SHAPERS = {
 ROLLOUT_METHODS = {
     "refill": case(ROLLOUTS.make("refill")),
     "refill-outcome": case(ROLLOUTS.make({"refill": {"outcome": "right", "tries": 2}})),
+}
+MULTIPLE_CHOICE = Candidate("Which?\nA. one\nB. two\nC. three\nD. four", "For a reason.\nAnswer: B", "B")
+ENTRY = json.dumps({"question": "1+1", "answer": "2", "metadata": {}})
+STATELESS = {
+    "columns": case(ARMS.make({"columns": {"names": ["level"]}})),
+    "columns-joint": case(ARMS.make({"columns": {"names": ["topic", "level"]}})),
+    "clusters": case(ARMS.make({"clusters": {"k": 2}})),
+    "clusters-column": case(ARMS.make({"clusters": {"k": 3, "column": "vector"}})),
+    "success_rate": case(ARMS.make({"success_rate": {"bins": 4, "every": 2}})),
+    "loss": case(PROBES.make("loss")),
+    "prefix_entropy": case(PROBES.make({"prefix_entropy": {"length": 32}})),
+    "exact_match": case(REWARDS.make("exact_match"), columns={"answer": ["4", "4", "4", None]}),
+    "exact_match-boxed": case(REWARDS.make({"exact_match": {"boxed_bonus": 0.1}}), columns={"answer": ["5"] * 4}),
+    "math_accuracy": case(REWARDS.make("math_accuracy"), columns={"answer": ["4", "4", "4", None]}),
+    "multiple_choice_accuracy": case(
+        REWARDS.make("multiple_choice_accuracy"), columns={"right_letter": ["A", "B", "B", None]}
+    ),
+    "reasoning_gym_accuracy": case(
+        REWARDS.make("reasoning_gym_accuracy"), columns={"family": ["chain_sum"] * 4, "entry": [ENTRY] * 3 + [None]}
+    ),
+    "reasoning_gym_score": case(
+        REWARDS.make("reasoning_gym_score"), columns={"family": ["chain_sum"] * 4, "entry": [ENTRY] * 3 + [None]}
+    ),
+    "random": case(SELECTION.make("random")),
+    "all": case(SELECTION.make("all"), keeps_all=True),
+    "attribution": case(SELECTION.make("attribution")),
+    "attr_div": case(SELECTION.make("attr_div")),
+    "diversity": case(SELECTION.make("diversity")),
+    "diversity-in-turn": case(SELECTION.make({"diversity": {"order": "round_robin"}})),
+    "evoselect": case(SELECTION.make("evoselect")),
+    "evoselect-alternate": case(SELECTION.make({"evoselect": {"mode": "alternate"}})),
+    "tsds": case(SELECTION.make("tsds"), repeats=True),
+    "file": case(GENERATORS.make({"file": {"path": str(Path(__file__).parent / "rows.jsonl")}})),
+    "procedural": case(GENERATORS.make({"procedural": {"family": "chain_sum", "wrong": 0.4}})),
+    "language_model": case(GENERATORS.make({"language_model": {"shots": 2}}), writes=False),
+    "open_question": case(TEMPLATES.make("open_question")),
+    "open_question-chat": case(TEMPLATES.make({"open_question": {"chat": True}})),
+    "multiple_choice": case(TEMPLATES.make("multiple_choice"), examples=[MULTIPLE_CHOICE]),
+    "instruction": case(TEMPLATES.make("instruction")),
+    "edco_code": case(BUNDLES.make({"edco_code": {"top_n": 20}})),
 }
 
 

@@ -150,7 +150,8 @@ def _is_option(answer: str, letter: str, text: str | None) -> bool:
 def _accuracy(name: str, judge: RewardFunction, **facts: Any) -> None:
     """Registers an accuracy under a name, with a function's docstring."""
     fields = {"judge": staticmethod(judge), "__doc__": judge.__doc__, "__module__": __name__}
-    REWARDS.add(name, **facts)(dataclass(frozen=True)(type(name, (Accuracy,), fields)))
+    cls: Any = dataclass(frozen=True)(type("".join(map(str.capitalize, name.split("_"))), (Accuracy,), fields))
+    globals()[cls.__name__] = REWARDS.add(name, **facts)(cls)  # where pickle finds it
 
 
 _accuracy("reasoning_gym_accuracy", reasoning_gym_accuracy, paper="arXiv 2505.14970")

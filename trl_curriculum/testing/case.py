@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pickle
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -94,4 +95,8 @@ def it_can_be_sent_to_another_process(case: Case) -> None:
     assert pickle.loads(pickle.dumps(case.method)) == case.method
 
 
-EVERY_METHOD = [it_says_what_it_is, a_method_is_a_value, it_can_be_sent_to_another_process]
+EVERY_METHOD: list[Callable[[Any], None]] = [
+    it_says_what_it_is,
+    a_method_is_a_value,
+    it_can_be_sent_to_another_process,
+]

@@ -9,9 +9,14 @@ from ..registry import make_options
 from . import curriculum_draws as draws
 from . import curriculum_signals as signals
 from . import curriculum_states as states
+from .arms import ARMS, ArmCase
+from .bundles import BUNDLES
 from .case import EVERY_METHOD, Case, family_of
 from .curricula import CurriculumCase, a_state_names_all_options
+from .generators import GENERATORS, TEMPLATES, GeneratorCase, TemplateCase
+from .rewards import REWARDS, RewardCase
 from .rollouts import ROLLOUT_METHODS
+from .selection import SELECTORS, SelectorCase
 from .shaping import SHAPERS, ShaperCase
 
 
@@ -24,6 +29,13 @@ INVARIANTS: dict[str, tuple[type[Case], list[Invariant]]] = {
     ),
     "shaping": (ShaperCase, [*EVERY_METHOD, *SHAPERS]),
     "rollouts": (Case, [*EVERY_METHOD, *ROLLOUT_METHODS]),
+    "arms": (ArmCase, [*EVERY_METHOD, *ARMS]),
+    "probes": (Case, EVERY_METHOD),
+    "rewards": (RewardCase, [*EVERY_METHOD, *REWARDS]),
+    "selection": (SelectorCase, [*EVERY_METHOD, *SELECTORS]),
+    "generators": (GeneratorCase, [*EVERY_METHOD, *GENERATORS]),
+    "templates": (TemplateCase, [*EVERY_METHOD, *TEMPLATES]),
+    "bundles": (Case, [*EVERY_METHOD, *BUNDLES]),
 }
 
 
