@@ -30,6 +30,10 @@ def blocks(text: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
+for _code in ("class Shortest", "conformance(Shortest"):  # gives `test_shortest`, which pytest then runs
+    exec(next(block for block in blocks(README) if _code in block), globals())
+
+
 def test_the_curriculum_in_the_readme_works() -> None:
     scope: dict = {}
     exec(next(block for block in blocks(README) if "class Shortest" in block), scope)

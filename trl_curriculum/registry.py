@@ -103,7 +103,7 @@ class Registry(Generic[M]):
             ) from error
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
             raise TypeError(f"The plug-in {self.family} {name!r} ({entry.value}) is no {self.base.__name__} class.")
-        if not cls.name:
+        if not vars(cls).get("name"):  # what it inherits is the name of another method
             cls.name = name
         return cls
 

@@ -172,7 +172,7 @@ class CurriculumConfig:
         if method.probe is None:
             return None
         probe = self.probe_method
-        return probe if probe is not None and probe.name == method.probe else PROBES.make(method.probe)
+        return probe if isinstance(probe, PROBES.get(method.probe)) else PROBES.make(method.probe)
 
     @property
     def prefix_entropy(self) -> PrefixEntropy:
