@@ -41,10 +41,12 @@ SPECS = {  # as a recipe's YAML gives them
     "selection": "nearest",
     "generators": {"sums": {"most": 5}},
     "templates": {"riddle": {"chat": True}},
+    "rounds": {"counting": {"rounds": 3}},
     "bundles": {"sec_by_length": {"tau": 0.2}},
 }
 FOUND = """
 import contextlib, io, json, sys
+from types import SimpleNamespace
 from trl_curriculum.cli import main
 from trl_curriculum.families import FAMILIES
 
@@ -65,6 +67,8 @@ for name, argument in (("listed", "--json"), ("page", "revisit")):
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert main(["methods", argument]) == 0
     shown[name] = printed.getvalue()
+job = SimpleNamespace(args=SimpleNamespace(output_dir=sys.argv[2] + "/rounds"))
+shown["counted"] = (made["rounds"].run(job) / "number.txt").read_text()
 sys.path.insert(0, sys.argv[2])  # from here on there are broken plug-ins as well
 for family, registry in FAMILIES.items():
     for name in ("broken", "wrong"):
@@ -179,7 +183,7 @@ def test_plug_ins_of_each_family_are_found_by_name_and_listed(shown: dict[str, A
     assert shown["specs"] == SPECS and shown["modules"] == ["my_package"]
     assert shown["option"] == "window=0 of revisit must be at least 1."
     assert shown["bundle"] == [{"sec": {"tau": 0.2}}, "prompt_length", ["middling"]]
-    assert shown["probe"] is True
+    assert shown["probe"] is True and shown["counted"] == "2"
     listed = json.loads(shown["listed"])
     names = {(one["family"], one["name"]) for one in listed}
     assert {(family, spec if isinstance(spec, str) else next(iter(spec))) for family, spec in SPECS.items()} <= names

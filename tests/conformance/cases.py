@@ -15,6 +15,7 @@ from trl_curriculum.probes import PROBES
 from trl_curriculum.registry import Spec
 from trl_curriculum.rewards import REWARDS
 from trl_curriculum.rollouts import ROLLOUTS
+from trl_curriculum.rounds import ROUNDS
 from trl_curriculum.selection import SELECTION
 from trl_curriculum.shaping import SHAPING
 from trl_curriculum.testing import case
@@ -184,6 +185,7 @@ STATELESS = {
     "open_question-chat": case(TEMPLATES.make({"open_question": {"chat": True}})),
     "multiple_choice": case(TEMPLATES.make("multiple_choice"), examples=[MULTIPLE_CHOICE]),
     "instruction": case(TEMPLATES.make("instruction")),
+    "evolve": case(ROUNDS.make({"evolve": {"candidates": 20, "rounds": 3}})),
     "edco_code": case(BUNDLES.make({"edco_code": {"top_n": 20}})),
 }
 

@@ -16,6 +16,7 @@ from .curricula import CurriculumCase, a_state_names_all_options
 from .generators import GENERATORS, TEMPLATES, GeneratorCase, TemplateCase
 from .rewards import REWARDS, RewardCase
 from .rollouts import ROLLOUT_METHODS
+from .rounds import it_says_what_a_run_does
 from .selection import SELECTORS, SelectorCase
 from .shaping import SHAPERS, ShaperCase
 
@@ -35,6 +36,7 @@ INVARIANTS: dict[str, tuple[type[Case], list[Invariant]]] = {
     "selection": (SelectorCase, [*EVERY_METHOD, *SELECTORS]),
     "generators": (GeneratorCase, [*EVERY_METHOD, *GENERATORS]),
     "templates": (TemplateCase, [*EVERY_METHOD, *TEMPLATES]),
+    "rounds": (Case, [*EVERY_METHOD, it_says_what_a_run_does]),
     "bundles": (Case, [*EVERY_METHOD, *BUNDLES]),
 }
 

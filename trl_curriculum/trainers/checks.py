@@ -9,6 +9,7 @@ from trl import SFTConfig
 
 from ..curricula import ArmCurriculum
 from ..pool import Pool
+from ..probes import PROBES
 from ..registry import nearest
 from ..rollouts import RolloutMethod
 from ..shaping import Shaper
@@ -128,7 +129,7 @@ def refuse_fresh_optimizer(method: Any, trainer: Any) -> None:
 def warn_of_probe(method: Any, args: Any) -> None:
     """Warns of a probe that is set up and that the curriculum does not ask for."""
     probe = args.probe_method
-    if probe is not None and probe.name != method.probe:
+    if probe is not None and not (method.probe and isinstance(probe, PROBES.get(method.probe))):
         measures = f"asks for {method.probe!r}" if method.probe else "measures nothing"
         logger.warning("probe %r has no effect: curriculum %r %s.", probe.name, method.name, measures)
 
