@@ -122,7 +122,9 @@ class Curriculum(Stateful, ABC):
         if n < 1:
             raise ValueError(f"select(n) draws at least one row, got n={n}.")
         self.progress = progress
-        again, self._waiting = self._waiting[:n], self._waiting[n:]
+        again = NOTHING
+        if len(self._waiting) > 0:
+            again, self._waiting = self._waiting[:n], self._waiting[n:]
         new = n - len(again)
         if new == 0:
             return again
@@ -130,7 +132,8 @@ class Curriculum(Stateful, ABC):
         ids = np.arange(self.drawn, self.drawn + new)
         self.drawn += new
         events, self._events = tuple(self._events), []
-        return again + Draw(row.astype(np.int64), arm.astype(np.int64), probability, ids, events)
+        drawn = Draw(row.astype(np.int64), arm.astype(np.int64), probability, ids, events)
+        return again + drawn if len(again) > 0 else drawn
 
     @abstractmethod
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
