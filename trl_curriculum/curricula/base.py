@@ -122,9 +122,7 @@ class Curriculum(Stateful, ABC):
         if n < 1:
             raise ValueError(f"select(n) draws at least one row, got n={n}.")
         self.progress = progress
-        again = NOTHING
-        if len(self._waiting) > 0:
-            again, self._waiting = self._waiting[:n], self._waiting[n:]
+        again, self._waiting = (self._waiting[:n], self._waiting[n:]) if len(self._waiting) else (NOTHING, NOTHING)
         new = n - len(again)
         if new == 0:
             return again
@@ -133,7 +131,7 @@ class Curriculum(Stateful, ABC):
         self.drawn += new
         events, self._events = tuple(self._events), []
         drawn = Draw(row.astype(np.int64), arm.astype(np.int64), probability, ids, events)
-        return again + drawn if len(again) > 0 else drawn
+        return again + drawn if len(again) else drawn
 
     @abstractmethod
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
