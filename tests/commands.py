@@ -1,0 +1,95 @@
+"""Runs commands as forks of a process that has imported everything: seconds, not a minute of imports."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trl_curriculum.cli import main
+from trl_curriculum.cli.recipe import load_recipe
+from trl_curriculum.scripts.launch import run_script
+
+
+SCRIPTS = {"grpo": "grpo", "sft": "sft", "evolve": "evolve", "select": "select_rows"}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+    @property
+    def traceback(self) -> bool:
+        return "Traceback (most recent call last)" in self.said
+
+    @property
+    def sentence(self) -> str:
+        """The last line of standard error, of a command that ended in one sentence."""
+        assert self.code == 1, (self.code, self.said)
+        assert not self.traceback, self.said
+        return self.err.strip().splitlines()[-1]
+
+
+def command(argv: list[str], folder: Path, launched: bool = False, timeout: float = 240) -> Done:
+    """
+    `trl-curriculum` with these arguments, run in a folder. Without `launched` a training command is the script that
+    `accelerate launch` would start, in one process.
+    """
+
+    def body() -> int:
+        os.chdir(folder)
+        if launched or argv[0] not in SCRIPTS:
+            return main(argv)
+        script = load_recipe(SCRIPTS[argv[0]])
+        sys.argv = [str(script.__file__), *argv[1:]]
+        run_script(script.main, script.make_parser())
+        return 0
+
+    return forked(body, folder, timeout)
+
+
+def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -> Done:
+    """A function in a process of its own; its return value is the code."""
+    logs = [folder / f".{name}" for name in ("stdout", "stderr")]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            os.setsid()
+            for number, log in enumerate(logs, start=1):
+                os.dup2(os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644), number)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            try:
+                code = body() or 0
+            except SystemExit as error:
+                code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    end = time.monotonic() + timeout
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() > end:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise TimeoutError(f"The command was still there after {timeout} s: {logs[1].read_text()[-2000:]}")
+        time.sleep(0.02)
+    return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in logs))
