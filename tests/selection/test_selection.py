@@ -113,8 +113,8 @@ class TestSinkhorn:
             w = torch.as_tensor(np.where(label == "B", scale, 1.0)) * weights(400, seed)
             assert transport.solve(w / w.sum(), 1e-8, 5000).error <= 1e-8
 
-    @pytest.mark.parametrize("epsilon", [0.02, 0.01, 0.003])
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("epsilon", [0.02, 0.01, 0.005])
+    @pytest.mark.parametrize("seed", range(2))
     def test_a_small_epsilon_is_pots_on_single_precision_features(self, seed: int, epsilon: float) -> None:
         features, _ = planted(seed, 100)
         x, y = features.candidates, features.targets

@@ -29,8 +29,8 @@ class TSDS(Selector):
 
     which the sweep over s solves exactly as long as each target has neighbours left. One that has used its own up is
     retired as in the code: it keeps its last cost and the sweep goes on with the others; the report counts such
-    targets as `exhausted`. Densities are taken among all targets' neighbours, not among all candidates, as in the code. Draws are
-    with replacement, as in the code: rows can repeat.
+    targets as `exhausted`. As in the code, densities are taken among the neighbours of all targets, not among all
+    candidates, and draws are with replacement: rows can repeat.
 
     Source: Liu et al. 2024, and its code; the neighbours here are exact, its are approximate.
     """
