@@ -47,8 +47,9 @@ class EVOCurate(RowMethod):
     different times are comparable where losses, which fall, are not. A row that was never seen is worth what the seen
     ones are worth on average; a row keeps its rank until it is seen again.
 
-    The abstract has both signals; the default here leaves v out, and `variability="std"` is closest to it. The paper's
-    constants are not public: every formula and constant here is ours, built on its abstract.
+    **The default is not the paper's method**: the abstract has two signals, and the default leaves the second one, v,
+    out. `variability="std"` has both, and is what a run under the paper's name has to set, as the recipes do. The
+    paper's constants are not public: every formula and constant here is ours, built on its abstract.
 
     Source: Zhang & Liu, ACL 2026 (long.505), of which only the abstract was at hand.
 

@@ -20,9 +20,10 @@ class SuccessRate(ArmSource):
     """
     Arms are buckets of equal width over the rows' running success rates, and one for rows that were never tried.
 
-    A row's rate is the mean of its last group and of its rate before. A row that was tried and never scored joins the
-    lowest bucket, so that unscorable rows cannot fill the untried arm for ever (ours). Within a bucket the rows that
-    were drawn least often come first (ours).
+    A row's rate is the mean of its last group and of its rate before; success is the mean reward (ours), which must
+    lie in [0, 1]. Rows that were never tried have an arm of their own (ours). A row that was tried and never scored
+    joins the lowest bucket, so that unscorable rows cannot fill the untried arm for ever (ours). Within a bucket the
+    rows that were drawn least often come first (ours). That buckets weigh alike is PipelineRL's.
     """
 
     bins: int = option(5, "Buckets over [0, 1].", "PipelineRL", least=2)
