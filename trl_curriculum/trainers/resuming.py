@@ -75,10 +75,10 @@ def refuse_other_run(checkpoint: str, settings: dict[str, Any]) -> None:
         return compare(checkpoints.read_whole(Path(checkpoint)).get("run", {}), settings)
 
     reason, warnings = on_main_process(differences)
-    for warning in warnings:
-        logger.warning("%s", warning)
     if reason is not None:
         raise StateError(reason)
+    for warning in warnings:
+        logger.warning("%s", warning)
 
 
 def refuse_earlier_run(output_dir: str | Path, asked: str | bool | None, overwrite: bool) -> None:
