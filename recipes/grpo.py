@@ -83,7 +83,10 @@ def main(
     from trl_curriculum.rewards import reward
     from trl_curriculum.scripts.data import load_prompts, split_by_arm, with_difficulty
     from trl_curriculum.scripts.plan import grpo_plan
-    from trl_curriculum.scripts.train import model_to_load, train_and_save
+    from trl_curriculum.scripts.train import check_output_dir, model_to_load, train_and_save
+
+    if not script_args.dry_run:
+        check_output_dir(training_args, model_args)
 
     # Get the reward models and functions
     reward_funcs: list[Any] = [reward(name) for name in script_args.reward_funcs or []]

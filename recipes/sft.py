@@ -77,7 +77,10 @@ def main(
     from trl_curriculum import CurriculumSFTTrainer
     from trl_curriculum.scripts.data import load_examples, locate, split_by_arm, with_difficulty
     from trl_curriculum.scripts.plan import sft_plan
-    from trl_curriculum.scripts.train import model_to_load, train_and_save
+    from trl_curriculum.scripts.train import check_output_dir, model_to_load, train_and_save
+
+    if not script_args.dry_run:
+        check_output_dir(training_args, model_args)
 
     # Load the dataset
     columns = (script_args.completion_column, training_args.dataset_text_field)

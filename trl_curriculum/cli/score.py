@@ -6,8 +6,8 @@ answer. `row` counts as the trainers count.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,8 @@ def run(argv: Sequence[str]) -> int:
     if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
     write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # what else is in it is not ours
+        folder.rmdir()
     for table in (_by_arm(frame, scores), _extremes(frame, rows)):
         Console().print(table)
     print(f"{len(frame)} rows written to {file}")

@@ -14,7 +14,7 @@ from ..signals import Feedback, FloatArray, IntArray
 from .draw import NOTHING, Draw, RoundBegan
 
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 MAX_LOGGED_ARMS = 64
 
 

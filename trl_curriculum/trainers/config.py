@@ -8,6 +8,7 @@ from trl import GRPOConfig, SFTConfig
 from ..arms import ARMS, make_arms
 from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
+from ..disk.fingerprint import redact
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
@@ -52,6 +53,9 @@ class CurriculumConfig:
         on_data_change (`str`, *optional*, defaults to `"refuse"`):
             What to do when a run is resumed on other data: `"refuse"`, or `"carry_over"`, which matches rows by their
             content and reports how many were kept, are new and were lost.
+        overwrite_output_dir (`bool`, *optional*, defaults to `False`):
+            Whether a run may start where an earlier one has left checkpoints or a history: its checkpoints are
+            removed, its history is moved aside.
         probe (`str` or `dict`, *optional*):
             How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
         rollouts (`list`, *optional*):
@@ -90,6 +94,10 @@ class CurriculumConfig:
             "help": "What to do when a run is resumed on other data.",
             "choices": ["refuse", "carry_over"],
         },
+    )
+    overwrite_output_dir: bool = field(
+        default=False,
+        metadata={"help": "Start where an earlier run is: remove its checkpoints, move its history aside."},
     )
     probe: dict[str, Any] | str | None = field(
         default=None,
@@ -141,6 +149,10 @@ class CurriculumConfig:
         refuse_unfit(self.rollout_methods, self.shapers, self)
         self.rollouts = self.rollouts and [_spec("rollouts", method) for method in self.rollout_methods]
         self.shaping = self.shaping and [_spec("shaping", shaper) for shaper in self.shapers]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments as trackers and logs are given them: without secrets, nested ones included."""
+        return redact(super().to_dict())  # type: ignore[misc]
 
     @property
     def curriculum_method(self) -> CurriculumMethod:

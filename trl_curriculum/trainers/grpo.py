@@ -20,6 +20,7 @@ from .checks import (
     say_what_was_not_tried,
 )
 from .config import CurriculumGRPOConfig, own_config
+from .content import columns_of_grpo
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
 from .mixin import ClockDataset, CurriculumMixin
@@ -102,7 +103,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         self.host = GRPOHost(self)
         made = self._rollouts_and_shapers(rollouts, shaping, args)
-        self._set_up(self._method(curriculum, args), made, args, train_dataset)
+        content = None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
+        self._set_up(self._method(curriculum, args), made, args, train_dataset, content=content)
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
         if self.use_vllm:
             reload_weights_on_cpu(self.vllm_generation)

@@ -26,6 +26,7 @@ from .checks import (
     say_what_was_not_tried,
 )
 from .config import CurriculumSFTConfig, own_config
+from .content import columns_of_sft
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .packing import draw_packed
@@ -133,7 +134,9 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
         self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)
-        self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position)
+        all_columns = "formatting_func" in kwargs or positional or not args.remove_unused_columns
+        content = None if all_columns else columns_of_sft(args)
+        self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position, content)
         self.budget = TokenBudget(args.max_tokens)
         if args.max_tokens is not None and self.lr_scheduler is not None:
             raise ValueError(
