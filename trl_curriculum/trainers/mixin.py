@@ -116,8 +116,15 @@ class CurriculumMixin:
             num_batches = 0
         return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[misc]
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Trains; `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely."""
+    def train(
+        self, resume_from_checkpoint: str | bool | None = None, *args: Any, summary: bool = True, **kwargs: Any
+    ) -> Any:
+        """
+        Trains; `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely.
+
+        What the curriculum can do in this run is printed before (once a trainer), and where the draws went afterwards,
+        by [`print_summary`], unless `summary` is `False` (to save the model first) or `disable_tqdm` is set.
+        """
         checkpoint = resolve_checkpoint(self.accelerator, self.args.output_dir, resume_from_checkpoint)
         if checkpoint is None:
             if self.curriculum.drawn == 0 and checkpoints.newest_first(self.args.output_dir):
@@ -130,9 +137,18 @@ class CurriculumMixin:
             self._start_from(None, {})
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self.conductor.finish()
-        if self.accelerator.is_main_process and not self.args.disable_tqdm:
-            print_summary(read_history(self.args.output_dir), self.curriculum.name)
+        if summary:
+            self.print_summary()
         return output
+
+    def print_summary(self) -> None:
+        """Prints where the draws went, on the main process, unless `disable_tqdm` is set; a failure is a warning."""
+        if not self.accelerator.is_main_process or self.args.disable_tqdm:
+            return
+        try:
+            print_summary(read_history(self.args.output_dir), self.curriculum.name)
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("Where the draws went cannot be printed, because the history cannot be read: %s.", error)
 
     # Logging
 
