@@ -31,8 +31,8 @@ from ..report.terminal import LONGEST, show, table
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
-from ..scripts.plan import prefixes
 from ..scripts.train import model_path
+from ..trainers.outlook import prefixes
 
 
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for

@@ -9,6 +9,7 @@ from ..pool import Pool
 from ..registry import option
 from ..signals import FloatArray, IntArray
 from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
+from .outlook import Outlook
 from .parts.queues import Queues
 from .parts.selectors import draw_arms, entropy
 
@@ -91,6 +92,9 @@ class MixtureCurriculum(Curriculum, of=Mixture):
         if missing := [name for name in names if name not in weight]:
             raise ValueError(f"weights lacks the arm {shown(missing[0])!r}: name every arm, with 0 to leave one out.")
         return np.array([weight[name] for name in names], float)
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        return Outlook(by_arm=True)
 
     def probabilities(self) -> FloatArray:
         """Probability that a slot of the next batch goes to each arm, shape `(n_arms,)`."""

@@ -14,11 +14,13 @@ from ..disk import checkpoint as checkpoints
 from ..disk.state import read_state, write_state
 from ..pool import Pool
 from ..report.history import History, print_summary, read_history
+from ..report.terminal import lines, say
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
 from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
+from .outlook import Run, block, refuse_one_arm, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .refilling import Refilling
 from .resuming import resolve_checkpoint
@@ -54,6 +56,7 @@ class CurriculumMixin:
     accelerator: Any
     args: Any
     control: Any
+    eval_dataset: Any
     model: Any
     state: Any
     train_dataset: Any
@@ -94,13 +97,14 @@ class CurriculumMixin:
         seed = args.data_seed if args.data_seed is not None else args.seed
         history = History(args.output_dir, write=args.process_index == 0)
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
+        refuse_one_arm(self.curriculum, args)
         rollouts, shapers = made
         self.refilling, self.shaping = Refilling(rollouts, self), Shaping(shapers, self, seed)
 
     def _set_up_probe(self, batch: int | None) -> None:
         """To be called once the trainer is made; `batch` rows are drawn at once, where that is known."""
         refuse_fresh_optimizer(self.curriculum.method, self)
-        warn_of_arms(self.conductor, self.args, batch)
+        warn_of_arms(self.curriculum, self.args, batch)
         warn_of_probe(self.curriculum.method, self.args)
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
@@ -133,6 +137,7 @@ class CurriculumMixin:
                     "one's; use another output_dir or remove them.",
                     self.args.output_dir,
                 )
+            self._say_what_it_can_do()
             self.conductor.start()
             self._start_from(None, {})
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
@@ -140,6 +145,32 @@ class CurriculumMixin:
         if summary:
             self.print_summary()
         return output
+
+    def _run(self) -> Run:
+        """The sizes of this run."""
+        raise NotImplementedError
+
+    def _say_what_it_can_do(self) -> None:
+        """Refuses a curriculum that could do nothing; prints what it can do, on the main process, once a trainer."""
+        if self.curriculum.drawn:  # another `train` of a trainer that has trained
+            return
+        run = self._run()
+        outlook = self.curriculum.outlook(run.batches, run.rows)
+        refuse_powerless(self.curriculum, outlook, run)
+        if self.accelerator.is_main_process:
+            warn_of_odd(self.curriculum, outlook, run, self.args)
+            given = (self.left_out, self.eval_dataset, self.found)
+            say(lines(block(self.curriculum, outlook, run, self.args, *given)))
+
+    @property
+    def left_out(self) -> int | None:
+        """Rows of the dataset that cannot be trained on."""
+        return None
+
+    @property
+    def found(self) -> dict[str, str]:
+        """Lines on what the trainer has found out about the rows, for what is printed before training."""
+        return {}
 
     def print_summary(self) -> None:
         """Prints where the draws went, on the main process, unless `disable_tqdm` is set; a failure is a warning."""
