@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from .arms import ArmSource, make_arms
 from .data.columns import read_column
+from .data.names import listed
 from .disk.state import StateError
 from .records import PoolMapping, check_array
 from .signals import FloatArray, IntArray, count_arms
@@ -177,8 +178,8 @@ class Pool:
             return None
         if "row_hash" not in old or self.row_hash is None:
             raise StateError(
-                f"The checkpoint belongs to another pool ({old['size']} rows, arms {old['arm_names']}; now "
-                f"{self.size} rows, arms {list(self.arm_names)}) and its rows were not hashed, so they "
+                f"The checkpoint belongs to another pool ({old['size']} rows, arms {listed(old['arm_names'])}; "
+                f"now {self.size} rows, arms {listed(self.arm_names)}) and its rows were not hashed, so they "
                 "cannot be matched; resume on the same data or start a new run."
             )
         row = match_rows(old["row_hash"], self.row_hash)
@@ -196,8 +197,8 @@ class Pool:
                     "same arms and difficulty_column, or set on_data_change='carry_over'."
                 )
             raise StateError(
-                f"The dataset changed since the checkpoint: {mapping.summary()}; arms {old['arm_names']} before, "
-                f"{list(self.arm_names)} now. Resume on the same data, or set on_data_change='carry_over'."
+                f"The dataset changed since the checkpoint: {mapping.summary()}; arms {listed(old['arm_names'])} "
+                f"before, {listed(self.arm_names)} now. Resume on the same data, or set on_data_change='carry_over'."
             )
         return mapping
 

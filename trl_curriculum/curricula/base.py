@@ -12,6 +12,7 @@ from ..records import PoolMapping, Stateful, check_array, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 from .draw import NOTHING, Draw, RoundBegan
+from .outlook import Foreseen
 
 
 STATE_VERSION = 4
@@ -57,7 +58,7 @@ class CurriculumMethod(Method):
 CURRICULA: Registry[CurriculumMethod] = Registry("curriculum", CurriculumMethod, "trl_curriculum.curricula")
 
 
-class Curriculum(Stateful, ABC):
+class Curriculum(Stateful, Foreseen, ABC):
     """
     Chooses which rows of a pool to train on next: a method bound to the pool.
 

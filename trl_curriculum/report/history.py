@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from ..curricula.draw import Draw
+from ..data.names import natural
 from ..disk.atomic import atomic_write
 from ..disk.state import StateError
 from ..signals import Feedback, IntArray, group_mean
+from .terminal import LONGEST, show, table
 
 
 logger = logging.getLogger(__name__)
@@ -192,30 +192,25 @@ def summary(history: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     third = pd.Series(np.arange(len(history)) * 3 // len(history), index=history.index)
     signal = "reward" if "reward" in history else "loss"
-    rows = []
-    for arm, part in history.groupby("arm", sort=False):
-        phase = third.loc[part.index]
-        row = {
-            "arm": arm,
-            "draws": len(part),
-            "share": len(part) / len(history),
-            f"{signal}, first third": part.loc[phase == 0, signal].mean(),
-            f"{signal}, last third": part.loc[phase == 2, signal].mean(),
-        }
-        if signal == "reward":
-            row |= {"mean |A|": part["advantage"].mean(), "zero variance": part["zero_variance"].mean()}
-        else:
-            row |= {"rows": part["row"].nunique(), "share of tokens": part["length"].sum() / history["length"].sum()}
-        rows.append(row)
-    return pd.DataFrame(rows).sort_values("arm").set_index("arm")
+    arms = history.groupby("arm", sort=False)
+    made = {"draws": arms.size(), "share": arms.size() / len(history)}
+    for name, k in (("first", 0), ("last", 2)):
+        made[f"{signal}, {name} third"] = history[third == k].groupby("arm")[signal].mean()
+    if signal == "reward":
+        made |= {"mean |A|": arms["advantage"].mean(), "zero variance": arms["zero_variance"].mean()}
+    else:
+        made |= {"rows": arms["row"].nunique(), "share of tokens": arms["length"].sum() / history["length"].sum()}
+    frame = pd.DataFrame(made).rename_axis("arm")
+    return frame.iloc[natural([str(arm) for arm in frame.index])]
 
 
 def print_summary(history: pd.DataFrame, title: str) -> None:
-    """Prints the table that a run closes with."""
-    table = Table(title=f"Where the draws went ({title})")
-    frame = summary(history).reset_index()
-    for column in frame.columns:
-        table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=column == "arm")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-    Console().print(table)
+    """Prints the table that a run closes with: the arms with the most draws, in their order."""
+    frame = summary(history)
+    n, first = len(frame), "arm"
+    if n > LONGEST + 1:
+        frame = frame[frame["draws"].rank(method="first", ascending=False) <= LONGEST]
+        first = f"arm ({LONGEST} of {n:,})"
+    columns = {first: "name"} | dict.fromkeys(frame.columns, "number")
+    rows = [(str(arm), *row) for arm, row in zip(frame.index, frame.itertuples(index=False), strict=True)]
+    show(table(f"Where the draws went ({title})", columns, rows, boxed=True))

@@ -1,23 +1,29 @@
 """The rows that the recipe scripts train and evaluate on."""
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from trl import DatasetMixtureConfig
 
-from ..arms import make_arms
+from ..arms import Columns, make_arms
 from ..data.columns import check_column
 from ..data.convert import in_common, rewrite, to_examples, to_prompts
 from ..data.formats import Half, answer_of, chat, prompt_of, to_completion, to_half, to_text
 from ..data.load import load_splits
+from ..data.names import keys, listed
 from ..data.sources import load_mixture
 from ..data.tasks import INSTRUCTION, disjoint, reasoning_gym_dataset
 from ..pool import Pool
 from ..rewards.answers import text_of
 from .arguments import DIFFICULTIES, CurriculumScriptArguments
 from .columns import check_is_there, with_context, with_options
+
+
+logger = logging.getLogger(__name__)
 
 
 def load_prompts(
@@ -92,14 +98,34 @@ def load_examples(
     return _load_rows(script_args, dataset_args, seed, instruction, convert, prompts=False)
 
 
-def split_by_arm(dataset: Dataset, arms: Any) -> dict[str, Dataset]:
-    """Return one dataset per arm, so that the metrics are `eval_<arm>_...`."""
+def split_by_arm(dataset: Dataset, arms: Any, train_dataset: Dataset | None = None) -> dict[str, Dataset]:
+    """
+    Return one dataset per arm, so that the metrics are `eval_<arm>_...`; no two arms share a name.
+
+    Args:
+        dataset (`datasets.Dataset`):
+            Held-out rows.
+        arms:
+            The column that tells the arms apart, or several.
+        train_dataset (`datasets.Dataset`, *optional*):
+            Rows to train on: arms that only one of the two has are warned of.
+    """
     source = make_arms(arms)
-    if source is None or source.name != "columns":
+    if not isinstance(source, Columns):
         raise ValueError(f"`eval_per_arm` needs `arms` to be a column that tells the arms apart, and not {arms!r}.")
-    pool = Pool.from_dataset(dataset, source, hash_rows=False)
-    names = [name.replace("/", "-") for name in pool.arm_names]  # trackers read a slash as a folder
-    return {name: dataset.select((pool.arm == arm).nonzero()[0]) for arm, name in enumerate(names)}
+    anyhow = replace(source, order=None)  # held-out rows need not have all arms
+    pool = Pool.from_dataset(dataset, anyhow, hash_rows=False)
+    names = keys(pool.arm_names, slash=False)  # trackers read a slash as a folder
+    for name, key in names.items():
+        if key != name.replace("/", "-"):
+            logger.warning("Metrics eval_%s_... are those of the arm %r.", key, name)
+    if train_dataset is not None:
+        trained = Pool.from_dataset(train_dataset, anyhow, hash_rows=False).arm_names
+        for here, there, where in ((pool.arm_names, trained, "evaluated"), (trained, pool.arm_names, "trained on")):
+            known = set(there)
+            if only := [name for name in here if name not in known]:
+                logger.warning("Arms that are only %s: %s.", where, listed(map(repr, only)))
+    return {names[name]: dataset.select((pool.arm == arm).nonzero()[0]) for arm, name in enumerate(pool.arm_names)}
 
 
 def locate(path: str) -> str:

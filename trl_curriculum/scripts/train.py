@@ -65,11 +65,12 @@ def model_path(name: str | None) -> str:
 
 
 def train_and_save(trainer: Any, training_args: Any, dataset_name: str | None) -> None:
-    """Train, save the model, push it where that is asked for, and finish the trackers."""
-    trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
+    """Train, save the model and only then print where the draws went, push the model, and finish the trackers."""
+    trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint, summary=False)
     trainer.accelerator.print("✅ Training completed.")
     trainer.save_model(training_args.output_dir)
     trainer.accelerator.print(f"💾 Model saved to {training_args.output_dir}.")
+    trainer.print_summary()
     if training_args.push_to_hub:
         trainer.push_to_hub(dataset_name=dataset_name)
         trainer.accelerator.print(f"🤗 Model pushed to the Hub in https://huggingface.co/{trainer.hub_model_id}.")

@@ -143,7 +143,8 @@ class CurriculumConfig:
         # Every mistake in an option is found here. Arguments are plain values, as trackers and checkpoints keep them.
         self.curriculum = _spec("curriculum", self.curriculum_method)
         arms: Any = self.arm_source
-        self.arms = None if arms is None else [*arms.names] if arms.name == "columns" else arms.spec
+        plain = arms is not None and arms.name == "columns" and arms.order is None
+        self.arms = None if arms is None else [*arms.names] if plain else arms.spec
         if self.probe is not None:
             self.probe = _spec("probe", PROBES.make(self.probe))
         refuse_unfit(self.rollout_methods, self.shapers, self)

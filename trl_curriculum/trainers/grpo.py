@@ -13,6 +13,7 @@ from ..lm.losses import head_at_temperature_1, row_losses
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
 from .checks import (
     refuse_parallelism,
+    refuse_unevaluated,
     refuse_unknown_outcome,
     refuse_unsupported,
     refuse_vision,
@@ -25,6 +26,7 @@ from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
 from .mixin import ClockDataset, CurriculumMixin
 from .open_window import OpenWindow
+from .outlook import Run, grpo_run
 from .vllm_cpu import reload_weights_on_cpu
 
 
@@ -101,9 +103,14 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         refuse_void(args, remove_unused_columns=False, shuffle_dataset=True)
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
+        refuse_unevaluated(
+            args, positional[0] if positional else kwargs.get("eval_dataset"), bool(kwargs.get("compute_metrics"))
+        )
         self.host = GRPOHost(self)
         made = self._rollouts_and_shapers(rollouts, shaping, args)
-        content = None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
+        content = (
+            None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
+        )
         self._set_up(self._method(curriculum, args), made, args, train_dataset, content=content)
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
         if self.use_vllm:
@@ -119,6 +126,9 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self._set_up_probe(self._prompts_per_generation)
         wants = self.curriculum.method.wants
         self._late = LatePrefixEntropy(args.prefix_entropy) if "prefix_entropy" in wants else None
+
+    def _run(self) -> Run:
+        return grpo_run(self.args, self.pool.size, self.accelerator.num_processes)
 
     def get_train_dataloader(self) -> Any:
         # TRL's own sampler over ticks: epochs and steps count as in stock TRL, and no row is read twice. A dataset

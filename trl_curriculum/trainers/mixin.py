@@ -17,11 +17,13 @@ from ..disk.main_process import on_main_process
 from ..disk.state import read_state, write_state
 from ..pool import Pool
 from ..report.history import History, print_summary, read_history
+from ..report.terminal import lines, say
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
 from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
+from .outlook import Run, block, refuse_one_arm, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .refilling import Refilling
 from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, resolve_checkpoint
@@ -58,6 +60,7 @@ class CurriculumMixin:
     accelerator: Any
     args: Any
     control: Any
+    eval_dataset: Any
     model: Any
     state: Any
     train_dataset: Any
@@ -106,13 +109,14 @@ class CurriculumMixin:
         seed = args.data_seed if args.data_seed is not None else args.seed
         history = History(args.output_dir, write=args.process_index == 0)
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
+        refuse_one_arm(self.curriculum, args)
         rollouts, shapers = made
         self.refilling, self.shaping = Refilling(rollouts, self), Shaping(shapers, self, seed)
 
     def _set_up_probe(self, batch: int | None) -> None:
         """To be called once the trainer is made; `batch` rows are drawn at once, where that is known."""
         refuse_fresh_optimizer(self.curriculum.method, self)
-        warn_of_arms(self.conductor, self.args, batch)
+        warn_of_arms(self.curriculum, self.args, batch)
         warn_of_probe(self.curriculum.method, self.args)
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
@@ -128,21 +132,28 @@ class CurriculumMixin:
             num_batches = 0
         return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[misc]
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+    def train(
+        self, resume_from_checkpoint: str | bool | None = None, *args: Any, summary: bool = True, **kwargs: Any
+    ) -> Any:
         """
         Trains.
 
         `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely, `"auto"` does so
-        where there is one. The default is that of the arguments.
+        where there is one. The default is that of the arguments. What the curriculum can do in this run is printed
+        before (once a trainer), and where the draws went afterwards, by [`print_summary`], unless `summary` is
+        `False` (to save the model first) or `disable_tqdm` is set.
         """
         checkpoint = self._find_start(resume_from_checkpoint)
         if checkpoint is None:
+            self._say_what_it_can_do()
+            if self.args.overwrite_output_dir and self.curriculum.drawn == 0:  # now that nothing is refused any more
+                on_main_process(lambda: begin_afresh(self.args.output_dir))
             self.conductor.start()
             self._start_from(None, {})
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self.conductor.finish()
-        if self.accelerator.is_main_process and not self.args.disable_tqdm:
-            print_summary(read_history(self.args.output_dir), self.curriculum.name)
+        if summary:
+            self.print_summary()
         return output
 
     def _find_start(self, asked: str | bool | None) -> str | None:
@@ -156,9 +167,42 @@ class CurriculumMixin:
         checkpoint = resolve_checkpoint(self.accelerator, args.output_dir, asked)
         if checkpoint is not None:
             refuse_other_run(checkpoint, self._settings)
-        elif first and args.overwrite_output_dir:
-            on_main_process(lambda: begin_afresh(args.output_dir))
         return checkpoint
+
+    def _run(self) -> Run:
+        """The sizes of this run."""
+        raise NotImplementedError
+
+    def _say_what_it_can_do(self) -> None:
+        """Refuses a curriculum that could do nothing; prints what it can do, on the main process, once a trainer."""
+        if self.curriculum.drawn:  # another `train` of a trainer that has trained
+            return
+        run = self._run()
+        outlook = self.curriculum.outlook(run.batches, run.rows)
+        refuse_powerless(self.curriculum, outlook, run)
+        if self.accelerator.is_main_process:
+            warn_of_odd(self.curriculum, outlook, run, self.args)
+            given = (self.left_out, self.eval_dataset, self.found)
+            say(lines(block(self.curriculum, outlook, run, self.args, *given)))
+
+    @property
+    def left_out(self) -> int | None:
+        """Rows of the dataset that cannot be trained on."""
+        return None
+
+    @property
+    def found(self) -> dict[str, str]:
+        """Lines on what the trainer has found out about the rows, for what is printed before training."""
+        return {}
+
+    def print_summary(self) -> None:
+        """Prints where the draws went, on the main process, unless `disable_tqdm` is set; a failure is a warning."""
+        if not self.accelerator.is_main_process or self.args.disable_tqdm:
+            return
+        try:
+            print_summary(read_history(self.args.output_dir), self.curriculum.name)
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("Where the draws went cannot be printed, because the history cannot be read: %s.", error)
 
     # Logging
 

@@ -62,7 +62,15 @@ IGNORED = frozenset(
     "method curriculum arms difficulty_column rollouts shaping".split()
 )
 IGNORED_PREFIXES = tuple("logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_".split())
-IGNORED_PREFIXES += ("trackio_", "vllm_gpu_", "vllm_group_", "vllm_server_", "vllm_tensor_", "vllm_max_", "vllm_model_")
+IGNORED_PREFIXES += (
+    "trackio_",
+    "vllm_gpu_",
+    "vllm_group_",
+    "vllm_server_",
+    "vllm_tensor_",
+    "vllm_max_",
+    "vllm_model_",
+)
 IGNORED_PREFIXES += ("vllm_enable_",)
 
 SIZE = ("steps_per_generation", "generation_batch_size")
@@ -87,7 +95,11 @@ def run_settings(trainer: Any) -> dict[str, dict[str, Any]]:
     known = {one.name: _plain(getattr(args, one.name)) for one in dataclasses.fields(args) if one.init}
     counted = {name: value for name, value in known.items() if not is_ignored(name)}
     refused = {name: value for name, value in counted.items() if name in REFUSED}
-    refused |= {"trainer": "GRPO" if hasattr(trainer, "reward_funcs") else "SFT"} | _of_tokenizer(trainer.processing_class) | _of_model(trainer.model)
+    refused |= (
+        {"trainer": "GRPO" if hasattr(trainer, "reward_funcs") else "SFT"}
+        | _of_tokenizer(trainer.processing_class)
+        | _of_model(trainer.model)
+    )
     if (probe := args.probe_for(trainer.curriculum.method)) is not None:
         options = {name: value for name, value in probe.options.items() if name not in OF_THE_MACHINE}
         refused["probe"] = _plain({probe.name: options})

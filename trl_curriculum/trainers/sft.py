@@ -1,6 +1,5 @@
 """SFT whose rows are chosen at the moment they are trained on."""
 
-import logging
 import math
 from collections.abc import Iterator
 from itertools import islice
@@ -19,6 +18,7 @@ from ..signals import SHOWS, Feedback, FloatArray, IntArray
 from .checks import (
     refuse_own_loss,
     refuse_parallelism,
+    refuse_unevaluated,
     refuse_unknown_format,
     refuse_unsupported,
     refuse_vision,
@@ -29,13 +29,11 @@ from .config import CurriculumSFTConfig, own_config
 from .content import columns_of_sft
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
+from .outlook import Run, refuse_one_arm, sft_run
 from .packing import draw_packed
 from .sft_rows import SFTRows, with_positions
 from .shaped_head import ShapedHead
 from .token_budget import TokenBudget
-
-
-logger = logging.getLogger(__name__)
 
 
 class SFTHost(TrainerHost):
@@ -119,11 +117,16 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         refuse_void(args, shuffle_dataset=False, auto_find_batch_size=False)
         if "formatting_func" not in kwargs and not positional:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
+        refuse_unevaluated(
+            args, positional[0] if positional else kwargs.get("eval_dataset"), bool(kwargs.get("compute_metrics"))
+        )
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
         # Mistakes in columns are found before everything is tokenized.
-        method.bind(Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False))
+        refuse_one_arm(
+            method.bind(Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False)), args
+        )
         self._given = with_positions(train_dataset)
         super().__init__(model, args, data_collator, self._given, *positional, **kwargs)
         del self._given
@@ -168,6 +171,18 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     def _capacity(self) -> int:
         """Tokens of a packed device batch."""
         return self.args.per_device_train_batch_size * self.args.max_length
+
+    def _run(self) -> Run:
+        length = self.rows.length
+        return sft_run(self.args, len(length), self.accelerator.num_processes, int(length.sum(dtype=np.int64)))
+
+    @property
+    def left_out(self) -> int:
+        return len(self.rows.source) - len(self.rows.length)
+
+    @property
+    def found(self) -> dict[str, str]:
+        return {"longest": self.rows.longest(self.args.max_length)}
 
     # The dataloader gives ticks, the curriculum the rows.
 
@@ -233,8 +248,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         loss, entropy = (
             np.divide(sums, count, out=np.full(len(sums), np.nan), where=trained) for sums in (nll, entropy)
         )
-        self._look_for_nan(trained & ~np.isfinite(loss), trained)
         draw = self._drawn
+        self.rows.look_for_nan(draw.row, trained & ~np.isfinite(loss), trained, self.state.global_step)
         loss[~np.isfinite(loss)] = np.nan
         self.conductor.observe(
             draw,
@@ -246,23 +261,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
                 loss=loss,
                 entropy=entropy,
             ),
-        )
-
-    def _look_for_nan(self, broken: np.ndarray, trained: np.ndarray) -> None:
-        if not broken.any():
-            return
-        rows = sorted(set(self.rows.position[self._drawn.row[broken]].tolist()))
-        text = f"{', '.join(map(str, rows[:5]))}{', ...' if len(rows) > 5 else ''}"
-        if (broken == trained).all():
-            raise FloatingPointError(
-                f"All losses of step {self.state.global_step} are nan or infinite (rows {text}): the model has "
-                "diverged, or these rows are broken; resume from a checkpoint before with a smaller learning rate."
-            )
-        logger.warning(
-            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
-            "gradient is not a number either; take them out of the dataset.",
-            text,
-            self.state.global_step,
         )
 
     # Tokens

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from numpy.typing import NDArray
 
 from ..lm.tap import count_tokens
 from ..probes.prompts import prompt_of
@@ -74,6 +75,28 @@ class SFTRows:
                 f"{args.max_length}: rows that are given tokenized must be truncated before."
             )
         self._read = self.dataset
+
+    def longest(self, max_length: int | None) -> str:
+        """How long the longest row is, in words."""
+        of = "" if max_length is None else f", of max_length={max_length:,}"
+        return f"{int(self.length.max()):,} tokens in row {self.position[int(self.length.argmax())]}{of}"
+
+    def look_for_nan(self, rows: IntArray, broken: NDArray, trained: NDArray, step: int) -> None:
+        """Warns of rows whose loss is `broken`; raises where all that were `trained` on are."""
+        if not broken.any():
+            return
+        where = sorted(set(self.position[rows[broken]].tolist()))
+        text = f"{', '.join(map(str, where[:5]))}{', ...' if len(where) > 5 else ''}"
+        if (broken == trained).all():
+            raise FloatingPointError(
+                f"All losses of step {step} are nan or infinite (rows {text}): the model has diverged, or these rows "
+                "are broken; resume from a checkpoint before with a smaller learning rate."
+            )
+        logger.warning(
+            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
+            "gradient is not a number either; take them out of the dataset.",
+            *(text, step),
+        )
 
     def read_only(self, columns: list[str] | None) -> None:
         """Reads no other columns than these from now on."""
