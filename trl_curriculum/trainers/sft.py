@@ -16,16 +16,19 @@ from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
 from ..probes import PrefixEntropy
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .arguments import own_config
 from .checks import (
+    refuse_other_orders,
     refuse_own_loss,
     refuse_parallelism,
+    refuse_shrinking_batches,
     refuse_unknown_format,
     refuse_unsupported,
     refuse_vision,
-    refuse_void,
     say_what_was_not_tried,
+    without_empty_images,
 )
-from .config import CurriculumSFTConfig, own_config
+from .config import CurriculumSFTConfig
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .packing import draw_packed
@@ -79,7 +82,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     Args:
         model, args, train_dataset, ...:
-            As in [`~trl.SFTTrainer`]; `args` is a [`CurriculumSFTConfig`].
+            As in [`~trl.SFTTrainer`]; `args` is a [`CurriculumSFTConfig`], or TRL's or transformers' own, whose
+            curriculum is `uniform` unless one is given here.
         curriculum (`str`, `dict` or [`~trl_curriculum.curricula.CurriculumMethod`], *optional*):
             Overrides `args.curriculum`.
         shaping (`list`, *optional*):
@@ -115,11 +119,13 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
-        refuse_void(args, shuffle_dataset=False, auto_find_batch_size=False)
-        if "formatting_func" not in kwargs and not positional:
+        refuse_shrinking_batches(args)
+        train_dataset = without_empty_images(train_dataset)
+        if kwargs.get("formatting_func") is None and not positional:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
+        refuse_other_orders(args, method)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
         # Mistakes in columns are found before everything is tokenized.
         method.bind(Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False))
