@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 from trl import SFTConfig
 
-from ..curricula import ArmCurriculum
+from ..curricula import ArmCurriculum, Order
 from ..data.names import alike, listed, shown
 from ..pool import Pool
 from ..probes import PROBES
@@ -42,13 +42,33 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
         raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
     if len(train_dataset) == 0:
         raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
-    refuse_vision(bool({"image", "images"} & set(train_dataset.column_names)))
-    for name in ("split_batches", "dispatch_batches"):
+    for name, instead in (
+        ("split_batches", "per_device_train_batch_size counts the rows of each process"),
+        ("dispatch_batches", "no process waits for another's rows"),
+    ):
         if getattr(args.accelerator_config, name, None):
             raise ValueError(
-                f"accelerator_config.{name}=True has no effect, because every process picks its own rows; "
+                f"accelerator_config.{name}=True has no effect, because every process picks its own rows ({instead}); "
                 "leave it out."
             )
+
+
+def without_empty_images(dataset: Dataset) -> Dataset:
+    """
+    The dataset without columns for images that hold none.
+
+    Raises:
+        `ValueError`: for images, naming the column and the first row that has one.
+    """
+    for name in {"image", "images"} & set(dataset.column_names):
+        for row, value in enumerate(dataset.with_format(None).select_columns(name)[name]):
+            if value is not None and value != []:
+                raise ValueError(
+                    f"The column {name!r} holds images (row {row} is the first): vision-language models are not "
+                    "supported; use TRL's own trainer, or remove the column to train on the text alone."
+                )
+        dataset = dataset.remove_columns(name)
+    return dataset
 
 
 def refuse_unknown_format(columns: list[str], text: str) -> None:
@@ -61,21 +81,51 @@ def refuse_unknown_format(columns: list[str], text: str) -> None:
         )
 
 
-def refuse_void(args: Any, **needed: Any) -> None:
-    """Refuses options that have no effect where a curriculum picks the rows, unless they have the value `needed`."""
-    for name, value in {"train_sampling_strategy": "random", **needed}.items():
-        if getattr(args, name, value) not in (value, None):
-            raise ValueError(
-                f"{name}={getattr(args, name)!r} has no effect, because the curriculum picks the rows; leave it out "
-                "(curriculum='order' keeps an order of yours)."
-            )
+def refuse_other_orders(args: Any, method: Any) -> None:
+    """
+    Refuses arguments that order or batch rows otherwise than the curriculum does.
+
+    An order that is asked for (`shuffle_dataset=False` of GRPO, `train_sampling_strategy="sequential"`) is what
+    `order` gives, and rows that shall be shuffled (`shuffle_dataset=True` of SFT) are no other to all but `order`.
+    """
+    is_order, is_sft = isinstance(method, Order), isinstance(args, SFTConfig)
+    strategy = getattr(args, "train_sampling_strategy", "random")
+    shuffles = args.shuffle_dataset
+    asked = [] if is_sft or shuffles else ["shuffle_dataset=False"]
+    asked += ["train_sampling_strategy='sequential'"] if strategy == "sequential" else []
+    if asked and not is_order:
+        raise ValueError(
+            f"{asked[0]} asks for the order of the dataset, and the curriculum {method.name!r} picks the rows: leave "
+            "it out, or set curriculum='order' and difficulty_column to a column that counts the rows."
+        )
+    if is_sft and shuffles and is_order:
+        raise ValueError(
+            "shuffle_dataset=True asks for shuffled rows, and the curriculum 'order' keeps an order: leave one out."
+        )
+    if strategy not in ("random", "sequential"):
+        raise ValueError(
+            f"train_sampling_strategy={getattr(strategy, 'value', strategy)!r} makes batches by length, and the "
+            f"curriculum {method.name!r} picks the rows: leave it out"
+            + (" (packing=True saves the padding)." if is_sft else ".")
+        )
+
+
+def refuse_shrinking_batches(args: Any) -> None:
+    """Refuses to train again with smaller batches when one did not fit: the curriculum has seen half a run by then."""
+    if args.auto_find_batch_size:
+        raise ValueError(
+            "auto_find_batch_size=True starts training over when a batch does not fit in memory, after the curriculum "
+            "has drawn and observed rows: set per_device_train_batch_size to what fits, and "
+            "gradient_accumulation_steps to make up for it."
+        )
 
 
 def refuse_vision(is_vision: bool) -> None:
-    """Refuses vision-language models and datasets with images."""
+    """Refuses vision-language models."""
     if is_vision:
         raise ValueError(
-            "The model or the dataset has images: vision-language models are not supported, use TRL's own trainer."
+            "The model is a vision-language model (its processing class is a processor): these are not supported; use "
+            "TRL's own trainer, or give a tokenizer as processing_class to train its text model."
         )
 
 
@@ -274,4 +324,9 @@ def refuse_unknown_outcome(methods: tuple[Any, ...], reward_names: list[str]) ->
             raise ValueError(
                 f"{method.name} decides by outcome={name!r}, which is no reward function"
                 f"{nearest(name, reward_names)}: choose one of {', '.join(reward_names)}."
+            )
+        if reward_names.count(name) > 1:
+            raise ValueError(
+                f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions are called so: "
+                "give them names of their own (__name__)."
             )

@@ -134,6 +134,10 @@ class CurriculumConfig:
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
+        self._check_methods()
+
+    def _check_methods(self) -> None:
+        """Brings every spec into one spelling, with all mistakes in options found; for what TRL has completed."""
         if self.method is not None:
             bundle = BUNDLES.make(self.method)
             self.method = _spec("method", bundle)
@@ -202,16 +206,6 @@ def _spec(role: str, method: Method) -> Any:
     return method.spec
 
 
-def own_config(args: Any, model: Any, config: type[CurriculumConfig], trainer: str, suffix: str) -> Any:
-    """The arguments, which must be a `config`; without any, its defaults, with an output folder as TRL names it."""
-    if args is None:
-        name = model if isinstance(model, str) else model.config._name_or_path
-        args = config(f"{name.split('/')[-1]}-{suffix}")
-    if not isinstance(args, config):
-        raise TypeError(f"args is a {type(args).__name__}; {trainer} takes a {config.__name__}.")
-    return args
-
-
 @dataclass
 class CurriculumGRPOConfig(CurriculumConfig, GRPOConfig):
     """
@@ -249,8 +243,8 @@ class CurriculumSFTConfig(CurriculumConfig, SFTConfig):
         metadata={"help": "Input tokens after which training ends, and over which the learning rate is scheduled."},
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check_methods(self) -> None:
+        super()._check_methods()
         if self.max_tokens is not None:
             check_token_budget(self)
         if self.packing and self.max_length is None:

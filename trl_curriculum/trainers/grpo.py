@@ -11,16 +11,18 @@ from trl import GRPOTrainer
 from ..data.columns import check_column
 from ..lm.losses import head_at_temperature_1, row_losses
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
+from .arguments import own_config
 from .checks import (
+    refuse_other_orders,
     refuse_parallelism,
     refuse_unevaluated,
     refuse_unknown_outcome,
     refuse_unsupported,
     refuse_vision,
-    refuse_void,
     say_what_was_not_tried,
+    without_empty_images,
 )
-from .config import CurriculumGRPOConfig, own_config
+from .config import CurriculumGRPOConfig
 from .content import columns_of_grpo
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
@@ -61,7 +63,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
 
     Args:
         model, reward_funcs, args, train_dataset, ...:
-            As in [`~trl.GRPOTrainer`]; `args` is a [`CurriculumGRPOConfig`].
+            As in [`~trl.GRPOTrainer`]; `args` is a [`CurriculumGRPOConfig`], or a [`~trl.GRPOConfig`], whose
+            curriculum is `uniform` unless one is given here.
         curriculum (`str`, `dict` or [`~trl_curriculum.curricula.CurriculumMethod`], *optional*):
             Overrides `args.curriculum`.
         rollouts, shaping (`list`, *optional*):
@@ -100,18 +103,19 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumGRPOConfig, "CurriculumGRPOTrainer", "GRPO")
         refuse_unsupported(args, train_dataset)
-        refuse_void(args, remove_unused_columns=False, shuffle_dataset=True)
+        train_dataset = without_empty_images(train_dataset)
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         refuse_unevaluated(
             args, positional[0] if positional else kwargs.get("eval_dataset"), bool(kwargs.get("compute_metrics"))
         )
         self.host = GRPOHost(self)
-        made = self._rollouts_and_shapers(rollouts, shaping, args)
+        method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
+        refuse_other_orders(args, method)
         content = (
             None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
         )
-        self._set_up(self._method(curriculum, args), made, args, train_dataset, content=content)
+        self._set_up(method, made, args, train_dataset, content=content)
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
         if self.use_vllm:
             reload_weights_on_cpu(self.vllm_generation)
@@ -122,6 +126,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         group, batch = args.num_generations, args.generation_batch_size
         assert group is not None and batch is not None  # TRL has set them
         self._prompts_per_generation = batch // group
+        removes = args.remove_unused_columns  # then rewards see the prompt alone, as in TRL
+        self._read = self._remove_unused_columns(self.train_dataset, "training") if removes else self.train_dataset
         self._window = OpenWindow(args, self.accelerator.device)
         self._set_up_probe(self._prompts_per_generation)
         wants = self.curriculum.method.wants
@@ -160,7 +166,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         # One read per rollout, as stock TRL does it: each gets its own copy, since rollout_func may write into it.
         mine = parts[self.accelerator.process_index].tolist()
         generate = super()._generate_and_score_completions
-        output = self.shaping.score(generate, self.train_dataset.__getitems__(mine))
+        output = self.shaping.score(generate, self._read.__getitems__(mine))
         lengths = torch.tensor(self._completion_lengths, device=output["advantages"].device)
         advantage, length = self.conductor.gather_checked(parts, output["advantages"], lengths)
         rewards, reward = self._rewards()

@@ -15,17 +15,20 @@ from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
 from ..probes import PrefixEntropy
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .arguments import own_config
 from .checks import (
+    refuse_other_orders,
     refuse_own_loss,
     refuse_parallelism,
+    refuse_shrinking_batches,
     refuse_unevaluated,
     refuse_unknown_format,
     refuse_unsupported,
     refuse_vision,
-    refuse_void,
     say_what_was_not_tried,
+    without_empty_images,
 )
-from .config import CurriculumSFTConfig, own_config
+from .config import CurriculumSFTConfig
 from .content import columns_of_sft
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
@@ -78,7 +81,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     Args:
         model, args, train_dataset, ...:
-            As in [`~trl.SFTTrainer`]; `args` is a [`CurriculumSFTConfig`].
+            As in [`~trl.SFTTrainer`]; `args` is a [`CurriculumSFTConfig`], or TRL's or transformers' own, whose
+            curriculum is `uniform` unless one is given here.
         curriculum (`str`, `dict` or [`~trl_curriculum.curricula.CurriculumMethod`], *optional*):
             Overrides `args.curriculum`.
         shaping (`list`, *optional*):
@@ -114,14 +118,16 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
-        refuse_void(args, shuffle_dataset=False, auto_find_batch_size=False)
-        if "formatting_func" not in kwargs and not positional:
+        refuse_shrinking_batches(args)
+        train_dataset = without_empty_images(train_dataset)
+        if kwargs.get("formatting_func") is None and not positional:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
         refuse_unevaluated(
             args, positional[0] if positional else kwargs.get("eval_dataset"), bool(kwargs.get("compute_metrics"))
         )
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
+        refuse_other_orders(args, method)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
         # Mistakes in columns are found before everything is tokenized.
         refuse_one_arm(
