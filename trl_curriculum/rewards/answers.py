@@ -12,7 +12,8 @@ Completion = str | list[dict[str, Any]]
 WRAPPERS = (("**", "**"), ("$$", "$$"), ("$", "$"), ("`", "`"), (r"\(", r"\)"), (r"\[", r"\]"))
 HASHES = re.compile(r"(?:^|\s)####(?:\s+|(?=[-+$\d]))(\S.*)$")
 NAMED = re.compile(
-    r"(?:(?:so|thus|therefore|hence|and)\b,?\s+)?(?:the |my )?(?:final |correct |right )?answer(?: is)?(?:\s*:\s*|\s+)",
+    r"(?:(?:so|thus|therefore|hence|and)\b,?\s+)?(?:the |my )?(?:final |correct |right )?"
+    r"answer(?: is)?(?:\s*:\s*|\s+)",
     flags=re.IGNORECASE,
 )
 BOLD = re.compile(r"\*\*([^*]+)\*\*[.!]?$")

@@ -189,7 +189,7 @@ def _is_option(answer: str, letter: str, text: str | None) -> bool:
 
 
 def _accuracy(name: str, judge: RewardFunction, *golds: str, **facts: Any) -> None:
-    """Registers an accuracy under a name, with a function's docstring and the columns that it reads right answers of."""
+    """Registers an accuracy under a name, with a function's docstring and the columns of its right answers."""
     fields = {"judge": staticmethod(judge), "golds": golds, "__doc__": judge.__doc__, "__module__": __name__}
     cls: Any = dataclass(frozen=True)(type("".join(map(str.capitalize, name.split("_"))), (Accuracy,), fields))
     globals()[cls.__name__] = REWARDS.add(name, **facts)(cls)  # where pickle finds it

@@ -12,7 +12,7 @@ from transformers import TrainerState
 
 from .answers import marked, text_of
 from .base import Accuracy, Reward, Rewards
-from .returned import checked
+from .returned import checked, is_async
 
 
 logger = logging.getLogger(__name__)
@@ -162,12 +162,8 @@ def _column(function: Any, dataset: Dataset) -> str | None:
     """The column with a function's golds; `None` where it reads none, or cannot be tried."""
     if isinstance(function, Reward):
         golds: Sequence[str] = function.golds
-    elif isinstance(function, str | Module) or not callable(function) or _is_async(function):
+    elif isinstance(function, str | Module) or not callable(function) or is_async(function):
         return None
     else:
         golds = [name for name in GOLDS if name in inspect.signature(function).parameters]
     return next((name for name in golds if name in dataset.column_names), None)
-
-
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))

@@ -65,13 +65,17 @@ def _number(value: Any, name: str, k: int, row_of: RowOf) -> float | None:
     return float(value)
 
 
+def is_async(function: Any) -> bool:
+    """Whether a function, or what an object does when it is called, is asynchronous."""
+    return inspect.iscoroutinefunction(function if inspect.isroutine(function) else type(function).__call__)
+
+
 def guarded(function: Any, row_of: RowOf) -> Any:
     """A reward function, plain or asynchronous, whose rewards are checked; reward models are left as they are."""
     if isinstance(function, torch.nn.Module):
         return function
     name = getattr(function, "__name__", type(function).__name__)
-    call = function if inspect.isroutine(function) else function.__call__
-    if inspect.iscoroutinefunction(call):
+    if is_async(function):
 
         async def answer(*, completions: list[Any], **columns: Any) -> Rewards:
             return checked(await function(completions=completions, **columns), name, len(completions), row_of)

@@ -1,6 +1,5 @@
 """SFT whose rows are chosen at the moment they are trained on."""
 
-import logging
 import math
 from collections.abc import Iterator
 from itertools import islice
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from trl import SFTTrainer
 
+from ..data.reserved import without_images
 from ..lm.losses import row_losses
 from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
@@ -29,12 +29,10 @@ from .config import CurriculumSFTConfig, own_config
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .packing import draw_packed
+from .row_checks import TRAINING, SFTChecks, without_images_in
 from .sft_rows import SFTRows, with_positions
 from .shaped_head import ShapedHead
 from .token_budget import TokenBudget
-
-
-logger = logging.getLogger(__name__)
 
 
 class SFTHost(TrainerHost):
@@ -108,6 +106,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         args: CurriculumSFTConfig | None = None,
         data_collator: Any = None,
         train_dataset: Any = None,
+        eval_dataset: Any = None,
         *positional: Any,
         curriculum: Any = None,
         shaping: Any = None,
@@ -116,20 +115,22 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
         refuse_void(args, shuffle_dataset=False, auto_find_batch_size=False)
-        if "formatting_func" not in kwargs and not positional:
+        train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
+        whole_rows = kwargs.get("formatting_func") is None and not positional
+        if whole_rows:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
         # Mistakes in columns are found before everything is tokenized.
         method.bind(Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False))
-        self._given = with_positions(train_dataset)
-        super().__init__(model, args, data_collator, self._given, *positional, **kwargs)
-        del self._given
+        self._checks = SFTChecks(with_positions(train_dataset), args, whole_rows)
+        given = self._checks.given.dataset
+        super().__init__(model, args, data_collator, given, eval_dataset, *positional, **kwargs)
         refuse_parallelism(self.accelerator.parallelism_config)
         refuse_vision(self._is_vision_dataset)
         say_what_was_not_tried(self)
-        self.rows = SFTRows(train_dataset, self.train_dataset, args)
+        self.rows = SFTRows(train_dataset, self.train_dataset, args, self._checks.given)
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
         self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)
@@ -148,13 +149,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self._start_from(None, {})
         self._checked_apart = False
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        # Rows of the training set are packed when they are drawn; TRL only tokenizes and truncates them.
-        if dataset is getattr(self, "_given", None):
-            names = ("processing_class", "args", "packing", "formatting_func", "dataset_name")
-            kwargs |= dict(zip(names, args, strict=False)) | {"packing": False}
-            args = ()
-        return super()._prepare_dataset(dataset, *args, **kwargs)
+    def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        return self._checks.prepare(super()._prepare_dataset, self.chat_template, *args, **kwargs)
 
     @property
     def _batches_per_step(self) -> int:
@@ -230,8 +226,9 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         loss, entropy = (
             np.divide(sums, count, out=np.full(len(sums), np.nan), where=trained) for sums in (nll, entropy)
         )
-        self._look_for_nan(trained & ~np.isfinite(loss), trained)
-        draw = self._drawn
+        draw, broken = self._drawn, trained & ~np.isfinite(loss)
+        if broken.any():
+            self.rows.tell_of_nan(draw.row[broken], bool((broken == trained).all()), self.state.global_step)
         loss[~np.isfinite(loss)] = np.nan
         self.conductor.observe(
             draw,
@@ -243,23 +240,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
                 loss=loss,
                 entropy=entropy,
             ),
-        )
-
-    def _look_for_nan(self, broken: np.ndarray, trained: np.ndarray) -> None:
-        if not broken.any():
-            return
-        rows = sorted(set(self.rows.position[self._drawn.row[broken]].tolist()))
-        text = f"{', '.join(map(str, rows[:5]))}{', ...' if len(rows) > 5 else ''}"
-        if (broken == trained).all():
-            raise FloatingPointError(
-                f"All losses of step {self.state.global_step} are nan or infinite (rows {text}): the model has "
-                "diverged, or these rows are broken; resume from a checkpoint before with a smaller learning rate."
-            )
-        logger.warning(
-            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
-            "gradient is not a number either; take them out of the dataset.",
-            text,
-            self.state.global_step,
         )
 
     # Tokens
