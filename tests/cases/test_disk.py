@@ -113,7 +113,17 @@ def test_another_text_is_another_row(inputs: Path, carried: Path) -> None:
 
 
 def test_a_reference_answer_belongs_to_its_row(inputs: Path) -> None:
-    run = [*GRPO.split(), "--save_strategy", "steps", "--save_steps", "1", "--max_steps", "1", "--output_dir", "out/gold"]
+    run = [
+        *GRPO.split(),
+        "--save_strategy",
+        "steps",
+        "--save_steps",
+        "1",
+        "--max_steps",
+        "1",
+        "--output_dir",
+        "out/gold",
+    ]
     assert command([*run, "--dataset_name", "data/prompts"], inputs).code == 0
     rows = [json.loads(line) for line in (inputs / "data/prompts/train.jsonl").read_text().splitlines()]
     for name, column, value in (("ids", "id", "new"), ("gold", "answer", "7")):

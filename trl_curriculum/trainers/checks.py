@@ -53,24 +53,6 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
             )
 
 
-def without_empty_images(dataset: Dataset) -> Dataset:
-    """
-    The dataset without columns for images that hold none.
-
-    Raises:
-        `ValueError`: for images, naming the column and the first row that has one.
-    """
-    for name in {"image", "images"} & set(dataset.column_names):
-        for row, value in enumerate(dataset.with_format(None).select_columns(name)[name]):
-            if value is not None and value != []:
-                raise ValueError(
-                    f"The column {name!r} holds images (row {row} is the first): vision-language models are not "
-                    "supported; use TRL's own trainer, or remove the column to train on the text alone."
-                )
-        dataset = dataset.remove_columns(name)
-    return dataset
-
-
 def refuse_unknown_format(columns: list[str], text: str) -> None:
     """Refuses an SFT dataset in none of TRL's formats, of which TRL would say only which key it missed."""
     formats = ({"messages"}, {"conversations"}, {"prompt", "completion"}, {text}, {"input_ids"})

@@ -8,6 +8,7 @@ from trl import GRPOConfig, SFTConfig
 from ..arms import ARMS, make_arms
 from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
+from ..data.rows import CHOICES, HELP, check_choice
 from ..disk.fingerprint import redact
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
@@ -56,6 +57,9 @@ class CurriculumConfig:
         overwrite_output_dir (`bool`, *optional*, defaults to `False`):
             Whether a run may start where an earlier one has left checkpoints or a history: its checkpoints are
             removed, its history is moved aside.
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows that cannot be used (null, blank, refused by the chat template, too long, …):
+            `"refuse"` the run, or `"leave_out"` these rows, with a warning.
         probe (`str` or `dict`, *optional*):
             How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
         rollouts (`list`, *optional*):
@@ -99,6 +103,7 @@ class CurriculumConfig:
         default=False,
         metadata={"help": "Start where an earlier run is: remove its checkpoints, move its history aside."},
     )
+    unusable_rows: str = field(default="refuse", metadata={"help": HELP, "choices": CHOICES})
     probe: dict[str, Any] | str | None = field(
         default=None,
         metadata={
@@ -131,6 +136,7 @@ class CurriculumConfig:
     def __post_init__(self) -> None:
         if self.on_data_change not in ("refuse", "carry_over"):
             raise ValueError(f"on_data_change={self.on_data_change!r} is neither 'refuse' nor 'carry_over'.")
+        check_choice(self.unusable_rows)
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected

@@ -23,7 +23,7 @@ from ..shaping import SHAPING
 from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
-from .outlook import Run, block, refuse_one_arm, refuse_powerless, warn_of_odd
+from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .refilling import Refilling
 from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, resolve_checkpoint
@@ -109,7 +109,6 @@ class CurriculumMixin:
         seed = args.data_seed if args.data_seed is not None else args.seed
         history = History(args.output_dir, write=args.process_index == 0)
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
-        refuse_one_arm(self.curriculum, args)
         rollouts, shapers = made
         self.refilling, self.shaping = Refilling(rollouts, self), Shaping(shapers, self, seed)
 
