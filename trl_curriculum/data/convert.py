@@ -131,8 +131,9 @@ def to_examples(dataset: Dataset, text_column: str = "text", ask: Callable[[str]
         return rewrite(dataset, make, (*ALPACA, "input"))
     dropped = [name for name in others if name in dataset.column_names]
     if first == ("input_ids",):
-        return dataset.remove_columns(dropped)
-    return _one_kind(_clean(dataset.remove_columns(dropped), first, text_column), EXAMPLE)
+        return dataset.remove_columns(dropped) if dropped else dataset
+    left = dataset.remove_columns(dropped) if dropped else dataset
+    return _one_kind(_clean(left, first, text_column), EXAMPLE)
 
 
 def _clean(dataset: Dataset, names: tuple[str, ...], text_column: str = "text") -> Dataset:
