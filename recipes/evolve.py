@@ -151,6 +151,7 @@ def main(
     from trl import get_peft_config
 
     from trl_curriculum.generators import from_dataset, make_generators
+    from trl_curriculum.generators.candidates import in_one_form
     from trl_curriculum.rewards import reward
     from trl_curriculum.rounds import Job
     from trl_curriculum.rounds.training import grpo_args
@@ -188,8 +189,10 @@ def main(
     if not 2 <= n <= len(rows):
         raise ValueError(f"trusted={n} of {len(rows)} rows: take 2 to as many as there are.")
     drawn = np.random.default_rng(training_args.seed).permutation(len(rows))[:n]
-    examples = from_dataset(rows if n == len(rows) else rows.select(drawn), *columns)
+    drawn = np.arange(n) if n == len(rows) else drawn
+    examples = from_dataset(rows.select(drawn), *columns, drawn)
     held_out = from_dataset(test, *columns) if test is not None else []
+    examples, held_out = in_one_form(examples, held_out)
     if training_args.process_index == 0:
         names = ", ".join(f"{one.name} {one.share:.0%}" for one in generators)
         print(

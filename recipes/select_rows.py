@@ -66,7 +66,9 @@ class SelectScriptArguments:
             Whether to read the files, print the plan, and end before a model is loaded.
     """
 
-    candidates: list[str] | None = field(default=None, metadata={"help": "Files with the pool: .jsonl or .parquet."})
+    candidates: list[str] | None = field(
+        default=None, metadata={"help": "Files with the pool: .jsonl, .json, .csv, .parquet."}
+    )
     targets: str | None = field(default=None, metadata={"help": "File with trusted rows of the target task."})
     examples: str | None = field(default=None, metadata={"help": "File with rows that the proxy is warmed up on."})
     selection: dict[str, Any] | str | None = field(
@@ -98,7 +100,9 @@ def main(
     model_args: "ModelConfig",
     num_processes: int | None = None,
 ) -> None:
+    from trl_curriculum.data.convert import say
     from trl_curriculum.generators import load
+    from trl_curriculum.generators.candidates import in_one_form
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.select import FileSelection
@@ -121,6 +125,10 @@ def main(
     candidates = [row for file in script_args.candidates for row in load(file)]
     targets = load(script_args.targets)
     examples = load(script_args.examples) if script_args.examples is not None else None
+    if len({isinstance(row.prompt, str) for row in [*candidates, *targets, *(examples or ())]}) > 1:
+        say("Some rows are texts and others messages: all become messages.")
+        candidates, targets, warmed = in_one_form(candidates, targets, examples or [])
+        examples = warmed if examples is not None else None
     model = model_to_load(model_args, training_args)
     proxy: Proxy = make_options(Proxy, {"model": model} | given, "proxy")
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}

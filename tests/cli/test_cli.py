@@ -60,7 +60,11 @@ def config(folder: Path, recipe: str = "grpo/cpu/sec_math.yaml", **keys: object)
         ({"arms": None}, [], "`eval_per_arm` needs `arms` to be a column that tells the arms apart"),
         ({"arms": {"success_rate": {}}}, [], "`eval_per_arm` needs `arms` to be a column that tells the arms apart"),
         ({"options_column": "choices"}, [], "no column 'choices', only"),
-        ({"options_column": "subject"}, [], "Row 0: `options_column` appends options to plain questions"),
+        (
+            {"options_column": "subject"},
+            [],
+            "Row 0 (counted from 0): `options_column` appends options to",
+        ),
         ({"right_option_column": "answer"}, [], "set options_column to the column that holds them"),
         ({"difficulty_from": "lenght"}, [], "difficulty_from='lenght' is neither 'length' nor 'answer_length'"),
         ({"difficulty_from": "length"}, [], "difficulty_column='level' both say what is difficult: drop one"),
@@ -307,7 +311,7 @@ def test_a_right_option_that_is_none_is_an_error(tmp_path: Path) -> None:
     args = CurriculumScriptArguments(
         dataset_name=name, prompt_column="q", options_column="options", right_option_column="right"
     )
-    with pytest.raises(ValueError, match="Row 0: 'right' holds 2, which is neither the label nor the position"):
+    with pytest.raises(ValueError, match=r"Row 0 \(counted from 0\): 'right' holds 2, which is neither"):
         load_prompts(args, DatasetMixtureConfig(), 0)
 
 

@@ -130,11 +130,16 @@ def run(argv: Sequence[str]) -> int:
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
     file, name = args.file, model_path(args.model_name_or_path)
-    rows, _ = load_prompts(args, dataset_args, args.seed, or_conversations=True)
+    rows, _ = load_prompts(args, dataset_args, args.seed, answers=False)
     pool = Pool.from_dataset(rows, args.arms, hash_rows=False)
     if pool.estimated is not None:
         raise ValueError(f"arms={args.arms!r} are estimated while training: name a column, or leave them out.")
     prompts = [prompt_of(row) for row in rows]
+    if (row := next((k for k, prompt in enumerate(prompts) if prompt is None or prompt == ""), None)) is not None:
+        raise ValueError(
+            f"{args.dataset_name or 'The data'}, row {row} (counted from 0) has no prompt: it is null, or the text or "
+            "the conversation is empty; give it one, or leave the row out."
+        )
     print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(len(rows), args.spec)}")
     if args.dry_run:
         return 0

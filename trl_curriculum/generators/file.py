@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..data.files import check_file, read_file, stem_of
+from ..data.files import check_file, stem_of
+from ..data.load import placed_rows
 from ..disk.fingerprint import fingerprint
 from ..registry import option
 from .base import GENERATORS, Generator, GeneratorMethod, Student
@@ -18,17 +19,16 @@ from .candidates import Batch, Candidate, from_row, in_one_form
 
 def load(path: str | Path) -> list[Candidate]:
     """
-    Reads the rows of a file, as [`~trl_curriculum.data.files.read_file`] reads it, as candidates, see
+    Reads the rows of a file or folder, as [`~trl_curriculum.data.load.load_rows`] reads it, as candidates, see
     [`~trl_curriculum.generators.candidates.from_row`]: prompts and completions, or conversations, and, where they are
-    there, `answer` and `source`. Other columns are not read; [`~trl_curriculum.data.load.load_rows`] gives them, in
-    the same order.
+    there, `answer` and `source`. Other columns are not read; `load_rows` gives them, in the same order.
 
     Raises:
         `FileNotFoundError`: without such a file; `ValueError`, with the line or the row, for a row that is no
         candidate.
     """
     candidates = []
-    for place, row in read_file(path):
+    for place, row in placed_rows(path):
         try:
             candidates.append(from_row(row))
         except ValueError as error:
