@@ -6,6 +6,8 @@ import transformers
 from packaging.version import Version
 from trl import ModelConfig
 
+from ..lm.dtypes import check_dtype
+
 
 def model_to_load(model_args: ModelConfig, training_args: Any) -> str:
     """Return the name or path of the model; how to load it goes into `training_args.model_init_kwargs`, as in TRL."""
@@ -17,6 +19,8 @@ def model_to_load(model_args: ModelConfig, training_args: Any) -> str:
         "dtype": model_args.dtype,
         **(training_args.model_init_kwargs or {}),
     }
+    for key in ("dtype", "torch_dtype"):
+        check_dtype(training_args.model_init_kwargs.get(key), key)
     return name
 
 

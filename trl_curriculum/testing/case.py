@@ -30,6 +30,9 @@ class Case:
 
     method: Any
 
+    def try_out(self) -> None:
+        """Does a little of what the method is for, whatever its options say."""
+
     @property
     def registry(self) -> Registry[Any]:
         """The registry of its family; an entry point that names its class has given the class its name."""

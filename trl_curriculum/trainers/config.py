@@ -13,6 +13,7 @@ from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
 from ..shaping import SHAPING, Shaper
 from .checks import refuse_unfit
+from .limits import refuse_out_of_range
 
 
 MOVED = {  # what earlier spellings have become
@@ -123,6 +124,7 @@ class CurriculumConfig:
     def __post_init__(self) -> None:
         if self.on_data_change not in ("refuse", "carry_over"):
             raise ValueError(f"on_data_change={self.on_data_change!r} is neither 'refuse' nor 'carry_over'.")
+        refuse_out_of_range(self)
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
