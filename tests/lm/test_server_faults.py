@@ -174,16 +174,9 @@ class TestWhomItSpeaksTo:
     @pytest.mark.parametrize(
         "url",
         [
-            "localhost:8000",
-            "ftp://me:hunter2@host",
-            "http://",
-            "http://host:port",
-            "file:///etc/passwd",
-            "",
-            None,
-            8000,
-        ]
-        + ["http://host?token=hunter2", "http://host/#a"],
+            *("localhost:8000", "ftp://me:hunter2@host", "http://", "http://host:port", "file:///etc/passwd"),
+            *("", None, 8000, "http://host?token=hunter2", "http://host/#a"),
+        ],
     )
     def test_what_is_no_address_is_refused(self, url: Any) -> None:
         with pytest.raises(ValueError, match="is no address of a server: give one such as") as caught:

@@ -36,7 +36,7 @@ def test_what_is_no_number_of_its_range_is_refused(name: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("value", [0, -2, 1.5, True, math.nan])
 def test_no_steps(value: Any, tmp_path: Path) -> None:
-    with pytest.raises((TypeError, ValueError), match="^max_steps=.* must be (at least 1, or -1|a whole number)"):
+    with pytest.raises((TypeError, ValueError), match=r"^max_steps=.* must be (at least 1, or -1|a whole number)"):
         make(tmp_path, "max_steps", value)
 
 

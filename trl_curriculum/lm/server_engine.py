@@ -238,8 +238,8 @@ class ServerEngine(Engine):
         except requests.RequestException as error:
             raise ConnectionError(
                 f"The vLLM server at {self.url} did not answer {path} in {self.retries + 1} tries and "
-                f"{time.monotonic() - start:.0f} s ({redact(str(error))}): start it again and run again; what was scored "
-                "before is kept where a folder was given."
+                f"{time.monotonic() - start:.0f} s ({redact(str(error))}): start it again and run again; what was "
+                "scored before is kept where a folder was given."
             ) from error
         if response.is_redirect:
             raise ValueError(

