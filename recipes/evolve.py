@@ -155,7 +155,10 @@ def main(
     from trl_curriculum.rounds import Job
     from trl_curriculum.rounds.training import grpo_args
     from trl_curriculum.scripts.data import load_examples, locate
-    from trl_curriculum.scripts.train import model_path, model_to_load
+    from trl_curriculum.scripts.train import check_output_dir, model_path, model_to_load
+
+    if not script_args.dry_run:
+        check_output_dir(training_args, model_args, resumable=False)
 
     def find(name: str) -> str:
         return locate(model_path(name))

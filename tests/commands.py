@@ -1,6 +1,7 @@
 """Runs commands as forks of a process that has imported everything: seconds, not a minute of imports."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -62,15 +63,24 @@ def command(argv: list[str], folder: Path, launched: bool = False, timeout: floa
 
 def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -> Done:
     """A function in a process of its own; its return value is the code."""
-    logs = [folder / f".{name}" for name in ("stdout", "stderr")]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
+    return Fork(body, folder).wait(timeout)
+
+
+class Fork:
+    """A function that runs in a process of its own, and whose return value is the code."""
+
+    def __init__(self, body: Callable[[], int | None], folder: Path) -> None:
+        self.logs = [folder / f".{name}" for name in ("stdout", "stderr")]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid:
+            return
         code = 1
         with contextlib.suppress(BaseException):
             os.setsid()
-            for number, log in enumerate(logs, start=1):
+            logging.getLogger().handlers.clear()  # pytest's, which keep warnings from standard error
+            for number, log in enumerate(self.logs, start=1):
                 os.dup2(os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644), number)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             try:
@@ -82,14 +92,19 @@ def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
-    end = time.monotonic() + timeout
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > end:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise TimeoutError(f"The command was still there after {timeout} s: {logs[1].read_text()[-2000:]}")
-        time.sleep(0.02)
-    return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in logs))
+
+    def wait(self, timeout: float = 240) -> Done:
+        """How it ended; raises `TimeoutError` and kills it where it did not."""
+        end = time.monotonic() + timeout
+        while True:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                break
+            if time.monotonic() > end:
+                os.killpg(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise TimeoutError(
+                    f"The command was still there after {timeout} s: {self.logs[1].read_text()[-2000:]}"
+                )
+            time.sleep(0.02)
+        return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in self.logs))

@@ -105,8 +105,10 @@ def test_small_and_single_arms_are_warned_of(tmp_path: Path, caplog: pytest.LogC
         trainer(tmp_path, per_device_train_batch_size=64)
     assert "4 arms have fewer rows than a batch has (16), for example 'a'" in caplog.text
     one = Dataset.from_list([row | {"arm": "only"} for row in tiny.dataset()])
-    with caplog.at_level(logging.WARNING, "trl_curriculum"):
+    with pytest.raises(ValueError, match="'sec' chooses among arms, and arms arm has one value, 'only'"):
         trainer(tmp_path, train_dataset=one)
+    with caplog.at_level(logging.WARNING, "trl_curriculum"):
+        trainer(tmp_path, train_dataset=one, curriculum="uniform")
     assert "has one value: a single arm leaves nothing to choose" in caplog.text
 
 

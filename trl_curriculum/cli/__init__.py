@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..disk.fingerprint import redact
 from ..registry import nearest
 from ..scripts import MISTAKES
 
@@ -58,5 +59,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MISTAKES as error:
         if os.environ.get("TRL_CURRICULUM_DEBUG"):
             raise
-        print(f"trl-curriculum {command}: {error}", file=sys.stderr)
+        print(f"trl-curriculum {command}: {redact(str(error))}", file=sys.stderr)
         return 1

@@ -6,8 +6,8 @@ answer. `row` counts as the trainers count.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from trl import DatasetMixtureConfig, TrlParser
 
+from ..data.names import natural
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint, redact, weights_key
 from ..lm.dtypes import check_dtype
@@ -29,11 +28,12 @@ from ..pool import Pool
 from ..probes import PROBES, PrefixEntropy
 from ..probes.prefix_entropy import Scores, prefix_entropy
 from ..probes.prompts import prompt_of, tokenize
+from ..report.terminal import LONGEST, show, table
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
-from ..scripts.plan import prefixes
 from ..scripts.train import model_path
+from ..trainers.outlook import prefixes
 
 
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
@@ -155,9 +155,9 @@ def run(argv: Sequence[str]) -> int:
     if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
     write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
-    shutil.rmtree(folder, ignore_errors=True)
-    for table in (_by_arm(frame, scores), _extremes(frame, rows)):
-        Console().print(table)
+    with suppress(OSError):  # what else is in it is not ours
+        folder.rmdir()
+    show(_by_arm(frame, scores), _extremes(frame, rows))
     print(f"{len(frame)} rows written to {file}")
     return 0
 
@@ -215,36 +215,36 @@ def _key(args: ScoreArguments, name: str) -> str:
 
 
 def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:
-    table = Table("arm", box=None, pad_edge=False, title="Prefix entropies", title_justify="left")
-    for name in ("rows", "mean score", "tokens", "unscored", "seconds"):
-        table.add_column(name, justify="right")
+    numbers = ("rows", "mean score", "tokens", "unscored", "seconds")
 
-    def add(arm: str, part: pd.DataFrame, why: str = "", seconds: str = "") -> None:
+    def row(arm: Any, part: pd.DataFrame, why: str = "", seconds: str = "") -> tuple[str, ...]:
         missing = f"{int(part['score'].isna().sum())}{why}"
         mean = f"{part['score'].mean():.3f}" if part["score"].notna().any() else "-"
-        table.add_row(escape(arm), str(len(part)), mean, str(part["tokens"].sum()), missing, seconds)
+        return str(arm), str(len(part)), mean, str(part["tokens"].sum()), missing, seconds
 
-    for arm, part in frame.groupby("arm") if "arm" in frame else ():
-        add(str(arm), part)
+    parts = list(frame.groupby("arm")) if "arm" in frame else []
+    order = natural([str(arm) for arm, _ in parts])[:LONGEST]
+    rows = [row(*parts[k]) for k in order]
+    if len(parts) > len(rows):
+        rows.append((f"… {len(parts) - len(rows):,} more", *[""] * len(numbers)))
     reasons = ", ".join(f"{count} {reason}" for reason, count in scores.missing.items())
-    add("all", frame, f" ({reasons})" if reasons else "", f"{scores.seconds:.1f}")
-    return table
+    rows.append(row("all", frame, f" ({reasons})" if reasons else "", f"{scores.seconds:.1f}"))
+    columns = {"arm": "name"} | dict.fromkeys(numbers, "number")
+    return table("Prefix entropies", columns, rows, longest=None)
 
 
 def _extremes(frame: pd.DataFrame, rows: Dataset) -> Table:
     """The rows with the largest and the smallest scores: garbage gathers at either end."""
-    table = Table(box=None, pad_edge=False, title="Largest and smallest", title_justify="left")
-    for name in ("row", "score", "tokens"):
-        table.add_column(name, justify="right")
-    table.add_column("prompt")
     order = frame.dropna(subset="score").sort_values("score", ascending=False, kind="stable")
     ends = order if len(order) <= 2 * SHOWN else pd.concat([order[:SHOWN], order[-SHOWN:]])
+    cells = []
     for place, (row, score, tokens) in enumerate(zip(ends["row"], ends["score"], ends["tokens"], strict=True)):
         if place == SHOWN and len(order) > 2 * SHOWN:
-            table.add_row("…", "", "", "")
+            cells.append(("…", "", "", ""))
         prompt = prompt_of(rows[int(row)])
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
         text = " ".join(text.split())
         text = text if len(text) <= WIDTH else f"{text[:WIDTH]}…"
-        table.add_row(str(row), f"{score:.3f}", str(tokens), escape(text))
-    return table
+        cells.append((str(row), f"{score:.3f}", str(tokens), text))
+    kinds = {"row": "number", "score": "number", "tokens": "number", "prompt": "words"}
+    return table("Largest and smallest", kinds, cells)

@@ -12,9 +12,10 @@ from ..records import PoolMapping, Stateful, check_array, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 from .draw import NOTHING, Draw, RoundBegan, check_picked
+from .outlook import Foreseen
 
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 MAX_LOGGED_ARMS = 64
 
 
@@ -57,7 +58,7 @@ class CurriculumMethod(Method):
 CURRICULA: Registry[CurriculumMethod] = Registry("curriculum", CurriculumMethod, "trl_curriculum.curricula")
 
 
-class Curriculum(Stateful, ABC):
+class Curriculum(Stateful, Foreseen, ABC):
     """
     Chooses which rows of a pool to train on next: a method bound to the pool.
 

@@ -10,6 +10,7 @@ from ..registry import option
 from ..signals import FloatArray, IntArray, group_mean
 from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
 from .draw import RoundBegan
+from .outlook import Outlook, parts
 from .parts.row_sampler import RowSampler
 from .parts.shared_belief import SharedBelief
 
@@ -128,6 +129,24 @@ class EDCOCurriculum(Curriculum, of=EDCO):
         self.sampler = RowSampler(pool.size, self.rng, replacement=False)
         self.belief = SharedBelief(pool.arm, pool.n_arms) if method.reprobe == "uncertain" else None
         self.report: dict[str, float] = {}  # on the round's beginning
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        method, begins = self.method, parts(self.method.rounds, batches)
+        n = method.top_n if method.top_n is not None else max(1, round(method.share * self.pool.size))
+        odd = []
+        if n >= self.pool.size:
+            name = "share" if method.top_n is None else "top_n"
+            odd.append(f"{name}={getattr(method, name)} takes all {self.pool.size:,} rows in every round: set fewer")
+        if batches is not None and len(begins) < method.rounds:
+            odd.append(f"rounds={method.rounds} are asked for and only {len(begins)} begin: train for more steps")
+        return Outlook(
+            event="round",
+            events=begins,
+            probes=0 if method.probe is None else len(begins) or method.rounds,
+            probed_rows=self.pool.size,
+            or_fewer=method.reprobe == "uncertain",
+            odd=tuple(odd),
+        )
 
     # Scores
 

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from ..records import value_state
 from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA
+from .outlook import Outlook
 from .parts.row_history import RowHistory, percentile_rank
 from .parts.selectors import MaxEntropy
 from .rows import RowCurriculum, RowMethod
@@ -99,6 +100,10 @@ class EVOCurate(RowMethod):
         size = now.pool.size
         return size if self.measure == "probe" else min(size, max(640, size // 100))
 
+    @property
+    def uniform_by(self) -> str | None:
+        return "kappa=1" if self.kappa == 1 else None
+
     def weights(self, now: RowCurriculum, row: IntArray, loss: FloatArray, inclusion_weight: FloatArray) -> FloatArray:
         assert isinstance(now, EVOCurateCurriculum)
         now.rank.update(row, percentile_rank(loss, inclusion_weight))
@@ -135,6 +140,7 @@ class EVOCurate(RowMethod):
 class EVOCurateCurriculum(RowCurriculum, of=EVOCurate):
     """[`EVOCurate`] over a pool: it also remembers the ranks."""
 
+    method: EVOCurate
     first_loss: float = value_state(np.nan)
     mean_loss: float = value_state(np.nan)
     capacity: float = value_state(np.nan)  # c
@@ -143,6 +149,12 @@ class EVOCurateCurriculum(RowCurriculum, of=EVOCurate):
     def __init__(self, method: EVOCurate, pool: Pool, seed: int = 0) -> None:
         super().__init__(method, pool, seed)
         self.rank = RowHistory(pool.size)
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        seen, weight = super().outlook(batches, rows), self.method.diversity
+        alone = bool(weight) and self.pool.n_arms == 1
+        odd = (f"diversity={weight:g} spreads draws over arms, and there is one: give arms",) if alone else ()
+        return replace(seen, odd=seen.odd + odd)
 
     def observe(self, feedback: Feedback) -> None:
         super().observe(feedback)

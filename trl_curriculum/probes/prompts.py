@@ -2,21 +2,12 @@
 
 from typing import Any
 
-from trl.data_utils import maybe_convert_to_chatml
-
+from ..data.formats import prompt_of
 from ..rewards.answers import text_of
 from .prefix_entropy import PrefixEntropy
 
 
-def prompt_of(row: dict[str, Any]) -> Any:
-    """A row's prompt, as text or as messages: a conversation is cut before its last answer; `None` without any."""
-    if "prompt" in row:
-        return row["prompt"]
-    messages = maybe_convert_to_chatml(row).get("messages")
-    if not messages:
-        return None
-    answers = [k for k, message in enumerate(messages) if message["role"] == "assistant"]
-    return messages[: answers[-1]] if answers else messages
+__all__ = ["prompt_of", "tokenize"]
 
 
 def tokenize(

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from trl import TrlParser
 
+from ..disk.fingerprint import redact
 from ..registry import nearest
 from ..trainers.config import MOVED
 from . import MISTAKES
@@ -88,7 +89,7 @@ def run_script(main: Callable[..., None], parser: TrlParser) -> None:
     except MISTAKES as error:
         if os.environ.get("TRL_CURRICULUM_DEBUG") or not _found_here(error):
             raise
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: {redact(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -71,6 +71,14 @@ class SuccessBuckets(Arms):
         by_visits = np.lexsort((self.rng.random(len(self.arm)), self.visits, self.arm))
         self.queues = Queues(self.arm, len(self.names), self.rng, order=by_visits)
 
+    @property
+    def first_change(self) -> int | None:
+        return self.source.every + 1
+
+    def remedy(self, batches: int | None) -> str:
+        least = (batches or 0) - 1
+        return f"set every of success_rate to at most {least}" if least > 0 else "train for more steps"
+
     def observe(self, feedback: Feedback) -> None:
         """Moves the success rates of the batch's rows, and regroups all rows every few batches."""
         rows, success = feedback.per_row(feedback.success(self.source.outcome))
