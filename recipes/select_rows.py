@@ -108,12 +108,14 @@ def main(
     from trl_curriculum.rounds.select import FileSelection
     from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
     from trl_curriculum.scripts.train import check_output_dir, model_to_load
+    from trl_curriculum.trainers.limits import refuse_out_of_range
 
     if not script_args.dry_run:
         check_output_dir(training_args, model_args, resumable=False)
 
     if not script_args.candidates or script_args.targets is None:
         raise ValueError("Give the pool as --candidates and the target task's trusted rows as --targets.")
+    refuse_out_of_range(training_args)
     features: Any = script_args.features
     given: Any = script_args.proxy
     settings = SelectionSettings(

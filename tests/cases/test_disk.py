@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kit import GRPO, SELECT, SFT, case
 from commands import Done, command
+from kit import GRPO, SELECT, SFT, case
 
 from trl_curriculum.report.history import read_history
 

@@ -21,6 +21,7 @@ from trl import DatasetMixtureConfig, TrlParser
 from ..data.names import natural
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint, redact, weights_key
+from ..lm.dtypes import check_dtype
 from ..lm.engines import VLLM_LOGPROBS, Engine
 from ..lm.load import ENGINES
 from ..pool import Pool
@@ -97,10 +98,11 @@ class ScoreArguments(CurriculumScriptArguments):
         self.options = dict(spec.back_end_options or {})
         if self.back_end != "server" and self.url is not None:
             raise ValueError(
-                f"url={self.url!r} is that of a server: set back_end: server in `probe`, or leave it out."
+                f"url={redact(self.url)!r} is that of a server: set back_end: server in `probe`, or leave it out."
             )
         if self.back_end == "transformers" and self.options:
             raise ValueError("back_end_options have no effect with back_end transformers: leave them out.")
+        check_dtype(self.dtype)
         if self.back_end == "server" and self.dtype != "auto":
             raise ValueError(f"dtype={self.dtype!r} has no effect with back_end server: give it to the server.")
         if self.url is not None:

@@ -11,7 +11,7 @@ from ..pool import Pool
 from ..records import PoolMapping, Stateful, check_array, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
-from .draw import NOTHING, Draw, RoundBegan
+from .draw import NOTHING, Draw, RoundBegan, check_picked
 from .outlook import Foreseen
 
 
@@ -127,7 +127,7 @@ class Curriculum(Stateful, Foreseen, ABC):
         new = n - len(again)
         if new == 0:
             return again
-        row, arm, probability = self._pick(new)
+        row, arm, probability = check_picked(self._pick(new), new, self)
         ids = np.arange(self.drawn, self.drawn + new)
         self.drawn += new
         events, self._events = tuple(self._events), []

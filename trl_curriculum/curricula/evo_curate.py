@@ -73,7 +73,7 @@ class EVOCurate(RowMethod):
         "v: the standard deviation of a row's ranks (`std`), the same without its first (`std_after_first`), how far "
         "its rank has just fallen (`progress`), or no v.",
     )
-    width: float = option(0.25, "h, in units of d, which goes from 0 to 1.", above=0)
+    width: float = option(0.25, "h, in units of d, which goes from 0 to 1.", least=1e-3, most=1e3)
     kappa: float = option(
         0.5,
         "Effective sample size at full capacity, as a share of the rows; 1 is exactly uniform.",

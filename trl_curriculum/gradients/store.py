@@ -48,6 +48,8 @@ class Stored:
 
 
 NOT_YET = -1.0
+CHUNK = 1 << 12  # rows that are checked at once
+UNIT = 0.02  # by which the length of features in half precision may differ from 1
 
 
 def write_features(
@@ -103,7 +105,7 @@ def write_features(
             _put(norm_file, n, batch, length.numpy().astype(np.float32))  # this says that they are there
     if accelerator is not None:
         accelerator.wait_for_everyone()
-    return read_features(folder)
+    return _whole(folder)
 
 
 def read_features(folder: Path) -> Stored:
@@ -111,8 +113,25 @@ def read_features(folder: Path) -> Stored:
     Features that are complete; without their being read into memory.
 
     Raises:
-        `ValueError`: where some were not computed, or the files are not there or damaged.
+        `ValueError`: where some were not computed, or the files are not there or damaged, or hold features that are
+        not of unit norm, or not a number.
     """
+    stored = _whole(folder)
+    usable = stored.usable
+    for begin in range(0, len(usable), CHUNK):
+        part = usable[begin : begin + CHUNK]
+        length = np.linalg.norm(stored.features[part].astype(np.float32), axis=1)
+        wrong = np.flatnonzero(~(np.abs(length - 1) < UNIT))
+        if len(wrong):
+            raise ValueError(
+                f"The features in {folder} are damaged: that of row {part[wrong[0]] + 1} has the length "
+                f"{length[wrong[0]]:.3g}, not 1; compute them again."
+            )
+    return stored
+
+
+def _whole(folder: Path) -> Stored:
+    """Features that are complete, their numbers unchecked."""
     try:
         stored = _load(folder)
     except (OSError, ValueError, EOFError) as error:

@@ -64,6 +64,7 @@ class Evolve(RoundMethod):
         """Refuses what cannot be selected, compared or judged."""
         if self.settings.keep > self.candidates:
             raise ValueError(f"keep={self.keep:g} of the selection is more than the candidates={self.candidates}.")
+        self.settings.method.refuse(self.candidates)
         self.warmed_up.check(self.settings.features)
         if self.accuracy is not None:
             reward(self.accuracy)

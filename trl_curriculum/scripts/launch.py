@@ -19,6 +19,7 @@ from ..disk.fingerprint import redact
 from ..registry import nearest
 from ..trainers.config import MOVED
 from . import MISTAKES
+from .repeats import check_words
 
 
 # Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
@@ -65,6 +66,7 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
     if planning and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
+    check_words(argv)
     _say_what_is_replaced(argv)
     *arguments, from_config, from_command_line = parser.parse_args_and_config(
         argv, return_remaining_strings=True, separate_remaining_strings=True

@@ -7,6 +7,7 @@ import transformers
 from packaging.version import Version
 from trl import ModelConfig
 
+from ..lm.dtypes import check_dtype
 from ..trainers.resuming import refuse_earlier_run
 
 
@@ -50,6 +51,8 @@ def model_to_load(model_args: ModelConfig, training_args: Any) -> str:
         "dtype": model_args.dtype,
         **(training_args.model_init_kwargs or {}),
     }
+    for key in ("dtype", "torch_dtype"):
+        check_dtype(training_args.model_init_kwargs.get(key), key)
     return name
 
 

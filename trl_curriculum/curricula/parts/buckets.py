@@ -26,7 +26,7 @@ class SuccessRate(ArmSource):
     rows that were drawn least often come first (ours). That buckets weigh alike is PipelineRL's.
     """
 
-    bins: int = option(5, "Buckets over [0, 1].", "PipelineRL", least=2)
+    bins: int = option(5, "Buckets over [0, 1].", "PipelineRL", least=2, most=1000)
     every: int = option(5, "Batches between two regroupings.", "PipelineRL", least=1)
     outcome: str | None = option(None, "Reward function that says what success is; default: the weighted sum.")
 
