@@ -235,6 +235,7 @@ CURRICULUM = [
     "observe",
     "observe_late",
     "observe_probe",
+    "outlook",
     "own_mapping",
     "parts",
     "progress",
@@ -320,7 +321,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "arms": {
-        "columns": {"names": REQUIRED},
+        "columns": {"names": REQUIRED, "order": None},
         "clusters": {"k": REQUIRED, "column": None, "seed": 0},
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },

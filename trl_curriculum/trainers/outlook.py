@@ -117,8 +117,8 @@ def refuse_powerless(curriculum: Any, outlook: Outlook, run: Run) -> None:
     if is_late(outlook, run) and run.exact:
         event = outlook.event or "regrouping of arms"
         raise ValueError(
-            f"Curriculum {curriculum.method.name!r} would draw all rows alike: its first {event} that has an effect "
-            f"would come before step {run.step(outlook.acts_at or 1)}, and the run has {run.steps}; {outlook.remedy}, "
+            f"Curriculum {curriculum.name!r} could not follow what it sees: its first {event} that has an effect would "
+            f"come before step {run.step(outlook.acts_at or 1)}, and the run has {run.steps}; {outlook.remedy}, "
             "or take curriculum: uniform."
         )
 
@@ -242,9 +242,13 @@ def _acts(outlook: Outlook, run: Run) -> str:
         never = f": never in this run; {outlook.remedy}" if is_late(outlook, run) else ""
         return f"first {outlook.event} at step {about}{run.step(outlook.acts_at):,}{of}{never}"
     steps = [run.step(batch) for batch in outlook.events]
-    return f"first {outlook.event} at step {about}{steps[0]:,}{of}" + (
-        f"; {_plural(outlook.event)} at {listed(map('{:,}'.format, steps), 5)}" if len(steps) > 1 else ""
-    )
+    text = f"first {outlook.event} at step {about}{steps[0]:,}{of}"
+    if len(steps) > 1:
+        text += f"; {_plural(outlook.event)} at {listed(map('{:,}'.format, steps), 5)}"
+    if outlook.acts_at is not None and outlook.acts_at > outlook.events[0]:
+        when = f"never; {outlook.remedy}" if is_late(outlook, run) else f"from step {run.step(outlook.acts_at):,} on"
+        text += f"; it follows what it sees {when}"
+    return text
 
 
 def _odds(outlook: Outlook, run: Run) -> str:
