@@ -104,7 +104,9 @@ def settle(flaws: Mapping[int, str], size: int, left: int, what: str, how: str =
     if not flaws:
         return
     if left == 0:
-        raise ValueError(f"None of the {size} rows of {what} can be used: {spell(flaws)}.")
+        raise ValueError(
+            f"None of the {size} rows of {what} can be used: {spell(flaws)}. Mend them, or what they do not go with."
+        )
     sentence = f"{len(flaws)} of {size} rows of {what} cannot be used: {spell(flaws)}."
     if how == "refuse":
         raise ValueError(f"{sentence} Mend them, or leave them out with unusable_rows: leave_out.")
@@ -189,7 +191,8 @@ def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = 
         quiet (`bool`, *optional*, defaults to `False`):
             Whether to show no progress bar.
     """
-    flaws, first = {}, None
+    flaws: Flaws = {}
+    first: tuple[int, bool] | None = None
     for k, row in enumerate(read(dataset, [*texts, *numbers], "Checking rows", quiet)):
         found = [text_flaw(row[name], name) for name in texts]
         found += [text_flaw(row[name], name) for name in numbers if not _is_number(row[name])]

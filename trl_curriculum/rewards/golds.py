@@ -108,7 +108,7 @@ def _try(function: Any, dataset: Dataset, most: int) -> tuple[list[Unpaid], int]
         if left:
             rows = [picked[k] for k in left]
             for k, value in zip(left, _pay(function, rows, [form.format(golds[k]) for k in left]), strict=True):
-                best[k] = value if best[k] is None or (value is not None and value > best[k]) else best[k]
+                best[k] = max((one for one in (best[k], value) if one is not None), default=None)
     name = getattr(function, "__name__", type(function).__name__)
     if column in ("answer", "solution") and isinstance(function, Accuracy):
         best = [None if _is_unread(gold) else value for gold, value in zip(golds, best, strict=True)]

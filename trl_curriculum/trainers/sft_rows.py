@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from ..data.rows import Rows
 from ..lm.tap import count_tokens
-from ..probes.prompts import prompt_of
+from ..probes.prompts import options_of, prompt_of
 from ..signals import IntArray
 from .row_checks import TRAINING
 
@@ -113,12 +113,21 @@ class SFTRows:
             step,
         )
 
-    def prompts(self, rows: IntArray, asks_for_answer: bool) -> list[Any]:
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        """What each row hands to the chat template; `None` where none has anything."""
+        if not {"tools", "chat_template_kwargs"} & set(self.source.column_names):
+            return None
+        return [options_of(row) for row in self.as_given(rows)]
+
+    def prompts(self, rows: IntArray, asks_for_answer: bool, as_trained: bool = False) -> list[Any]:
         """
         Prompts of rows: texts, messages, or the tokens before the first one that is trained on.
 
-        `asks_for_answer` says whether something is put in front of the question, which tokens do not allow.
+        `asks_for_answer` says whether something is put in front of the question, which tokens do not allow, and
+        `as_trained` whether the tokens before a completion are wanted, rendered and cut as they are trained on.
         """
+        if as_trained and not asks_for_answer and {"prompt", "completion"} <= set(self.source.column_names):
+            return [_before(row["input_ids"], row["labels"]) for row in self[rows]]
         prompts = [prompt_of(row) for row in self.as_given(rows)]
         missing = [int(self.position[k]) for k, prompt in zip(rows, prompts, strict=True) if prompt is None]
         if not missing:
@@ -140,4 +149,9 @@ def _tokens_before(row: dict[str, Any]) -> list[int]:
             "A prefix entropy is that of an answer to a prompt, but these rows are trained on from their first token; "
             "give them as prompt and completion, or as messages."
         )
-    return row["input_ids"][: next(k for k, label in enumerate(labels) if label != -100)]
+    return _before(row["input_ids"], labels)
+
+
+def _before(ids: list[int], labels: list[int]) -> list[int]:
+    """The tokens before the first one that is trained on."""
+    return ids[: next(k for k, label in enumerate(labels) if label != -100)]
