@@ -22,7 +22,8 @@ from trl import DatasetMixtureConfig, TrlParser
 
 from ..data.rendered import check_prompts
 from ..data.reserved import without_images
-from ..data.rows import CHOICES, HELP, Rows, check_choice, form_flaws
+from ..data.rows import Rows, form_flaws
+from ..data.unusable import CHOICES, HELP, check_choice
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint, redact, weights_key
 from ..lm.engines import VLLM_LOGPROBS, Engine

@@ -21,9 +21,6 @@ from ..signals import IntArray
 
 logger = logging.getLogger(__name__)
 
-CHOICES = ["refuse", "leave_out"]
-HELP = "What to do with rows that cannot be used (null, blank, too long, …): refuse the run, or leave them out."
-
 BLANK = re.compile("[\\s\u0000-\u001f\u00ad\u200b-\u200f\u2060\ufeff]*")  # what is not seen
 SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN = 5  # rows that are named for each reason
@@ -78,12 +75,6 @@ class Rows:
             return self
         kept = np.setdiff1d(np.arange(len(self.dataset)), list(flaws))
         return replace(self, dataset=self.dataset.select(kept), position=self.position[kept])
-
-
-def check_choice(how: str) -> None:
-    """Refuses a value of `unusable_rows` that there is not."""
-    if how not in CHOICES:
-        raise ValueError(f"unusable_rows={how!r} is neither 'refuse' nor 'leave_out'.")
 
 
 def settle(flaws: Mapping[int, str], size: int, left: int, what: str, how: str = "refuse", speak: bool = True) -> None:
