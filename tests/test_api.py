@@ -534,6 +534,7 @@ CONFIG: dict[str, Any] = {
     "arms": None,
     "difficulty_column": None,
     "on_data_change": "refuse",
+    "unusable_rows": "refuse",
     "probe": None,
     "rollouts": None,
     "shaping": None,

@@ -12,28 +12,33 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..data.rows import settle
 from ..disk.fingerprint import fingerprint
 from ..registry import option
 from .base import GENERATORS, GeneratorMethod, Student
 from .candidates import Batch, Candidate
 
 
-def load(path: str | Path) -> list[Candidate]:
+def load(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) -> list[Candidate]:
     """
     Reads the rows of a `.jsonl` or `.parquet` file: `prompt` and `completion`, and, where they are there, `answer` and
-    `source`. Other columns are not read.
+    `source`. Other columns are not read. Rows that are no candidates can be left out, with a warning unless another
+    process is to `speak`.
 
     Raises:
         `FileNotFoundError`: without such a file; `ValueError`, with the row's number (the first is 1), for a row that
         is no candidate.
     """
     path = check_file(path)
-    candidates = []
+    candidates, flaws = [], {}
     for number, row in enumerate(_jsonl(path) if path.suffix == ".jsonl" else _parquet(path), start=1):
         try:
             candidates.append(_candidate(row))
         except ValueError as error:
-            raise ValueError(f"{path}, row {number}: {error}") from error
+            if unusable_rows == "refuse":
+                raise ValueError(f"{path}, row {number}: {error}") from error
+            flaws[number] = str(error).rstrip(".")
+    settle(flaws, len(candidates) + len(flaws), len(candidates), str(path), "leave_out", speak)
     if not candidates:
         raise ValueError(f"{path} has no rows: give a file with at least one.")
     return candidates

@@ -42,7 +42,6 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
         raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
     if len(train_dataset) == 0:
         raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
-    refuse_vision(bool({"image", "images"} & set(train_dataset.column_names)))
     for name in ("split_batches", "dispatch_batches"):
         if getattr(args.accelerator_config, name, None):
             raise ValueError(

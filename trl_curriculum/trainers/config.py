@@ -8,6 +8,7 @@ from trl import GRPOConfig, SFTConfig
 from ..arms import ARMS, make_arms
 from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
+from ..data.unusable import CHOICES, HELP, check_choice
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
@@ -52,6 +53,9 @@ class CurriculumConfig:
         on_data_change (`str`, *optional*, defaults to `"refuse"`):
             What to do when a run is resumed on other data: `"refuse"`, or `"carry_over"`, which matches rows by their
             content and reports how many were kept, are new and were lost.
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows that cannot be used (null, blank, refused by the chat template, too long, …):
+            `"refuse"` the run, or `"leave_out"` these rows, with a warning.
         probe (`str` or `dict`, *optional*):
             How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
         rollouts (`list`, *optional*):
@@ -91,6 +95,7 @@ class CurriculumConfig:
             "choices": ["refuse", "carry_over"],
         },
     )
+    unusable_rows: str = field(default="refuse", metadata={"help": HELP, "choices": CHOICES})
     probe: dict[str, Any] | str | None = field(
         default=None,
         metadata={
@@ -123,6 +128,7 @@ class CurriculumConfig:
     def __post_init__(self) -> None:
         if self.on_data_change not in ("refuse", "carry_over"):
             raise ValueError(f"on_data_change={self.on_data_change!r} is neither 'refuse' nor 'carry_over'.")
+        check_choice(self.unusable_rows)
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected

@@ -117,8 +117,8 @@ def refuse_powerless(curriculum: Any, outlook: Outlook, run: Run) -> None:
     if is_late(outlook, run) and run.exact:
         event = outlook.event or "regrouping of arms"
         raise ValueError(
-            f"Curriculum {curriculum.name!r} could not follow what it sees: its first {event} that has an effect would "
-            f"come before step {run.step(outlook.acts_at or 1)}, and the run has {run.steps}; {outlook.remedy}, "
+            f"Curriculum {curriculum.name!r} could not follow what it sees: its first {event} that has an effect "
+            f"would come before step {run.step(outlook.acts_at or 1)}, and the run has {run.steps}; {outlook.remedy}, "
             "or take curriculum: uniform."
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from trl import SFTTrainer
 
+from ..data.reserved import without_images
 from ..lm.losses import row_losses
 from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
@@ -26,10 +27,12 @@ from .checks import (
     say_what_was_not_tried,
 )
 from .config import CurriculumSFTConfig, own_config
+from .found import quoted
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .outlook import Run, refuse_one_arm, sft_run
 from .packing import draw_packed
+from .row_checks import TRAINING, SFTChecks, without_images_in
 from .sft_rows import SFTRows, with_positions
 from .shaped_head import ShapedHead
 from .token_budget import TokenBudget
@@ -46,7 +49,12 @@ class SFTHost(TrainerHost):
 
     def prompts(self, rows: IntArray) -> list[Any]:
         spec = self.trainer.args.probe_for(self.trainer.curriculum.method)
-        return self.trainer.rows.prompts(rows, isinstance(spec, PrefixEntropy) and bool(spec.text_before()))
+        is_entropy = isinstance(spec, PrefixEntropy)
+        as_trained = self.trainer.completion_only_loss and is_entropy and spec.chat_template is None
+        return self.trainer.rows.prompts(rows, is_entropy and bool(spec.text_before()), as_trained)
+
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        return self.trainer.rows.template_options(rows)
 
     def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
         trainer = self.trainer
@@ -106,6 +114,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         args: CurriculumSFTConfig | None = None,
         data_collator: Any = None,
         train_dataset: Any = None,
+        eval_dataset: Any = None,
         *positional: Any,
         curriculum: Any = None,
         shaping: Any = None,
@@ -114,11 +123,11 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
         refuse_void(args, shuffle_dataset=False, auto_find_batch_size=False)
-        if "formatting_func" not in kwargs and not positional:
+        train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
+        whole_rows = kwargs.get("formatting_func") is None and not positional
+        if whole_rows:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
-        refuse_unevaluated(
-            args, positional[0] if positional else kwargs.get("eval_dataset"), bool(kwargs.get("compute_metrics"))
-        )
+        refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
@@ -126,13 +135,13 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         refuse_one_arm(
             method.bind(Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False)), args
         )
-        self._given = with_positions(train_dataset)
-        super().__init__(model, args, data_collator, self._given, *positional, **kwargs)
-        del self._given
+        self._checks = SFTChecks(with_positions(train_dataset), args, whole_rows)
+        given = self._checks.given.dataset
+        super().__init__(model, args, data_collator, given, eval_dataset, *positional, **kwargs)
         refuse_parallelism(self.accelerator.parallelism_config)
         refuse_vision(self._is_vision_dataset)
         say_what_was_not_tried(self)
-        self.rows = SFTRows(train_dataset, self.train_dataset, args)
+        self.rows = SFTRows(train_dataset, self.train_dataset, args, self._checks.given)
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
         self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)
@@ -151,13 +160,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self._start_from(None, {})
         self._checked_apart = False
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        # Rows of the training set are packed when they are drawn; TRL only tokenizes and truncates them.
-        if dataset is getattr(self, "_given", None):
-            names = ("processing_class", "args", "packing", "formatting_func", "dataset_name")
-            kwargs |= dict(zip(names, args, strict=False)) | {"packing": False}
-            args = ()
-        return super()._prepare_dataset(dataset, *args, **kwargs)
+    def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        return self._checks.prepare(super()._prepare_dataset, self.chat_template, *args, **kwargs)
 
     @property
     def _batches_per_step(self) -> int:
@@ -179,7 +183,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     @property
     def found(self) -> dict[str, str]:
-        return {"longest": self.rows.longest(self.args.max_length)}
+        first = self.processing_class.decode(self.rows[[0]][0]["input_ids"])
+        return {"longest": self.rows.longest(self.args.max_length), "first row": quoted(first)}
 
     # The dataloader gives ticks, the curriculum the rows.
 
@@ -245,8 +250,9 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         loss, entropy = (
             np.divide(sums, count, out=np.full(len(sums), np.nan), where=trained) for sums in (nll, entropy)
         )
-        draw = self._drawn
-        self.rows.look_for_nan(draw.row, trained & ~np.isfinite(loss), trained, self.state.global_step)
+        draw, broken = self._drawn, trained & ~np.isfinite(loss)
+        if broken.any():
+            self.rows.tell_of_nan(draw.row[broken], bool((broken == trained).all()), self.state.global_step)
         loss[~np.isfinite(loss)] = np.nan
         self.conductor.observe(
             draw,
