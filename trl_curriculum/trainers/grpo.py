@@ -163,12 +163,10 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         rows, length = self.prompts.rows, self.prompts.length
         lines = golds_line(self._rewards_as_given, rows.dataset, rows.position)
         if len(length):
-            options = (self.chat_template, self.tools, self.chat_template_kwargs)
-            text = first_prompt(rows.dataset, self._tokenizer, *options)
-            lines |= prompt_lines(
-                int(length.max()), int(rows.position[length.argmax()]), self.prompts.window, self.args
-            )
-            lines |= {"first row": quoted(text)}
+            options: Any = (self.chat_template, self.tools, self.chat_template_kwargs)
+            longest = int(length.max()), int(rows.position[length.argmax()])
+            lines |= prompt_lines(*longest, self.prompts.window, self.args)
+            lines |= {"first row": quoted(first_prompt(rows.dataset, self._tokenizer, *options))}
         return lines
 
     def get_train_dataloader(self) -> Any:

@@ -216,8 +216,10 @@ def _arms(curriculum: Any) -> str:
 
 def _order(names: tuple[str, ...], args: Any) -> str:
     text, source = listed(names, FEW, " → "), args.arm_source
-    if source is None or source.name != "columns" or source.order is not None:
+    if source is None or source.name != "columns":
         return text
+    if source.order is not None:
+        return f"{text} (as given)"
     by = "numbers" if counts(names) else "the alphabet"
     return f"{text} (by {by}; {GIVE_ORDER % ', '.join(map(shown, source.names))})"
 

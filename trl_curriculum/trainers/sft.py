@@ -183,7 +183,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     @property
     def found(self) -> dict[str, str]:
-        first = self.processing_class.decode(self.rows[[0]][0]["input_ids"])
+        tokenizer: Any = self.processing_class
+        first = tokenizer.decode(self.rows[[0]][0]["input_ids"])
         return {"longest": self.rows.longest(self.args.max_length), "first row": quoted(first)}
 
     # The dataloader gives ticks, the curriculum the rows.
