@@ -27,7 +27,6 @@ from .checks import (
     say_what_was_not_tried,
 )
 from .config import CurriculumSFTConfig, own_config
-from .found import quoted
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .outlook import Run, refuse_one_arm, sft_run
@@ -183,9 +182,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     @property
     def found(self) -> dict[str, str]:
-        tokenizer: Any = self.processing_class
-        first = tokenizer.decode(self.rows[[0]][0]["input_ids"])
-        return {"longest": self.rows.longest(self.args.max_length), "first row": quoted(first)}
+        return self.rows.found(self.processing_class, self.args.max_length)
 
     # The dataloader gives ticks, the curriculum the rows.
 

@@ -10,6 +10,7 @@ from ..data.rows import Rows
 from ..lm.tap import count_tokens
 from ..probes.prompts import options_of, prompt_of
 from ..signals import IntArray
+from .found import quoted
 from .row_checks import TRAINING
 
 
@@ -71,10 +72,11 @@ class SFTRows:
             )
         self._read = self.dataset
 
-    def longest(self, max_length: int | None) -> str:
-        """How long the longest row is, in words."""
+    def found(self, tokenizer: Any, max_length: int | None) -> dict[str, str]:
+        """How long the longest row is, and the first one, for what is printed before training."""
         of = "" if max_length is None else f", of max_length={max_length:,}"
-        return f"{int(self.length.max()):,} tokens in row {self.position[int(self.length.argmax())]}{of}"
+        longest = f"{int(self.length.max()):,} tokens in row {self.position[int(self.length.argmax())]}{of}"
+        return {"longest": longest, "first row": quoted(tokenizer.decode(self[[0]][0]["input_ids"]))}
 
     def read_only(self, columns: list[str] | None) -> None:
         """Reads no other columns than these from now on."""
