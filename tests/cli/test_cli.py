@@ -403,8 +403,12 @@ HARDEST = '{"order": {"mode": "hard_to_easy"}}'
         ),
         (("--curriculum", HARDEST, "--difficulty_from", "length"), "order (difficulty=column, mode=hard_to", None),
         (("--curriculum", HARDEST, "--difficulty_from", "answer_length"), "mode=hard_to_easy", None),
-        (("--curriculum", '{"order": {"mode": "hard_to_easy", "difficulty": "probe"}}'), "difficulty=probe", None),
-        (("--curriculum", "ucb1"), "ucb1 (round_batches=20, levels=3, outcome=None)", None),
+        (
+            ("--curriculum", '{"order": {"mode": "hard_to_easy", "difficulty": "probe"}}'),
+            "difficulty=probe",
+            "1 time x 24 rows, one",
+        ),
+        (("--curriculum", "ucb1", "--max_steps", "160"), "ucb1 (round_batches=20, levels=3, outcome=None)", None),
         (("--curriculum", "uniform"), "uniform ()", None),
     ],
 )
@@ -424,5 +428,8 @@ def test_ucb1_plays_terciles_of_a_difficulty(tmp_path: Path, capsys: pytest.Capt
     argv = ["--config", str(RECIPES / "grpo/cpu/edco_law_llama3_3b.yaml"), "--dry_run", "--curriculum", "ucb1"]
     assert main(["grpo", *argv]) == 1
     assert "set arms, or difficulty_column to be cut into arms" in capsys.readouterr().err
-    assert main(["grpo", *argv, "--difficulty_from", "length"]) == 0
+    argv += ["--difficulty_from", "length"]
+    assert main(["grpo", *argv]) == 1  # 20 generations are one round
+    assert "set round_batches to at most 2" in capsys.readouterr().err
+    assert main(["grpo", *argv, "--max_steps", "160"]) == 0
     assert "ucb1 (round_batches=20, levels=3, outcome=None)" in capsys.readouterr().out

@@ -21,9 +21,6 @@ from ..signals import IntArray
 
 logger = logging.getLogger(__name__)
 
-CHOICES = ["refuse", "leave_out"]
-HELP = "What to do with rows that cannot be used (null, blank, too long, …): refuse the run, or leave them out."
-
 BLANK = re.compile("[\\s\u0000-\u001f\u00ad\u200b-\u200f\u2060\ufeff]*")  # what is not seen
 SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN = 5  # rows that are named for each reason
@@ -80,12 +77,6 @@ class Rows:
         return replace(self, dataset=self.dataset.select(kept), position=self.position[kept])
 
 
-def check_choice(how: str) -> None:
-    """Refuses a value of `unusable_rows` that there is not."""
-    if how not in CHOICES:
-        raise ValueError(f"unusable_rows={how!r} is neither 'refuse' nor 'leave_out'.")
-
-
 def settle(flaws: Mapping[int, str], size: int, left: int, what: str, how: str = "refuse", speak: bool = True) -> None:
     """
     Refuses rows that cannot be used, or warns that they are left out.
@@ -104,7 +95,9 @@ def settle(flaws: Mapping[int, str], size: int, left: int, what: str, how: str =
     if not flaws:
         return
     if left == 0:
-        raise ValueError(f"None of the {size} rows of {what} can be used: {spell(flaws)}.")
+        raise ValueError(
+            f"None of the {size} rows of {what} can be used: {spell(flaws)}. Mend them, or what they do not go with."
+        )
     sentence = f"{len(flaws)} of {size} rows of {what} cannot be used: {spell(flaws)}."
     if how == "refuse":
         raise ValueError(f"{sentence} Mend them, or leave them out with unusable_rows: leave_out.")
@@ -189,7 +182,8 @@ def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = 
         quiet (`bool`, *optional*, defaults to `False`):
             Whether to show no progress bar.
     """
-    flaws, first = {}, None
+    flaws: Flaws = {}
+    first: tuple[int, bool] | None = None
     for k, row in enumerate(read(dataset, [*texts, *numbers], "Checking rows", quiet)):
         found = [text_flaw(row[name], name) for name in texts]
         found += [text_flaw(row[name], name) for name in numbers if not _is_number(row[name])]

@@ -51,7 +51,12 @@ class SFTHost(TrainerHost):
 
     def prompts(self, rows: IntArray) -> list[Any]:
         spec = self.trainer.args.probe_for(self.trainer.curriculum.method)
-        return self.trainer.rows.prompts(rows, isinstance(spec, PrefixEntropy) and bool(spec.text_before()))
+        is_entropy = isinstance(spec, PrefixEntropy)
+        as_trained = self.trainer.completion_only_loss and is_entropy and spec.chat_template is None
+        return self.trainer.rows.prompts(rows, is_entropy and bool(spec.text_before()), as_trained)
+
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        return self.trainer.rows.template_options(rows)
 
     def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
         trainer = self.trainer
@@ -183,7 +188,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     @property
     def found(self) -> dict[str, str]:
-        return {"longest": self.rows.longest(self.args.max_length)}
+        return self.rows.found(self.processing_class, self.args.max_length)
 
     # The dataloader gives ticks, the curriculum the rows.
 
