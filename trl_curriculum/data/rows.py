@@ -168,7 +168,14 @@ def _conversation_flaw(messages: list[Any], name: str) -> str | None:
     return None
 
 
-def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = (), quiet: bool = False) -> Flaws:
+def form_flaws(
+    dataset: Dataset,
+    texts: Sequence[str],
+    numbers: Sequence[str] = (),
+    options: Sequence[str] = (),
+    *,
+    quiet: bool = False,
+) -> Flaws:
     """
     Rows that are not what a trainer reads: null, blank, empty, not text, or of another form than the first.
 
@@ -179,15 +186,18 @@ def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = 
             Columns with texts or conversations; in a row all of them are one kind.
         numbers (`Sequence[str]`, *optional*):
             Columns with texts or numbers.
+        options (`Sequence[str]`, *optional*):
+            Columns of `tools` and `chat_template_kwargs`, where the trainer hands them to the chat template.
         quiet (`bool`, *optional*, defaults to `False`):
             Whether to show no progress bar.
     """
     flaws: Flaws = {}
     first: tuple[int, bool] | None = None
-    for k, row in enumerate(read(dataset, [*texts, *numbers], "Checking rows", quiet)):
+    columns = [*texts, *numbers, *options]
+    for k, row in enumerate(read(dataset, columns, "Checking rows", quiet) if columns else ()):
         found = [text_flaw(row[name], name) for name in texts]
         found += [text_flaw(row[name], name) for name in numbers if not _is_number(row[name])]
-        found += [_option_flaw(row, name) for name in OPTIONS if name in row]
+        found += [_option_flaw(row, name) for name in options]
         kinds = [isinstance(row[name], str) for name in texts]
         if not any(found) and len(set(kinds)) > 1:
             found.append(f"{' and '.join(f'`{name}`' for name in texts)} are a text and messages")
@@ -200,9 +210,6 @@ def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = 
         if reason is not None:
             flaws[k] = reason
     return flaws
-
-
-OPTIONS = ("tools", "chat_template_kwargs")  # columns that SFT hands to the chat template
 
 
 def _option_flaw(row: dict[str, Any], name: str) -> str | None:
