@@ -5,14 +5,13 @@ Plug-ins are left out: a page is the same wherever it is made.
 """
 
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..disk.atomic import atomic_write
 from ..families import FAMILIES, options, row
 from ..options import Method
+from .markdown import link, table
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,29 +30,29 @@ def reference() -> str:
     parts = [HEAD]
     for family in FAMILIES:
         rows = [(_code(name), cls.summary(), *_facts(family, cls)) for name, cls in _methods(family)]
-        parts.append(f"## {family.capitalize()}\n\n" + _table(["name", "what it is", *FACTS], rows))
+        parts.append(f"## {family.capitalize()}\n\n" + table(["name", "what it is", *FACTS], rows))
         for name, cls in _methods(family):
             if declared := options(cls):
-                parts.append(f"### {name}\n\n" + _table(OPTIONS, [_option(one) for one in declared]))
+                parts.append(f"### {name}\n\n" + table(OPTIONS, [_option(one) for one in declared]))
     return "\n".join(parts)
 
 
 def readme_table() -> str:
     """The table of README.md: the curricula, and what there is of the other families."""
     curricula = [
-        (_code(name), cls.signal, ", ".join(cls.trainers), cls.cost, _link(cls.paper))
+        (_code(name), cls.signal, ", ".join(cls.trainers), cls.cost, link(cls.paper))
         for name, cls in _methods("curricula")
     ]
     others = [
-        (_code(name), family, cls.summary(), _link(cls.paper))
+        (_code(name), family, cls.summary(), link(cls.paper))
         for family in FAMILIES
         if family != "curricula"
         for name, cls in _methods(family)
     ]
     return "\n".join(
         [
-            _table(["curriculum", "what it follows", "trainers", "extra cost", "paper"], curricula),
-            _table(["name", "family", "what it is", "paper"], others),
+            table(["curriculum", "what it follows", "trainers", "extra cost", "paper"], curricula),
+            table(["name", "family", "what it is", "paper"], others),
         ]
     )
 
@@ -74,7 +73,7 @@ def _methods(family: str) -> list[tuple[str, type[Any]]]:
 
 def _facts(family: str, cls: type[Method]) -> tuple[str, ...]:
     facts = row(family, cls)
-    return facts["trainers"], getattr(cls, "signal", ""), facts["cost"], _link(facts["paper"])
+    return facts["trainers"], getattr(cls, "signal", ""), facts["cost"], link(facts["paper"])
 
 
 def _option(one: dict[str, Any]) -> tuple[str, ...]:
@@ -82,18 +81,8 @@ def _option(one: dict[str, Any]) -> tuple[str, ...]:
     return _code(one["name"]), one["type"], one["limits"], default, one["help"], one["source"]
 
 
-def _link(paper: str) -> str:
-    return re.sub(r"arXiv (\d+\.\d+)", r"[\1](https://huggingface.co/papers/\1)", paper)
-
-
 def _code(text: str) -> str:
     return f"`{text}`"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [names, ["---"] * len(names), *rows]
-    cells = [[" ".join(str(cell).split()).replace("|", "&#124;") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def main() -> None:
