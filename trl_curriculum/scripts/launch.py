@@ -18,6 +18,7 @@ from trl import TrlParser
 from ..registry import nearest
 from ..trainers.config import MOVED
 from . import MISTAKES
+from .recipes import with_found_config
 
 
 # Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
@@ -60,7 +61,7 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     Returns:
         The dataclasses of the script, and then the [`LaunchArguments`].
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = with_found_config(sys.argv[1:] if argv is None else argv)
     planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
     if planning and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
