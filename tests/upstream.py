@@ -17,7 +17,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "support.md"
 MARKER = "<!-- versions -->"
-HEAD = "| TRL | transformers | hooks that are relied on | trainers' tests | result |\n| --- | --- | --- | --- | --- |\n"
+HEAD = (
+    "| TRL | transformers | hooks that are relied on | trainers' tests | result |\n| --- | --- | --- | --- | --- |\n"
+)
 CONTRACTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "trainers").glob("test_contract*.py"))
 
 
@@ -48,7 +50,9 @@ def read_report(report: Path) -> Outcome:
 def hook_of(failure: tuple[str, str]) -> str:
     """What has changed upstream, in the words of the contract test; else the test and what it said."""
     test, message = failure
-    return message.split("changed under trl_curriculum: ", 1)[-1] if "changed under" in message else f"{test}: {message}"
+    return (
+        message.split("changed under trl_curriculum: ", 1)[-1] if "changed under" in message else f"{test}: {message}"
+    )
 
 
 def updated(page: str, row: tuple[str, ...]) -> str:

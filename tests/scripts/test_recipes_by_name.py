@@ -32,7 +32,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def installed(wheel: Path, *argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from trl_curriculum.cli import main; code = main(); print('torch' in sys.modules); sys.exit(code)"
+    code = (
+        "import sys; from trl_curriculum.cli import main; code = main(); print('torch' in sys.modules); sys.exit(code)"
+    )
     environment = os.environ | {"PYTHONPATH": str(wheel)}
     return subprocess.run(
         [sys.executable, "-c", code, *argv], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
@@ -41,7 +43,13 @@ def installed(wheel: Path, *argv: str, folder: Path) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize(
     "name",
-    ["sec_countdown", "sec_countdown.yaml", "grpo/sec_countdown", "recipes/grpo/sec_countdown.yaml", "./sec_countdown"],
+    [
+        "sec_countdown",
+        "sec_countdown.yaml",
+        "grpo/sec_countdown",
+        "recipes/grpo/sec_countdown.yaml",
+        "./sec_countdown",
+    ],
 )
 def test_spellings(name: str) -> None:
     assert find_recipe(name) == COUNTDOWN == find_recipe(name, "grpo")
@@ -85,7 +93,11 @@ def test_which_file_is_used_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     for argv in (["--config", "sec_countdown", "--dry_run"], ["--config=sec_countdown", "--dry_run"]):
         assert with_found_config(argv, "grpo") == ["--config", str(COUNTDOWN), "--dry_run"]
         assert capsys.readouterr().err == f"Recipe: {COUNTDOWN}\n"
-    assert with_found_config(["--config", str(COUNTDOWN), "--config"], "grpo") == ["--config", str(COUNTDOWN), "--config"]
+    assert with_found_config(["--config", str(COUNTDOWN), "--config"], "grpo") == [
+        "--config",
+        str(COUNTDOWN),
+        "--config",
+    ]
     assert not capsys.readouterr().err
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import yaml
 from datasets import Dataset
 from harness import sft_trainer, trainer
@@ -34,7 +33,9 @@ def test_grpo_names_its_method_options_arms_paper_and_draws(tmp_path: Path) -> N
     run.train()
     front, body = card_of(run)
     assert front["model_name"] == "my-model" and "trl-curriculum" in front["tags"] and "base_model" not in front
-    assert f"`sec` of trl_curriculum {__version__}, after [2505.14970](https://huggingface.co/papers/2505.14970)" in body
+    assert (
+        f"`sec` of trl_curriculum {__version__}, after [2505.14970](https://huggingface.co/papers/2505.14970)" in body
+    )
     assert "tau = 0.3" in body and "| arms | columns | names = &#91;'arm'&#93; |" in body
     assert "2 rows were drawn" in body and "of the 40 in 4 arms" in body
     assert "trained with GRPO, a method introduced in [DeepSeekMath" in body and "Curriculum GRPO" not in body
@@ -123,7 +124,9 @@ def test_a_local_model_is_not_published_not_by_peft_either(tmp_path: Path, tiny_
 
 
 def test_a_hub_model_is_named() -> None:
-    card = "---\nbase_model: Qwen/Qwen3-0.6B\ntags:\n- base_model:adapter:Qwen/Qwen3-0.6B\n---\n\nOf [Qwen/Qwen3-0.6B](x)"
+    card = (
+        "---\nbase_model: Qwen/Qwen3-0.6B\ntags:\n- base_model:adapter:Qwen/Qwen3-0.6B\n---\n\nOf [Qwen/Qwen3-0.6B](x)"
+    )
     assert without_local_paths(card).count("Qwen/Qwen3-0.6B") == 3
 
 

@@ -160,4 +160,3 @@ def _draws(pool: Any, row: np.ndarray, arm: np.ndarray) -> str:
         rest = counts[order[SHOWN:]].sum()
         rows.append((f"{len(order) - SHOWN} more", "", str(rest), f"{rest / len(row):.3f}"))
     return told + "\n" + table(("arm", "rows", "draws", "share of draws"), rows)
-

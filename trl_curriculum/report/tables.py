@@ -1,5 +1,6 @@
 """
-Pages that list the methods, written from what the methods declare: `python -m trl_curriculum.report.tables`.
+Pages written from declarations: the methods, and what of TRL is taken. `python -m trl_curriculum.report.tables`
+writes them.
 
 Plug-ins are left out: a page is the same wherever it is made.
 """
@@ -11,6 +12,7 @@ from typing import Any
 from ..disk.atomic import atomic_write
 from ..families import FAMILIES, options, row
 from ..options import Method
+from ..trainers.taken import ARGUMENTS, BOTH, FIELDS, GRPO, SFT, Taken
 from .markdown import link, table
 
 
@@ -22,6 +24,12 @@ HEAD = """# Reference of the methods
 
 Written by `make pages` from what the methods declare; `trl-curriculum methods NAME` prints the same. Formulas, and
 when (not) to use each: [docs/methods.md](../methods.md) and [docs/selection.md](../selection.md).
+"""
+TRL_HEAD = """# What TRL takes, and what becomes of it
+
+Written by `make pages` from `trl_curriculum/trainers/taken.py`. A test holds it against the constructors and configs
+of the installed TRL and names what is new; others train with the fields and compare the weights with stock TRL's on
+the same rows. *Refused* is always one sentence before training, for the values that are named.
 """
 
 
@@ -57,12 +65,37 @@ def readme_table() -> str:
     )
 
 
+def taken() -> str:
+    """`docs/reference/trl.md`: what TRL's trainers take, and what becomes of it."""
+    parts = [TRL_HEAD]
+    for trainer, config, topics in (("GRPO", "GRPOConfig", BOTH | GRPO), ("SFT", "SFTConfig", BOTH | SFT)):
+        fields, arguments = FIELDS[config], ARGUMENTS[f"{trainer}Trainer"]
+        parts.append(f"## Curriculum{trainer}Trainer\n")
+        parts.append(_taken("argument", arguments))
+        others = {name: one for name, one in fields.items() if one.note}
+        parts.append(f"## Curriculum{config}\n\nOf {config}'s {len(fields)} fields these have more to be said:\n")
+        parts.append(_taken("field", others))
+        parts.append("All others are as in TRL:\n")
+        parts.append(table(["about", "fields"], [(topic, _codes(names)) for topic, names in topics.items()]))
+    return "\n".join(parts)
+
+
+def _taken(what: str, entries: dict[str, Taken]) -> str:
+    ordered = sorted(entries.items(), key=lambda item: (item[1].how, item[0]))
+    return table([what, "taken", "how, or why not"], [(_code(name), one.how, one.note) for name, one in ordered])
+
+
+def _codes(names: str) -> str:
+    return ", ".join(map(_code, sorted(names.split())))
+
+
 def pages(root: Path = ROOT) -> dict[Path, str]:
     """Every page that is written here, whole or between markers, as it should be."""
     readme = root / "README.md"
     before, _, after = readme.read_text().split(MARKER)
     return {
         root / "docs" / "reference" / "methods.md": reference(),
+        root / "docs" / "reference" / "trl.md": taken(),
         readme: f"{before}{MARKER}\n{readme_table()}{MARKER}{after}",
     }
 

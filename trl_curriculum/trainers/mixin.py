@@ -166,7 +166,8 @@ class CurriculumMixin:
         name = folder.resolve().name if model_name is None or PATH.search(model_name) else model_name
         given = dataset_name if isinstance(dataset_name, list) else [dataset_name]
         public = [one for one in given if public_name(one)]
-        super().create_model_card(name, (public if len(public) > 1 else public[0]) if public else None, tags)  # type: ignore[misc]
+        sets = public if len(public) > 1 else next(iter(public), None)
+        super().create_model_card(name, sets, tags)  # type: ignore[misc]
         if self.is_world_process_zero():  # type: ignore[attr-defined]
             self.conductor.history.flush()
             card = folder / "README.md"
