@@ -623,7 +623,7 @@ SCORE: dict[str, Any] = {
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods"]
+    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods", "recipes"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)

@@ -406,13 +406,6 @@ class TestBadInput:
                 {"train_dataset": tiny.sft_dataset(4).add_column("curriculum_row", [1] * 4)},
                 "a column 'curriculum_row'",
             ),
-            ({"shuffle_dataset": True}, "shuffle_dataset=True has no effect.*curriculum='order'"),
-            (
-                {"train_sampling_strategy": "group_by_length"},
-                "train_sampling_strategy='group_by_length' has no effect",
-            ),
-            ({"auto_find_batch_size": True}, "auto_find_batch_size=True has no effect"),
-            ({"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches=True has no effect"),
             ({"curriculum": "sec", "arms": "arm"}, "'sec' as it is set up follows the advantage"),
             ({"curriculum": "order"}, "set difficulty_column to a numeric column"),
             ({"probe": {"loss": {"batch_tokens": 0}}}, "batch_tokens=0 of loss must be at least 1"),
@@ -436,14 +429,6 @@ class TestBadInput:
         with pytest.raises((ValueError, TypeError), match=words) as error:
             sft_trainer(tmp_path, **changes)
         assert "\n" not in str(error.value)
-
-    def test_stock_arguments_are_refused(self, tmp_path: Path) -> None:
-        from trl_curriculum import CurriculumSFTTrainer
-
-        with pytest.raises(TypeError, match="args is a SFTConfig; CurriculumSFTTrainer takes a CurriculumSFTConfig"):
-            CurriculumSFTTrainer(
-                tiny.model(), SFTConfig(str(tmp_path), use_cpu=True), train_dataset=tiny.sft_dataset()
-            )
 
 
 class TestWhatAPersonSees:

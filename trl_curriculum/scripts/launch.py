@@ -19,6 +19,7 @@ from ..disk.fingerprint import redact
 from ..registry import nearest
 from ..trainers.config import MOVED
 from . import MISTAKES
+from .recipes import with_found_config
 from .repeats import check_words
 
 
@@ -62,7 +63,7 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     Returns:
         The dataclasses of the script, and then the [`LaunchArguments`].
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = with_found_config(sys.argv[1:] if argv is None else argv)
     planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
     if planning and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none

@@ -309,6 +309,6 @@ def refuse_unknown_outcome(methods: tuple[Any, ...], reward_names: list[str]) ->
             )
         if reward_names.count(name) > 1:
             raise ValueError(
-                f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions are called so: "
-                "give them names of their own (__name__)."
+                f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions have "
+                "this name: give them names of their own (__name__)."
             )

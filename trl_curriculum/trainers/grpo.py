@@ -94,7 +94,6 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     """
 
     _tag_names = ["trl", "grpo", "trl-curriculum"]
-    _name = "Curriculum GRPO"
 
     def __init__(
         self,

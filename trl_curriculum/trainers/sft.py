@@ -109,7 +109,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     """
 
     _tag_names = ["trl", "sft", "trl-curriculum"]
-    _name = "Curriculum SFT"
 
     def __init__(
         self,
