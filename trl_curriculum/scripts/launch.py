@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from trl import TrlParser
 
+from ..disk.main_process import ProcessLostError, leave, name_lost_process
 from ..registry import nearest
 from ..trainers.config import MOVED
 from . import MISTAKES
@@ -82,11 +83,14 @@ def run_script(main: Callable[..., None], parser: TrlParser) -> None:
     """
     try:
         *arguments, launch_args = parse(parser)
-        main(*arguments, num_processes=launch_args.num_processes)
+        with name_lost_process():
+            main(*arguments, num_processes=launch_args.num_processes)
     except MISTAKES as error:
         if os.environ.get("TRL_CURRICULUM_DEBUG") or not _found_here(error):
             raise
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        if isinstance(error, ProcessLostError):
+            leave(1)
         sys.exit(1)
 
 

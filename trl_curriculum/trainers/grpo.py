@@ -11,6 +11,7 @@ from trl import GRPOTrainer
 from ..data.columns import check_column
 from ..lm.losses import head_at_temperature_1, row_losses
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
+from .agreement import check_arguments
 from .checks import (
     refuse_parallelism,
     refuse_unknown_outcome,
@@ -100,6 +101,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         refuse_void(args, remove_unused_columns=False, shuffle_dataset=True)
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
+        check_arguments(args, train_dataset, kwargs.get("eval_dataset", positional[0] if positional else None))
         self.host = GRPOHost(self)
         made = self._rollouts_and_shapers(rollouts, shaping, args)
         self._set_up(self._method(curriculum, args), made, args, train_dataset)

@@ -1,6 +1,8 @@
 """What curriculum trainers override of TRL's in the same way: logging, saving and resuming. No method lives here."""
 
 import logging
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..curricula import CURRICULA, CurriculumMethod
 from ..disk import checkpoint as checkpoints
+from ..disk.main_process import name_lost_process
 from ..disk.state import read_state, write_state
+from ..lm.weights import whole_when_saved
 from ..pool import Pool
 from ..report.history import History, print_summary, read_history
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
+from .agreement import check_agreement
 from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
@@ -118,6 +123,7 @@ class CurriculumMixin:
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely."""
+        check_agreement(self, resume_from_checkpoint)
         checkpoint = resolve_checkpoint(self.accelerator, self.args.output_dir, resume_from_checkpoint)
         if checkpoint is None:
             if self.curriculum.drawn == 0 and checkpoints.newest_first(self.args.output_dir):
@@ -128,11 +134,17 @@ class CurriculumMixin:
                 )
             self.conductor.start()
             self._start_from(None, {})
-        output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
+        with name_lost_process(timedelta(seconds=self.args.ddp_timeout)):
+            output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self.conductor.finish()
         if self.accelerator.is_main_process and not self.args.disable_tqdm:
             print_summary(read_history(self.args.output_dir), self.curriculum.name)
         return output
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Saves the whole model, also where FSDP writes its checkpoints in shards."""
+        with nullcontext() if _internal_call else whole_when_saved(self.accelerator):
+            super().save_model(output_dir, _internal_call)  # type: ignore[misc]
 
     # Logging
 

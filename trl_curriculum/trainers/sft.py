@@ -16,6 +16,7 @@ from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
 from ..probes import PrefixEntropy
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .agreement import check_arguments
 from .checks import (
     refuse_own_loss,
     refuse_parallelism,
@@ -118,6 +119,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         refuse_void(args, shuffle_dataset=False, auto_find_batch_size=False)
         if "formatting_func" not in kwargs and not positional:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
+        check_arguments(args, train_dataset, kwargs.get("eval_dataset", positional[0] if positional else None))
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
