@@ -17,7 +17,6 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
 
 T = TypeVar("T")
@@ -156,6 +155,12 @@ def name_lost_process(longest: timedelta | None = None) -> Iterator[None]:
         raise _lost(error, longest) from error
 
 
+def limit_waiting(longest: timedelta) -> None:
+    """Has collectives wait for `longest` where their back end is gloo, for which transformers leaves out its limit."""
+    if are_several() and dist.get_backend() == "gloo":
+        dist.distributed_c10d._set_pg_timeout(longest)
+
+
 def is_of_lost_process(error: BaseException) -> bool:
     """Whether torch raised an error because another process of a collective is gone, or does not answer."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/" in str(error))
@@ -171,7 +176,7 @@ def _group(world: Any, longest: timedelta) -> Any:
     if dist.get_backend() == "gloo":
         dist.barrier()  # notices one that has ended already: a new group would wait for it
     group = dist.new_group(backend="gloo", timeout=min(longest, MEET))
-    _set_pg_timeout(longest, group)
+    dist.distributed_c10d._set_pg_timeout(longest, group)
     atexit.register(dist.destroy_process_group, group)  # or its threads may abort a process that ends well
     return group
 

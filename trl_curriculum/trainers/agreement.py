@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..disk.fingerprint import fingerprint, redact
-from ..disk.main_process import are_several, fail_together, gather_from_all
+from ..disk.main_process import are_several, fail_together, gather_from_all, limit_waiting
 
 
 PACKAGES = ("numpy", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "trl_curriculum")
 # Arguments that may differ between processes: where a machine writes and what it shows, and how it reads
-MAY_DIFFER = {"output_dir", "logging_dir", "run_name", "project", "trackio_space_id", "report_to", "disable_tqdm"}
+MAY_DIFFER = {"output_dir", "run_name", "project", "trackio_space_id", "report_to", "disable_tqdm"}
 MAY_DIFFER |= {"log_level", "log_level_replica", "log_on_each_node", "local_rank", "use_cpu", "save_on_each_node"}
 MAY_DIFFER |= {"resume_from_checkpoint", "ddp_backend", "ddp_timeout", "dataset_num_proc", "hub_model_id", "hub_token"}
 MAY_DIFFER |= {"dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers"}
@@ -33,6 +33,7 @@ def check_arguments(args: Any, train_dataset: Any, eval_dataset: Any) -> None:
     might wait for each other in different places. To be called and to raise as [`check_agreement`].
     """
     if args.world_size > 1 and are_several():
+        limit_waiting(timedelta(seconds=args.ddp_timeout))
         sizes = {"The number of rows": _sizes(train_dataset), EVAL: _sizes(eval_dataset)}
         refuse_difference(versions() | sizes | arguments(args), timedelta(seconds=args.ddp_timeout))
 
