@@ -16,6 +16,7 @@ import yaml
 from trl import TrlParser
 
 from ..disk.fingerprint import redact
+from ..disk.main_process import ProcessLostError, leave, name_lost_process
 from ..registry import nearest
 from ..trainers.config import MOVED
 from . import MISTAKES
@@ -86,11 +87,14 @@ def run_script(main: Callable[..., None], parser: TrlParser) -> None:
     """
     try:
         *arguments, launch_args = parse(parser)
-        main(*arguments, num_processes=launch_args.num_processes)
+        with name_lost_process():
+            main(*arguments, num_processes=launch_args.num_processes)
     except MISTAKES as error:
         if os.environ.get("TRL_CURRICULUM_DEBUG") or not _found_here(error):
             raise
         print(f"{Path(sys.argv[0]).name}: {redact(str(error))}", file=sys.stderr)
+        if isinstance(error, ProcessLostError):
+            leave(1)
         sys.exit(1)
 
 

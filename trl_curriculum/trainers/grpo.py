@@ -16,6 +16,7 @@ from ..pool import Pool
 from ..rewards.golds import check_golds
 from ..rewards.returned import guarded
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
+from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
     refuse_other_orders,
@@ -113,6 +114,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
+        check_arguments(args, train_dataset, eval_dataset)
         self.host = GRPOHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
         refuse_other_orders(args, method)

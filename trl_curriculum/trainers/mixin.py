@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,16 @@ from torch.utils.data import Dataset as TorchDataset
 from ..curricula import CURRICULA, CurriculumMethod
 from ..disk import checkpoint as checkpoints
 from ..disk.atomic import name_full_disk
-from ..disk.main_process import on_main_process
+from ..disk.main_process import name_lost_process, on_main_process
 from ..disk.state import read_state, write_state
+from ..lm.weights import whole_when_saved
 from ..pool import Pool
 from ..report.card import PATH, complete, public_name, without_local_paths
 from ..report.history import History, print_summary, read_history
 from ..report.terminal import lines, say
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
+from .agreement import check_agreement
 from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
@@ -143,6 +147,7 @@ class CurriculumMixin:
         before (once a trainer), and where the draws went afterwards, by [`print_summary`], unless `summary` is
         `False` (to save the model first) or `disable_tqdm` is set.
         """
+        check_agreement(self, resume_from_checkpoint)
         checkpoint = self._find_start(resume_from_checkpoint)
         if checkpoint is None:
             self._say_what_it_can_do()
@@ -150,7 +155,8 @@ class CurriculumMixin:
                 on_main_process(lambda: begin_afresh(self.args.output_dir))
             self.conductor.start()
             self._start_from(None, {})
-        output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
+        with name_lost_process(timedelta(seconds=self.args.ddp_timeout)):
+            output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self.conductor.finish()
         if summary:
             self.print_summary()
@@ -203,6 +209,11 @@ class CurriculumMixin:
             print_summary(read_history(self.args.output_dir), self.curriculum.name)
         except (OSError, ValueError, KeyError) as error:
             logger.warning("Where the draws went cannot be printed, because the history cannot be read: %s.", error)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Saves the whole model, also where FSDP writes its checkpoints in shards."""
+        with nullcontext() if _internal_call else whole_when_saved(self.accelerator):
+            super().save_model(output_dir, _internal_call)  # type: ignore[misc]
 
     # Logging
 

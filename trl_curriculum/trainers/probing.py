@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from huggingface_hub import save_torch_state_dict
 
+from ..disk.main_process import on_main_process
 from ..lm.engines import VLLM_LOGPROBS, Engine, Sampling, TokenEntropy
 from ..lm.transformers_engine import TransformersEngine
 from ..lm.vllm_engine import TrainerVLLMEngine
@@ -169,9 +170,7 @@ class TrainerProbe:
 
     def _give_weights(self) -> None:
         """Has the server load the current weights, of which the main process speaks for all."""
-        if self.trainer.accelerator.is_main_process:
-            self._write_and_load()
-        self.trainer.accelerator.wait_for_everyone()
+        on_main_process(self._write_and_load)
         self.engine.forget()  # type: ignore[union-attr]
 
     def _write_and_load(self) -> None:

@@ -16,6 +16,7 @@ from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
 from ..probes import PrefixEntropy
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
     refuse_other_orders,
@@ -130,6 +131,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         if whole_rows:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
+        check_arguments(args, train_dataset, eval_dataset)
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
         refuse_other_orders(args, method)
