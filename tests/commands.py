@@ -43,10 +43,12 @@ class Done:
         return self.err.strip().splitlines()[-1]
 
 
-def command(argv: list[str], folder: Path, launched: bool = False, timeout: float = 240) -> Done:
+def command(
+    argv: list[str], folder: Path, launched: bool = False, timeout: float = 240, kill_after: float | None = None
+) -> Done:
     """
     `trl-curriculum` with these arguments, run in a folder. Without `launched` a training command is the script that
-    `accelerate launch` would start, in one process.
+    `accelerate launch` would start, in one process. It is killed after `kill_after` seconds, where that is given.
     """
 
     def body() -> int:
@@ -58,11 +60,13 @@ def command(argv: list[str], folder: Path, launched: bool = False, timeout: floa
         run_script(script.main, script.make_parser())
         return 0
 
-    return forked(body, folder, timeout)
+    return forked(body, folder, timeout, kill_after)
 
 
-def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -> Done:
-    """A function in a process of its own; its return value is the code."""
+def forked(
+    body: Callable[[], int | None], folder: Path, timeout: float = 240, kill_after: float | None = None
+) -> Done:
+    """A function in a process of its own; its return value is the code, or -9 where it was killed."""
     logs = [folder / f".{name}" for name in ("stdout", "stderr")]
     sys.stdout.flush()
     sys.stderr.flush()
@@ -84,14 +88,17 @@ def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
-    end = time.monotonic() + timeout
+    start = time.monotonic()
+    end = start + timeout
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             break
+        if kill_after is not None and time.monotonic() > start + kill_after:
+            os.kill(pid, signal.SIGKILL)
         if time.monotonic() > end:
             os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise TimeoutError(f"The command was still there after {timeout} s: {logs[1].read_text()[-2000:]}")
-        time.sleep(0.02)
+        time.sleep(0.02 if kill_after is None else 0.002)
     return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in logs))

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from ..disk.atomic import name_full_disk
 from ..disk.main_process import LONGEST, check_shared, on_main_process
 from ..disk.stages import StageFolder
 from .stage import Report, Stage
@@ -42,10 +43,11 @@ def run_stages(stages: Mapping[str, Stage], output_dir: Path, longest: timedelta
     for name in [name for name in stages if name not in reports]:
         stage, place, start = stages[name], places[name], time.monotonic()
         on_main_process(place.begin, longest)
-        if stage.main_process_only:
-            report = on_main_process(partial(stage.run, place.folder), longest)
-        else:
-            report = stage.run(place.folder)
+        with name_full_disk(place.folder, f"the stage {name} was not finished"):
+            if stage.main_process_only:
+                report = on_main_process(partial(stage.run, place.folder), longest)
+            else:
+                report = stage.run(place.folder)
         gc.collect()  # models that trainers hold in cycles go before those of the next stage come
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
