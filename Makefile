@@ -68,6 +68,7 @@ selection: $(VENV)/.dev
 	$(BIN)/python evals/speed/selection.py
 
 kills: $(VENV)/.dev
+	$(BIN)/python tests/disk/kills.py
 	$(BIN)/python -m pytest -m slow tests/trainers/test_kill.py
 
 # torch first and pinned: without a GPU this may be a CPU build, which later requirements then keep.

@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from ..disk.atomic import name_full_disk
 from ..disk.main_process import LONGEST, check_shared, fail_together, name_lost_process, on_main_process
 from ..disk.stages import StageFolder
 from ..trainers.agreement import flat, refuse_difference, versions
@@ -49,12 +50,13 @@ def run_stages(stages: Mapping[str, Stage], output_dir: Path, longest: timedelta
     for name in [name for name in stages if name not in reports]:
         stage, place, start = stages[name], places[name], time.monotonic()
         on_main_process(place.begin, longest)
-        if stage.main_process_only:
-            report = on_main_process(partial(stage.run, place.folder), longest)
-        else:
-            with name_lost_process():
-                report = stage.run(place.folder)
-                state.wait_for_everyone()
+        with name_full_disk(place.folder, f"the stage {name} was not finished"):
+            if stage.main_process_only:
+                report = on_main_process(partial(stage.run, place.folder), longest)
+            else:
+                with name_lost_process():
+                    report = stage.run(place.folder)
+                    state.wait_for_everyone()
         if state.distributed_type == DistributedType.DEEPSPEED:
             AcceleratorState._reset_state()  # or accelerate takes no plugin of the next stage's trainer
         gc.collect()  # models that trainers hold in cycles go before those of the next stage come
