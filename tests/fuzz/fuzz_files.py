@@ -315,7 +315,19 @@ def mixture(rng: random.Random) -> Input:
         jsonl([row | {"source": "x"} for row in rows], where / "source.jsonl")
         (where / "empty.jsonl").write_text("")
 
-    tokens = ("train", "nosuch", "source", "other", "types", "empty", "fraction", "columns", "split", "path", "datasets")
+    tokens = (
+        "train",
+        "nosuch",
+        "source",
+        "other",
+        "types",
+        "empty",
+        "fraction",
+        "columns",
+        "split",
+        "path",
+        "datasets",
+    )
     return Input(f"mixture: {kind}", scene, allowed, tokens, config, prepare=prepare, what=f"{scene.name}: {kind}")
 
 
@@ -331,7 +343,7 @@ def _json_value(file: str, key: str, value: Any) -> Callable[[Path], None]:
 MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "config.json missing": (lambda m: (m / "config.json").unlink(), REFUSE),
     "config.json cut off": (lambda m: _cut(m / "config.json"), REFUSE),
-    "config.json empty": (lambda m: (_empty(m / "config.json")), REFUSE),
+    "config.json empty": (lambda m: _empty(m / "config.json"), REFUSE),
     "config.json a list": (lambda m: (m / "config.json").write_text("[]") and None, REFUSE),
     "an unknown architecture": (_json_value("config.json", "model_type", "nosuch"), REFUSE),
     "a wrong hidden size": (_json_value("config.json", "hidden_size", 48), REFUSE),

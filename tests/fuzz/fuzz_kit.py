@@ -28,7 +28,7 @@ from trl_curriculum.scripts.launch import run_script
 
 MEMORY = 8 << 30  # bytes of data that a command may take
 FILE = 1 << 28  # bytes of one file that it may write
-TIMEOUT = 60.0  # seconds
+TIMEOUT = 240.0  # seconds; generous, since the machine may be busy with other work
 
 REFUSE = "refuse"  # must end in a sentence
 NOTICE = "notice"  # a sentence, a warning, or the run of the unmutated input
@@ -86,8 +86,12 @@ def name(*words: Any) -> tuple[str, ...]:
 def row_of(position: int, of: int) -> tuple[str, ...]:
     """Tokens for a row, counted from 0 or from 1, or for a count of one row."""
     places = f"({position}|{position + 1})"
-    return (rf"(?i)\brows?\b\W*{places}\b", rf"(?i)\b(line|prompt|example) {places}\b", rf"\b1 (of (the )?{of} )?\w* ?rows?\b",
-            rf"\b1 of (the )?{of}\b")  # fmt: skip
+    return (
+        rf"(?i)\brows?\b\W*{places}\b",
+        rf"(?i)\b(line|prompt|example) {places}\b",
+        rf"\b1 (of (the )?{of} )?\w* ?rows?\b",
+        rf"\b1 of (the )?{of}\b",
+    )
 
 
 def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
@@ -210,7 +214,8 @@ def _scored(folder: Path) -> dict[str, Any]:
     import pandas as pd
 
     frame = pd.read_parquet(folder / "out.parquet")
-    return {"scores": [[int(r), round(float(s), 6), int(t)] for r, s, t in zip(frame["row"], frame["score"], frame["tokens"], strict=True)]}  # fmt: skip
+    columns = (frame["row"], frame["score"].astype(float).round(6), frame["tokens"])
+    return {"scores": [[str(value) for value in row] for row in zip(*columns, strict=True)]}
 
 
 def _selected(folder: Path) -> dict[str, Any]:

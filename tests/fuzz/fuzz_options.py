@@ -23,6 +23,7 @@ from trl_curriculum.rounds.selection import FeatureSettings
 
 SIGNED = {"low", "high"}  # numbers that may be negative, though no limit says so
 OPEN_TEXTS = {"quick_answer", "system", "instruction", "completion", "source"}  # any text is right
+ON_COMMAND_LINE = " on the command line"
 DESCRIBED = {"grpo": "GRPO", "sft": "SFT"}
 
 VALUES: dict[str, Callable[[random.Random], Any]] = {
@@ -206,7 +207,7 @@ def option_value(rng: random.Random) -> Input:
         spec,
         words,
         dry=(heavy or (option.name != "outcome" and rng.random() < 0.5)) and place.scene.command != "score",
-        what=f"{place.key}: {place.method or place.key}.{option.name} = {shown}{' on the command line' if words else ''}",
+        what=f"{place.key}: {place.method or place.key}.{option.name} = {shown}{ON_COMMAND_LINE if words else ''}",
     )
 
 
@@ -342,93 +343,94 @@ def argument_value(rng: random.Random) -> Input:
         config,
         words,
         dry=endless or (kind == "huge" and isinstance(value, int) and value > 2**30) or rng.random() < 0.3,
-        what=f"{scene.command} {argument} = {value!r:.60}{' on the command line' if words else ''}",
+        what=f"{scene.command} {argument} = {value!r:.60}{ON_COMMAND_LINE if words else ''}",
     )
 
 
-TEXT_ARGUMENTS: list[tuple[str, str, Any, str, tuple[str, ...]]] = [
-    # scene, argument, value, allowed, tokens besides the argument's name
-    *(("sft-columns", "prompt_column", value, REFUSE, ()) for value in ("nosuch", "", " ", ["question"], 3, None)),
-    *(("sft-columns", "completion_column", value, REFUSE, ()) for value in ("nosuch", " ", ["answer"], 3, "level")),
-    *(("grpo-gsm8k", "prompt_column", value, REFUSE, ()) for value in ("nosuch", "", ["a", "b"], "Question")),
-    *(("grpo-plain", "dataset_name", value, REFUSE, ()) for value in ("nosuch", "", ["data"], 5, "./", "/nosuch/x")),
-    *(("sft-pairs", "dataset_name", value, REFUSE, ()) for value in ("models/tiny", "config.yaml", None, "a/b/c")),
-    *(("sft-pairs", "dataset_train_split", value, REFUSE, ("split",)) for value in ("nosuch", "", 3, "train[:0]")),
-    *(("sft-pairs", "dataset_config", value, REFUSE, ("config",)) for value in ("nosuch", "main", 3)),
-    *(("grpo-arms", "arms", value, REFUSE, ()) for value in ("nosuch", [], ["topic", "topic"], 3, ["topic", "nosuch"])),
-    *(("grpo-arms", "arms", value, REFUSE, ()) for value in ({"topic": {}}, "answer ", [["topic"]], {"columns": "topic"})),
-    *(("sft-order", "difficulty_column", value, REFUSE, ()) for value in ("nosuch", "prompt", "", 3, ["level"], "topic")),
-    *(("grpo-loss", "answer_column", value, REFUSE, ()) for value in ("nosuch", "", 3, ["answer"], "prompt ")),
-    *(("sft-length", "difficulty_from", value, REFUSE, ()) for value in ("nosuch", "words", 3, ["length"], "Length")),
-    *(("grpo-plain", "reward_funcs", value, REFUSE, ("reward",)) for value in ([], "nosuch", ["exact_match", "nosuch"], 5)),
-    *(("grpo-plain", "reward_funcs", value, REFUSE, ("reward",)) for value in (["os.nosuch"], [None], [["exact_match"]])),
-    *(("grpo-plain", "reward_funcs", value, REFUSE, ("reward", "given")) for value in (["math"], "exact_match,x", {"x": 1})),
-    *(("grpo-plain", "reward_funcs", value, REFUSE, ("reward", "os.path.join")) for value in (["os.path"], ["a..b"], [""])),
-    ("grpo-plain", "reward_funcs", ["exact_match", "exact_match"], NOTICE, ("reward", "twice")),
-    *(("sft-pairs", "on_data_change", value, REFUSE, ()) for value in ("nosuch", "Refuse", "", 3)),
-    *(("sft-pairs", "model_name_or_path", value, REFUSE, ("model",)) for value in ("nosuch", "", None, "data", "config.yaml")),
-    *(("grpo-plain", "model_name_or_path", value, REFUSE, ("model",)) for value in ("models", "/nosuch", 5, ["models/tiny"])),
-    *(("score-prompts", "model_name_or_path", value, REFUSE, ("model",)) for value in ("nosuch", "", None, "data", "models")),
-    *(("score-prompts", "out", value, REFUSE, ()) for value in ("x.csv", "", None, "nosuch/dir/x.parquet.gz", "data")),
-    *(("score-prompts", "dtype", value, REFUSE, ()) for value in ("floaty", "int8x", "torch.float", "", 16)),
-    *(("sft-pairs", "dtype", value, REFUSE, ()) for value in ("floaty", "float", "int32", "", "fp8!", 16)),
-    *(("sft-pairs", "attn_implementation", value, REFUSE, ("attention", "attn")) for value in ("nosuch", "flash", "")),
-    *(("sft-pairs", "optim", value, REFUSE, ()) for value in ("nosuch", "", 3)),
-    *(("sft-pairs", "lr_scheduler_type", value, REFUSE, ("scheduler",)) for value in ("nosuch", "", 3)),
-    *(("sft-pairs", "save_strategy", value, REFUSE, ()) for value in ("nosuch", "", "sometimes")),
-    *(("sft-pairs", "eval_strategy", value, REFUSE, ("eval", "test")) for value in ("nosuch", "steps", "epoch", 3)),
-    *(("grpo-plain", "eval_strategy", value, REFUSE, ("eval", "test")) for value in ("steps", "epoch")),
-    *(("sft-pairs", "eval_per_arm", value, NOTICE, ("arm", "test")) for value in (True, "yes", "maybe", 3)),
-    *(("grpo-plain", "loss_type", value, REFUSE, ()) for value in ("nosuch", "", "GRPO", 3)),
-    *(("grpo-plain", "scale_rewards", value, REFUSE, ()) for value in ("nosuch", 3, "GROUP")),
-    *(("grpo-plain", "reward_weights", value, REFUSE, ("weight",)) for value in ([1.0], ["x", "y"], 3, [1, 2, 3])),
-    *(("grpo-plain", "reward_weights", value, NOTICE, ("weight",)) for value in ([math.nan, 1.0], [math.inf, 1.0])),
-    *(("sft-pairs", "chat_template_path", value, REFUSE, ("template",)) for value in ("nosuch", "data", "config.yaml")),
-    *(("sft-pairs", "resume_from_checkpoint", value, REFUSE, ("resume", "checkpoint")) for value in ("nosuch", "data", 3)),
-    *(("sft-pairs", "output_dir", value, REFUSE, ("output", "File exists")) for value in ("config.yaml", "config.yaml/x")),
-    *(("sft-pairs", "num_processes", value, REFUSE, ()) for value in ("x", 0, -1, 2.5)),
-    *(("sft-pairs", "packing", value, NOTICE, ()) for value in ("maybe", 3, "yes please")),
-    *(("sft-pairs", "max_length", value, NOTICE, ("row", "token")) for value in (1, 2)),
-    *(("sft-pairs", "dataset_text_field", value, HARMLESS, ()) for value in ("nosuch", "")),
-    *(("sft-text", "dataset_text_field", value, REFUSE, ()) for value in ("nosuch", "level")),
-    *(("sft-pairs", "model_init_kwargs", value, REFUSE, ("nosuch", "model_init")) for value in ({"nosuch": 1}, 3, "x", [1])),
-    *(("grpo-plain", "generation_kwargs", value, REFUSE, ("nosuch", "generation")) for value in ({"nosuch": 1}, 3, "x")),
-    *(("sft-pairs", "lr_scheduler_kwargs", value, REFUSE, ("nosuch", "scheduler")) for value in ({"nosuch": 1}, 3, "x")),
-    *(("sft-pairs", "optim_args", value, REFUSE, ()) for value in ("nosuch=1", "x", 3)),
-    *(("sft-pairs", "datasets", value, REFUSE, ("dataset",)) for value in ([], [{"path": "data"}], "x", [{}], {"path": "data"})),
-    *(("sft-pairs", "tasks", value, REFUSE, ("task",)) for value in ([{"family": "nosuch"}], "x", [1], [{"size": 3}], [{}])),
-    *(("sft-pairs", "task_size", value, NOTICE, ()) for value in (0, -1, "x", 2)),
-    *(("sft-columns", "system_prompt", value, NOTICE, ()) for value in (3, ["x"], {"a": 1})),
-    *(("grpo-choices", "options_column", value, REFUSE, ()) for value in ("nosuch", "level", "", 3, ["choices"])),
-    *(("grpo-choices", "right_option_column", value, REFUSE, ()) for value in ("nosuch", "topic", "", 3)),
-    *(("select", "candidates", value, REFUSE, ("candidate", "file")) for value in ("nosuch.jsonl", None, [], 3, "data", "")),
-    *(("select", "targets", value, REFUSE, ("target", "file")) for value in ("nosuch.jsonl", None, ["targets.jsonl"], 3, "")),
-    *(("select", "examples", value, REFUSE, ("example", "file")) for value in ("nosuch.jsonl", 3, "data", "config.yaml")),
-    *(("select", "keep", value, REFUSE, ()) for value in (0, -1, math.nan, math.inf, "x", 1.0, 1000, [1], True)),
-    *(("select", "distinct", value, REFUSE, ()) for value in (0, -1, math.nan, math.inf, "x", 2, [1], True)),
-    *(("select", "near_duplicates", value, REFUSE, ()) for value in (0, -1, math.nan, math.inf, "x", 2, [1], True)),
-    *(("evolve", "keep", value, REFUSE, ()) for value in (0, -1, math.nan, math.inf, "x", 1.0, 1000, [1])),
-    *(("evolve", "near_duplicates", value, REFUSE, ()) for value in (0, -1, math.nan, math.inf, "x", 2)),
-    *(("evolve", "rounds", value, REFUSE, ()) for value in (0, -1, math.nan, "x", 1.5, [1])),
-    *(("evolve", "candidates", value, REFUSE, ()) for value in (0, -1, math.nan, "x", 1.5, [1])),
-    *(("evolve", "validation_share", value, REFUSE, ()) for value in (0, 1, -1, math.nan, math.inf, "x")),
-    *(("evolve", "trusted", value, REFUSE, ()) for value in (0, 1, -1, 1000, math.nan, "x", 1.5)),
-    *(("evolve", "max_answer_tokens", value, NOTICE, ()) for value in (0, -1, math.nan, "x", 1.5)),
-    *(("evolve", "accuracy", value, REFUSE, ()) for value in ("nosuch", "", 3, ["exact_match"])),
-    *(("evolve", "task_column", value, REFUSE, ()) for value in ("nosuch", 3, ["topic"], " ")),
-    *(("evolve", "short_answer_column", value, REFUSE, ()) for value in ("nosuch", 3, ["topic"])),
-    *(("evolve", "use_peft", value, REFUSE, ("peft",)) for value in (False, "maybe")),
-    *(("evolve", "grpo", value, REFUSE, ("reward", "GRPO")) for value in ({"num_generations": 2}, "x", [1], 3)),
-    *(("evolve", "reward_funcs", value, REFUSE, ("reward",)) for value in (["exact_match"], "nosuch", [1])),
-    *(("evolve", "eval_strategy", value, REFUSE, ()) for value in ("steps", "epoch", "nosuch")),
-    *(("evolve", "load_in_4bit", value, REFUSE, ("4bit",)) for value in (True, "x")),
-    *(("evolve", "difficulty_from", value, REFUSE, ()) for value in ("length", "nosuch")),
-]  # fmt: skip
+NAMES: list[tuple[str, str, str, tuple[str, ...], list[Any]]] = [
+    # scene, argument, what is allowed, tokens besides the argument's name, values
+    ("sft-columns", "prompt_column", REFUSE, (), ["nosuch", "", " ", ["question"], 3, None]),
+    ("sft-columns", "completion_column", REFUSE, (), ["nosuch", " ", ["answer"], 3, "level"]),
+    ("grpo-gsm8k", "prompt_column", REFUSE, (), ["nosuch", "", ["a", "b"], "Question"]),
+    ("grpo-plain", "dataset_name", REFUSE, (), ["nosuch", "", ["data"], 5, "./", "/nosuch/x"]),
+    ("sft-pairs", "dataset_name", REFUSE, (), ["models/tiny", "config.yaml", None, "a/b/c"]),
+    ("sft-pairs", "dataset_train_split", REFUSE, ("split",), ["nosuch", "", 3, "train[:0]"]),
+    ("sft-pairs", "dataset_config", REFUSE, ("config",), ["nosuch", "main", 3]),
+    ("grpo-arms", "arms", REFUSE, (), ["nosuch", [], ["topic", "topic"], 3, ["topic", "nosuch"]]),
+    ("grpo-arms", "arms", REFUSE, (), [{"topic": {}}, "answer ", [["topic"]], {"columns": "topic"}]),
+    ("sft-order", "difficulty_column", REFUSE, (), ["nosuch", "prompt", "", 3, ["level"], "topic"]),
+    ("grpo-loss", "answer_column", REFUSE, (), ["nosuch", "", 3, ["answer"], "prompt "]),
+    ("sft-length", "difficulty_from", REFUSE, (), ["nosuch", "words", 3, ["length"], "Length"]),
+    ("grpo-plain", "reward_funcs", REFUSE, ("reward",), [[], "nosuch", ["exact_match", "nosuch"], 5]),
+    ("grpo-plain", "reward_funcs", REFUSE, ("reward",), [["os.nosuch"], [None], [["exact_match"]]]),
+    ("grpo-plain", "reward_funcs", REFUSE, ("reward", "given"), [["math"], "exact_match,x", {"x": 1}]),
+    ("grpo-plain", "reward_funcs", REFUSE, ("reward", "os.path.join"), [["os.path"], ["a..b"], [""]]),
+    ("grpo-plain", "reward_funcs", NOTICE, ("reward", "twice"), [["exact_match", "exact_match"]]),
+    ("sft-pairs", "on_data_change", REFUSE, (), ["nosuch", "Refuse", "", 3]),
+    ("sft-pairs", "model_name_or_path", REFUSE, ("model",), ["nosuch", "", None, "data", "config.yaml"]),
+    ("grpo-plain", "model_name_or_path", REFUSE, ("model",), ["models", "/nosuch", 5, ["models/tiny"]]),
+    ("score-prompts", "model_name_or_path", REFUSE, ("model",), ["nosuch", "", None, "data", "models"]),
+    ("score-prompts", "out", REFUSE, (), ["x.csv", "", None, "nosuch/dir/x.parquet.gz", "data"]),
+    ("score-prompts", "dtype", REFUSE, (), ["floaty", "int8x", "torch.float", "", 16]),
+    ("sft-pairs", "dtype", REFUSE, (), ["floaty", "float", "int32", "", "fp8!", 16]),
+    ("sft-pairs", "attn_implementation", REFUSE, ("attention", "attn"), ["nosuch", "flash", ""]),
+    ("sft-pairs", "optim", REFUSE, (), ["nosuch", "", 3]),
+    ("sft-pairs", "lr_scheduler_type", REFUSE, ("scheduler",), ["nosuch", "", 3]),
+    ("sft-pairs", "save_strategy", REFUSE, (), ["nosuch", "", "sometimes"]),
+    ("sft-pairs", "eval_strategy", REFUSE, ("eval", "test"), ["nosuch", "steps", "epoch", 3]),
+    ("grpo-plain", "eval_strategy", REFUSE, ("eval", "test"), ["steps", "epoch"]),
+    ("sft-pairs", "eval_per_arm", NOTICE, ("arm", "test"), [True, "yes", "maybe", 3]),
+    ("grpo-plain", "loss_type", REFUSE, (), ["nosuch", "", "GRPO", 3]),
+    ("grpo-plain", "scale_rewards", REFUSE, (), ["nosuch", 3, "GROUP"]),
+    ("grpo-plain", "reward_weights", REFUSE, ("weight",), [[1.0], ["x", "y"], 3, [1, 2, 3]]),
+    ("grpo-plain", "reward_weights", NOTICE, ("weight",), [[math.nan, 1.0], [math.inf, 1.0]]),
+    ("sft-pairs", "chat_template_path", REFUSE, ("template",), ["nosuch", "data", "config.yaml"]),
+    ("sft-pairs", "resume_from_checkpoint", REFUSE, ("resume", "checkpoint"), ["nosuch", "data", 3]),
+    ("sft-pairs", "output_dir", REFUSE, ("output", "File exists"), ["config.yaml", "config.yaml/x"]),
+    ("sft-pairs", "num_processes", REFUSE, (), ["x", 0, -1, 2.5]),
+    ("sft-pairs", "packing", NOTICE, (), ["maybe", 3, "yes please"]),
+    ("sft-pairs", "max_length", NOTICE, ("row", "token"), [1, 2]),
+    ("sft-pairs", "dataset_text_field", HARMLESS, (), ["nosuch", ""]),
+    ("sft-text", "dataset_text_field", REFUSE, (), ["nosuch", "level"]),
+    ("sft-pairs", "model_init_kwargs", REFUSE, ("nosuch", "model_init"), [{"nosuch": 1}, 3, "x", [1]]),
+    ("grpo-plain", "generation_kwargs", REFUSE, ("nosuch", "generation"), [{"nosuch": 1}, 3, "x"]),
+    ("sft-pairs", "lr_scheduler_kwargs", REFUSE, ("nosuch", "scheduler"), [{"nosuch": 1}, 3, "x"]),
+    ("sft-pairs", "optim_args", REFUSE, (), ["nosuch=1", "x", 3]),
+    ("sft-pairs", "datasets", REFUSE, ("dataset",), [[], [{"path": "data"}], "x", [{}], {"path": "data"}]),
+    ("sft-pairs", "tasks", REFUSE, ("task",), [[{"family": "nosuch"}], "x", [1], [{"size": 3}], [{}]]),
+    ("sft-pairs", "task_size", NOTICE, (), [0, -1, "x", 2]),
+    ("sft-columns", "system_prompt", NOTICE, (), [3, ["x"], {"a": 1}]),
+    ("grpo-choices", "options_column", REFUSE, (), ["nosuch", "level", "", 3, ["choices"]]),
+    ("grpo-choices", "right_option_column", REFUSE, (), ["nosuch", "topic", "", 3]),
+    ("select", "candidates", REFUSE, ("candidate", "file"), ["nosuch.jsonl", None, [], 3, "data", ""]),
+    ("select", "targets", REFUSE, ("target", "file"), ["nosuch.jsonl", None, ["targets.jsonl"], 3, ""]),
+    ("select", "examples", REFUSE, ("example", "file"), ["nosuch.jsonl", 3, "data", "config.yaml"]),
+    ("select", "keep", REFUSE, (), [0, -1, math.nan, math.inf, "x", 1.0, 1000, [1], True]),
+    ("select", "distinct", REFUSE, (), [0, -1, math.nan, math.inf, "x", 2, [1], True]),
+    ("select", "near_duplicates", REFUSE, (), [0, -1, math.nan, math.inf, "x", 2, [1], True]),
+    ("evolve", "keep", REFUSE, (), [0, -1, math.nan, math.inf, "x", 1.0, 1000, [1]]),
+    ("evolve", "near_duplicates", REFUSE, (), [0, -1, math.nan, math.inf, "x", 2]),
+    ("evolve", "rounds", REFUSE, (), [0, -1, math.nan, "x", 1.5, [1]]),
+    ("evolve", "candidates", REFUSE, (), [0, -1, math.nan, "x", 1.5, [1]]),
+    ("evolve", "validation_share", REFUSE, (), [0, 1, -1, math.nan, math.inf, "x"]),
+    ("evolve", "trusted", REFUSE, (), [0, 1, -1, 1000, math.nan, "x", 1.5]),
+    ("evolve", "max_answer_tokens", NOTICE, (), [0, -1, math.nan, "x", 1.5]),
+    ("evolve", "accuracy", REFUSE, (), ["nosuch", "", 3, ["exact_match"]]),
+    ("evolve", "task_column", REFUSE, (), ["nosuch", 3, ["topic"], " "]),
+    ("evolve", "short_answer_column", REFUSE, (), ["nosuch", 3, ["topic"]]),
+    ("evolve", "use_peft", REFUSE, ("peft",), [False, "maybe"]),
+    ("evolve", "grpo", REFUSE, ("reward", "GRPO"), [{"num_generations": 2}, "x", [1], 3]),
+    ("evolve", "reward_funcs", REFUSE, ("reward",), [["exact_match"], "nosuch", [1]]),
+    ("evolve", "eval_strategy", REFUSE, (), ["steps", "epoch", "nosuch"]),
+    ("evolve", "load_in_4bit", REFUSE, ("4bit",), [True, "x"]),
+    ("evolve", "difficulty_from", REFUSE, (), ["length", "nosuch"]),
+]
+TEXT_ARGUMENTS = [(*one[:4], value) for one in NAMES for value in one[4]]
 
 
 def text_argument(rng: random.Random) -> Input:
     """An argument that names something, of the scripts or of TRL, with something that is not there or no name."""
-    scene, argument, value, allowed, more = rng.choice(TEXT_ARGUMENTS)
+    scene, argument, allowed, more, value = rng.choice(TEXT_ARGUMENTS)
     base = SCENES[scene]
     plain = isinstance(value, str | int | float) and not isinstance(value, bool)
     command_line = plain and rng.random() < 0.3
@@ -445,11 +447,11 @@ def text_argument(rng: random.Random) -> Input:
         "argument: names",
         base,
         allowed,
-        (*name(argument, *([value] if isinstance(value, str) and len(value) > 2 else [])), *more),
+        (*name(argument, f"'{value}'", *([value] if isinstance(value, str) and len(value) > 2 else [])), *more, "arm"),
         config,
         words,
         dry=early and not late and base.command != "score",
-        what=f"{base.command} {argument} = {shown}{' on the command line' if words else ''}",
+        what=f"{base.command} {argument} = {shown}{ON_COMMAND_LINE if words else ''}",
     )
 
 
@@ -480,7 +482,11 @@ YAML_TEXTS: list[tuple[str, Callable[[str], str | bytes], str]] = [
     ("an open quote", lambda text: text + "curriculum: 'sec\n", REFUSE),
     ("a colon in a value", lambda text: text + "curriculum: sec: tau: 1\n", REFUSE),
     ("a repeated key", lambda text: text + "\n".join(["seed: 1", "seed: 2", ""]), REFUSE),
-    ("a repeated nested key", lambda text: text + "accelerator_config: {even_batches: true, even_batches: true}\n", REFUSE),
+    (
+        "a repeated nested key",
+        lambda text: text + "accelerator_config: {even_batches: true, even_batches: true}\n",
+        REFUSE,
+    ),
     ("two documents", lambda text: text + "---\nseed: 1\n", REFUSE),
     ("a Python object", lambda text: text + "seed: !!python/object/apply:os.getpid []\n", REFUSE),
     ("an alias without an anchor", lambda text: text + "seed: *x\n", REFUSE),
@@ -497,7 +503,7 @@ YAML_TEXTS: list[tuple[str, Callable[[str], str | bytes], str]] = [
     ("env that is a list", lambda text: text + "env: [A]\n", REFUSE),
     ("env with a number", lambda text: text + "env: {FUZZ: 1}\n", HARMLESS),
     ("JSON", lambda text: "{", REFUSE),
-]  # fmt: skip
+]
 
 
 def config_file(rng: random.Random) -> Input:
@@ -515,7 +521,13 @@ def config_file(rng: random.Random) -> Input:
 
     tokens = ("config", "seed", "even_batches", "env", "argument", "key")
     return Input(
-        "config file", scene, allowed, tokens, prepare=prepare, dry=scene.command != "score", what=f"{what}, {scene.name}"
+        "config file",
+        scene,
+        allowed,
+        tokens,
+        prepare=prepare,
+        dry=scene.command != "score",
+        what=f"{what}, {scene.name}",
     )
 
 
@@ -533,5 +545,3 @@ MAKERS = {
 def make(rng: random.Random) -> Input:
     """An input of this kind."""
     return rng.choices(list(MAKERS), list(MAKERS.values()))[0](rng)
-
-

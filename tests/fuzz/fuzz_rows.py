@@ -168,13 +168,16 @@ ONE_CHAT: dict[str, tuple[Callable[[Any, random.Random], Any], str]] = {
     "a content that is blank": (_message(lambda one, role, content: one.update({content: " "})), NOTICE),
     "half a surrogate": (_message(lambda one, role, content: one.update({content: "\ud83d"})), NOTICE),
     "more keys": (_message(lambda one, role, content: one.update({"name": "x", "weight": 1})), HARMLESS),
-    "tool calls": (_message(lambda one, role, content: one.update({"tool_calls": [{"function": {"name": "f"}}]})), FREE),
+    "tool calls": (
+        _message(lambda one, role, content: one.update({"tool_calls": [{"function": {"name": "f"}}]})),
+        FREE,
+    ),
     "a system message alone": (lambda m, rng: [{_keys(m)[0]: "system", _keys(m)[1]: "be brief"}], FREE),
     "two turns of one role": (lambda m, rng: [m[0], *m], FREE),
     "the order reversed": (lambda m, rng: m[::-1], FREE),
     "no answer": (lambda m, rng: m[:1], FREE),
     "many turns": (lambda m, rng: m * 50, FREE),
-}  # fmt: skip
+}
 
 
 def a_chat(rng: random.Random) -> tuple[Scene, dict[str, Any]]:
@@ -292,13 +295,17 @@ GOLD_VALUES: dict[str, tuple[Callable[[Rows, str, int], None], str, tuple[str, .
     "empty lists": (_all(lambda k: []), NOTICE, ("answer",)),
     "mappings": (_all(lambda k: {"value": str(k)}), NOTICE, ("answer",)),
     "one solution without a box": (_one("The number is larger than it was before."), FREE, ("answer",)),
-    "solutions without a short answer": (_all(lambda k: f"First add {k}, then double. So it goes on."), NOTICE, ("answer",)),
+    "solutions without a short answer": (
+        _all(lambda k: f"First add {k}, then double. So it goes on."),
+        NOTICE,
+        ("answer",),
+    ),
     "boxes": (_all(lambda k: f"so \\boxed{{{k}}}"), FREE, ("answer",)),
     "one open box": (_one("so \\boxed{4"), NOTICE, ("answer",)),
     "only marks": (_all(lambda k: "####"), NOTICE, ("answer",)),
     "one number among texts": (_one(3), NOTICE, ()),
     "half a surrogate": (_one("\ud83d"), NOTICE, ()),
-}  # fmt: skip
+}
 
 
 def golds(rng: random.Random) -> tuple[Scene, dict[str, Any]]:
@@ -462,7 +469,17 @@ def whole(rng: random.Random) -> tuple[Scene, dict[str, Any]]:
     }
 
 
-MAKERS = {a_text: 30, all_texts: 10, a_chat: 26, arms: 12, difficulties: 6, golds: 10, choices: 4, a_column: 16, whole: 14}
+MAKERS = {
+    a_text: 30,
+    all_texts: 10,
+    a_chat: 26,
+    arms: 12,
+    difficulties: 6,
+    golds: 10,
+    choices: 4,
+    a_column: 16,
+    whole: 14,
+}
 
 
 def make(rng: random.Random) -> Input:

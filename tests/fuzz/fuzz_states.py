@@ -61,8 +61,9 @@ def _cut_back(work: Path) -> None:
         for path in out.glob("checkpoint-*"):
             if int(path.name.split("-")[1]) > STOP_AFTER:
                 shutil.rmtree(path)
-    for path in [*out.glob("evoselect"), *out.glob("round-*/selection"), *out.glob("round-*/adapter"), *out.glob("round-*/scores")]:  # fmt: skip
-        shutil.rmtree(path)
+    for last in ("evoselect", "round-*/selection", "round-*/adapter", "round-*/scores"):
+        for path in [*out.glob(last)]:
+            shutil.rmtree(path)
 
 
 def _interrupt(folder: Path) -> None:
@@ -126,7 +127,26 @@ def _leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return []
 
 
-ODD = [math.nan, math.inf, -math.inf, -1, 0, 1, 10**20, -(10**20), 0.5, 1.5, "x", "", None, True, [], [1, 2], {}, {"a": 1}]
+ODD = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    -1,
+    0,
+    1,
+    10**20,
+    -(10**20),
+    0.5,
+    1.5,
+    "x",
+    "",
+    None,
+    True,
+    [],
+    [1, 2],
+    {},
+    {"a": 1},
+]
 
 
 def edit_json(file: Path, rng: random.Random) -> str:
@@ -161,7 +181,9 @@ def edit_arrays(file: Path, rng: random.Random) -> str:
     arrays = dict(loaded) if file.suffix == ".npz" else {"": loaded}
     which = rng.choice(sorted(arrays))
     array = np.array(arrays[which])
-    what = rng.choice(["dtype", "longer", "shorter", "shape", "nan", "negative", "huge", "one value", "gone", "text", "zeros"])
+    what = rng.choice(
+        ["dtype", "longer", "shorter", "shape", "nan", "negative", "huge", "one value", "gone", "text", "zeros"]
+    )
     if what == "dtype":
         array = array.astype(rng.choice(["float32", "int8", "complex64", "bool", "float16"]))
     elif what == "longer":
@@ -297,9 +319,8 @@ def checkpoint(rng: random.Random) -> Input:
                 told.append(damage(path, files, random.Random(state))[1])
 
     tokens = (*name(wanted, "checkpoint-", "curriculum"), r"(?i)state|optimizer|scheduler", "complete checkpoint")
-    found = Input(
-        f"checkpoint: {wanted}", scene, NOTICE, tokens, prepare=prepare, what=f"{key}: {wanted} of {'all' if every else 'the newest'}"
-    )  # fmt: skip
+    what = f"{key}: {wanted} of {'all' if every else 'the newest'}"
+    found = Input(f"checkpoint: {wanted}", scene, NOTICE, tokens, prepare=prepare, what=what)
     return _described(found, told)
 
 
@@ -474,13 +495,22 @@ def fresh(rng: random.Random) -> Input:
     tokens = ("history", "checkpoint", "out", stage_name)
     config = scene.config | ({"resume_from_checkpoint": True} if resuming else {})
     how = "resumed" if resuming else "started"
-    return Input(f"folder: {kind}", scene, NOTICE, tokens, config, prepare=prepare, what=f"{scene.name} {how} in a folder with {kind}")
+    return Input(
+        f"folder: {kind}",
+        scene,
+        NOTICE,
+        tokens,
+        config,
+        prepare=prepare,
+        what=f"{scene.name} {how} in a folder with {kind}",
+    )
 
 
 _score = dataclasses.replace(
     SCENES["score-prompts"],
     name="score-run",
-    config=SCENES["score-prompts"].config | {"probe": {"prefix_entropy": PROBE["prefix_entropy"] | {"batch_tokens": 40}}},
+    config=SCENES["score-prompts"].config
+    | {"probe": {"prefix_entropy": PROBE["prefix_entropy"] | {"batch_tokens": 40}}},
 )
 
 
@@ -498,7 +528,14 @@ def partial_scores(rng: random.Random) -> Input:
             raise RuntimeError("An interrupted scoring leaves no partial scores.")
         told.append(damage(folder, files, random.Random(state))[1])
 
-    found = Input("partial scores", scene, NOTICE, ("prefix_entropy", r"\.npz", "scores", r"\.out"), prepare=prepare, what="score")
+    found = Input(
+        "partial scores",
+        scene,
+        NOTICE,
+        ("prefix_entropy", r"\.npz", "scores", r"\.out"),
+        prepare=prepare,
+        what="score",
+    )
     return _described(found, told)
 
 
