@@ -51,10 +51,10 @@ COMMANDS = {
     "score": "score --model_name_or_path models/tiny --use_cpu --dataset_name data/prompts "
     """--probe '{"prefix_entropy": {"length": 4, "quick_answer": null, "batch_tokens": 64}}' --out OUT/scores.parquet""",
 }
-REWARD = '''
+REWARD = """
 def even(completions, **kwargs):
     return [float(sum(map(ord, str(one))) % 2) for one in completions]
-'''
+"""
 
 
 @dataclass(frozen=True)

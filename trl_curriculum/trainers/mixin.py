@@ -212,7 +212,9 @@ class CurriculumMixin:
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Saves the whole model, also where FSDP writes its checkpoints in shards."""
-        with nullcontext() if _internal_call else whole_when_saved(self.accelerator):
+        folder = Path(output_dir or self.args.output_dir)
+        whole = nullcontext() if _internal_call else whole_when_saved(self.accelerator)
+        with whole, name_full_disk(folder.parent, f"the model in {folder.name} was not written"):
             super().save_model(output_dir, _internal_call)  # type: ignore[misc]
 
     # Logging
@@ -275,11 +277,6 @@ class CurriculumMixin:
         self.accelerator.wait_for_everyone()
         with name_full_disk(folder.parent, f"{folder.name} was not written"):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
-
-    def save_model(self, output_dir: str | None = None, *args: Any, **kwargs: Any) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        with name_full_disk(folder.parent, f"the model in {folder.name} was not written"):
-            super().save_model(output_dir, *args, **kwargs)  # type: ignore[misc]
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
