@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from numpy.typing import NDArray
 
 from ..data.rows import Rows
 from ..lm.tap import count_tokens
@@ -98,6 +99,23 @@ class SFTRows:
         """What the user gave of each row that is left, for the pool."""
         made = [name for name in ("input_ids", "labels") if name not in self.source.column_names]
         return self.dataset.remove_columns(made)
+
+    def look_for_nan(self, rows: IntArray, broken: NDArray, trained: NDArray, step: int) -> None:
+        """Warns of rows whose loss is `broken`; raises where all that were `trained` on are."""
+        if not broken.any():
+            return
+        where = sorted(set(self.position[rows[broken]].tolist()))
+        text = f"{', '.join(map(str, where[:5]))}{', ...' if len(where) > 5 else ''}"
+        if (broken == trained).all():
+            raise FloatingPointError(
+                f"All losses of step {step} are nan or infinite (rows {text}): the model has diverged, or these rows "
+                "are broken; resume from a checkpoint before with a smaller learning rate."
+            )
+        logger.warning(
+            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
+            "gradient is not a number either; take them out of the dataset.",
+            *(text, step),
+        )
 
     def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
         """What each row hands to the chat template; `None` where none has anything."""
