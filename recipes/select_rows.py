@@ -102,7 +102,7 @@ def main(
 ) -> None:
     from trl_curriculum.data.convert import say
     from trl_curriculum.generators import load
-    from trl_curriculum.generators.candidates import in_one_form
+    from trl_curriculum.generators.reading import in_one_form
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.select import FileSelection
