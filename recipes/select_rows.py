@@ -18,12 +18,12 @@ trl-curriculum select \
     --output_dir selected
 ```
 
-Rows are JSONL or parquet with `prompt` and `completion`, and, if there are several subtasks or origins, `source`. The
-model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a twentieth of the pool, and its
-gradient of each row is what methods compare. `output_dir` gets `evoselect/selected.parquet`, the most wanted first,
-`evoselect/selection.json` and what the stages before left: stopped, the same command goes on, and another method takes
-the same gradients. On several GPUs they are shared out. Of the training arguments only those of precision, `seed` and
-`max_length` have an effect.
+Rows are JSONL, JSON, CSV or parquet with `prompt` and `completion`, or conversations, and, if there are several
+subtasks or origins, `source`. The model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a
+twentieth of the pool, and its gradient of each row is what methods compare. `output_dir` gets
+`evoselect/selected.parquet`, the most wanted first, `evoselect/selection.json` and what the stages before left:
+stopped, the same command goes on, and another method takes the same gradients. On several GPUs they are shared out. Of
+the training arguments only those of precision, `seed` and `max_length` have an effect.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def main(
 ) -> None:
     from trl_curriculum.data.convert import say
     from trl_curriculum.generators import load
-    from trl_curriculum.generators.candidates import in_one_form
+    from trl_curriculum.generators.reading import in_one_form
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.select import FileSelection

@@ -15,13 +15,14 @@ from ..data.rows import settle
 from ..disk.fingerprint import fingerprint
 from ..registry import option
 from .base import GENERATORS, Generator, GeneratorMethod, Student
-from .candidates import Batch, Candidate, from_row, in_one_form
+from .candidates import Batch, Candidate
+from .reading import from_row, in_one_form
 
 
 def load(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) -> list[Candidate]:
     """
     Reads the rows of a file or folder, as [`~trl_curriculum.data.load.load_rows`] reads it, as candidates, see
-    [`~trl_curriculum.generators.candidates.from_row`]: prompts and completions, or conversations, and, where they are
+    [`~trl_curriculum.generators.reading.from_row`]: prompts and completions, or conversations, and, where they are
     there, `answer` and `source`. Other columns are not read; `load_rows` gives them, in the same order. Rows that are
     no candidates can be left out, with a warning unless another process is to `speak`.
 
