@@ -21,9 +21,14 @@ trl-curriculum select \
 Rows are JSONL or parquet with `prompt` and `completion`, and, if there are several subtasks or origins, `source`. The
 model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a twentieth of the pool, and its
 gradient of each row is what methods compare. `output_dir` gets `evoselect/selected.parquet`, the most wanted first,
-`evoselect/selection.json` and what the stages before left: stopped, the same command goes on, and another method takes
-the same gradients. On several GPUs they are shared out. Of the training arguments only those of precision, `seed` and
-`max_length` have an effect.
+with `score`, `row` (place in the pool) and the pool's own columns, `evoselect/selection.json` and what the stages
+before left: stopped, the same command goes on, and another method takes the same gradients. On several GPUs they are
+shared out. Of the training arguments only those of precision, `seed` and `max_length` have an effect. To train on what
+is kept:
+
+```bash
+trl-curriculum sft --dataset_name selected/evoselect/selected.parquet --model_name_or_path Qwen/Qwen2.5-0.5B-Instruct
+```
 """
 
 import argparse
@@ -98,6 +103,7 @@ def main(
     model_args: "ModelConfig",
     num_processes: int | None = None,
 ) -> None:
+    from trl_curriculum.data.load import load_rows
     from trl_curriculum.generators import load
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
@@ -133,8 +139,9 @@ def main(
         print(f"{method} keeps {k} of {len(candidates)} candidates at most, for {len(targets)} targets")
     if script_args.dry_run:
         return
+    own = [row for file in script_args.candidates for row in load_rows(file)]
     job = FileSelection(
-        candidates, targets, examples, settings, proxy, training_args, script_args.near_duplicates, kwargs
+        candidates, targets, examples, settings, proxy, training_args, script_args.near_duplicates, kwargs, own
     )
     folder = job.run()
     if training_args.process_index == 0:

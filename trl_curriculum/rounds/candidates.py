@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+
+from ..disk.atomic import atomic_write
 from ..generators import Batch, Candidate, GeneratorMethod, remove_duplicates, save
 from ..rewards.answers import normalized
+from .joined import PLACES
 from .model import Model
 from .selection import SelectionSettings
 from .stage import IGNORED, Report, Stage
@@ -104,6 +108,9 @@ class Clean(Stage):
         if not made.accepted:
             raise ValueError(f"No candidate is left of {len(self.candidates)} ({made.counts()}).")
         self.selection.n_kept(len(made.accepted))
+        place = {id(one): k for k, one in enumerate(self.candidates)}
+        with atomic_write(folder / PLACES) as draft, open(draft, "wb") as file:
+            np.save(file, np.array([place[id(one)] for one in made.accepted], np.int64))
         return _save(made, folder)
 
 

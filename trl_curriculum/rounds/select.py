@@ -1,5 +1,6 @@
 """Selection of rows: stages that are the middle of a round of `evolve`, and that run alone on files."""
 
+import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -71,6 +72,12 @@ class FileSelection:
             Default: off, so that a question may have several answers.
         model_kwargs (`dict`, *optional*):
             For `from_pretrained`.
+        own (`list[dict]`, *optional*):
+            The rows of the pool with all their columns, one for each of `candidates`: `selected.parquet` then has
+            these columns too. [`~trl_curriculum.data.load.load_rows`] reads them.
+
+    Raises:
+        `ValueError`: where no model is given, or `own` has another length.
     """
 
     def __init__(
@@ -83,14 +90,19 @@ class FileSelection:
         args: Any,
         near_duplicates: float | None = None,
         model_kwargs: dict[str, Any] | None = None,
+        own: list[dict[str, Any]] | None = None,
     ) -> None:
+        if own is not None and len(own) != len(candidates):
+            raise ValueError(
+                f"own has {len(own)} rows, and there are {len(candidates)} candidates: give one for each."
+            )
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
         proxy.check(settings.features)
         self.settings, self.args, self.output = settings, args, Path(str(args.output_dir))
         model = Model.of(proxy.model, model_kwargs)
         stages = selection_stages(self.output.joinpath, targets, examples, [], settings, proxy, model, args)
-        select = stages.pop("selection")
+        select = dataclasses.replace(stages.pop("selection"), own=own)  # type: ignore[call-arg]
         self.stages = {
             "candidates": Clean(candidates, targets, near_duplicates, settings),
             **stages,
