@@ -44,7 +44,7 @@ REFUSED = {
     f"{GRPO} {ROWS} --curriculum {TWICE}": "'tau' is given twice",
     # Selecting
     COMMANDS["R18"]: "epsilon=1e-05 of evoselect must be at least 0.003",
-    f"{SELECT} {POOL} --keep inf": "keep=inf of the selection must be above 0 and at most",
+    f"{SELECT} {POOL} --keep inf": "keep=inf of the selection must be above 0 and finite",
     f"{SELECT} {POOL} --keep nan": "keep=nan of the selection is not a number",
     f"{SELECT} {POOL} --keep 2.5": "keep=2.5 is no whole number of candidates",
     f"{SELECT} {POOL} --distinct 2": "distinct=2.0 of the selection must be above 0 and at most 1",

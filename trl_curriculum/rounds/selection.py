@@ -63,7 +63,7 @@ class SelectionSettings:
     """
 
     method: Annotated[Any, RecordedBy(lambda method: method.spec)] = "evoselect"
-    keep: float = option(0.2, above=0, most=2**31)
+    keep: float = option(0.2, above=0)
     distinct: float | None = option(None, above=0, most=1)
     features: FeatureSettings = FeatureSettings()
 
