@@ -21,9 +21,14 @@ trl-curriculum select \
 Rows are JSONL, JSON, CSV or parquet with `prompt` and `completion`, or conversations, and, if there are several
 subtasks or origins, `source`. The model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a
 twentieth of the pool, and its gradient of each row is what methods compare. `output_dir` gets
-`evoselect/selected.parquet`, the most wanted first, `evoselect/selection.json` and what the stages before left:
-stopped, the same command goes on, and another method takes the same gradients. On several GPUs they are shared out. Of
-the training arguments only those of precision, `seed` and `max_length` have an effect.
+`evoselect/selected.parquet`, the most wanted first, with `score`, `row` (place in the pool) and the pool's own
+columns, `evoselect/selection.json` and what the stages before left: stopped, the same command goes on, and another
+method takes the same gradients. On several GPUs they are shared out. Of the training arguments only those of
+precision, `seed` and `max_length` have an effect. To train on what is kept:
+
+```bash
+trl-curriculum sft --dataset_name selected/evoselect/selected.parquet --model_name_or_path Qwen/Qwen2.5-0.5B-Instruct
+```
 """
 
 import argparse
@@ -107,7 +112,9 @@ def main(
     num_processes: int | None = None,
 ) -> None:
     from trl_curriculum.data.convert import say
+    from trl_curriculum.data.load import load_rows
     from trl_curriculum.generators import load
+    from trl_curriculum.generators.file import load_placed
     from trl_curriculum.generators.reading import in_one_form
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
@@ -131,7 +138,12 @@ def main(
         make_options(FeatureSettings, features, "features"),
     )
     how = (script_args.unusable_rows, training_args.process_index == 0)
-    candidates = [row for file in script_args.candidates for row in load(file, *how)]
+    own, place, candidates = [], [], []
+    for file in script_args.candidates:
+        usable, places = load_placed(file, *how)
+        place += [len(own) + k for k in places]
+        candidates += usable
+        own += load_rows(file)
     targets = load(script_args.targets, *how)
     examples = load(script_args.examples, *how) if script_args.examples is not None else None
     if len({isinstance(row.prompt, str) for row in [*candidates, *targets, *(examples or ())]}) > 1:
@@ -158,6 +170,8 @@ def main(
         script_args.near_duplicates,
         kwargs,
         script_args.unusable_rows,
+        own,
+        place,
     )
     folder = job.run()
     if training_args.process_index == 0:

@@ -183,7 +183,7 @@ def prepare(pool: int, folder: str) -> str:
             else:
                 chosen = SELECTION.make({name: method.options}, seed=pool)
                 choice = SelectionSettings(chosen, min(KEEP, left), stage.distinct)
-                kept, told = select_rows(part, targets, choice, task=task)
+                kept, _, told = select_rows(part, targets, choice, task=task)
             seconds = time.monotonic() - began
             kept = rows[kept]
             wanted = family[kept][kind[kept] != "off"]

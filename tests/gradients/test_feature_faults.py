@@ -307,11 +307,11 @@ def test_useless_rows_are_counted_and_never_selected(pools: dict[str, Stored], m
     assert np.isnan(pools["spoiled"].norm[3::4]).all() and (pools["spoiled"].norm[1::4] == 0).all()
     settings = SelectionSettings(method, keep=5)
     task = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    kept, told = select_rows(pools["spoiled"], pools["spoiled targets"], settings, task=task)
+    kept, _, told = select_rows(pools["spoiled"], pools["spoiled targets"], settings, task=task)
     assert (told["candidates"], told["unusable"], told["unusable_targets"]) == (N, N // 2, 4)
     assert set(kept) <= set(range(0, N, 2)) and len(kept) == len(set(kept)) == told["kept"]
     assert np.isfinite([value for value in told.values() if isinstance(value, float)]).all()
-    clean, _ = select_rows(pools["clean"], pools["targets"], settings, task=task[::2])
+    clean, _, _ = select_rows(pools["clean"], pools["targets"], settings, task=task[::2])
     assert kept.tolist() == (2 * clean).tolist(), "rows that cannot be used change which others are selected"
 
 
@@ -336,14 +336,14 @@ def test_few_and_equal_rows(pools: dict[str, Stored], method: str) -> None:
         ("alike", "alike", 9),
     ):
         n = len(pools[candidates].norm)
-        kept, told = select_rows(pools[candidates], pools[targets], SelectionSettings(method, keep=keep))
+        kept, _, told = select_rows(pools[candidates], pools[targets], SelectionSettings(method, keep=keep))
         wanted = n if method == "all" else SelectionSettings(keep=keep).n_kept(n)
         assert len(kept) == len(set(kept)) == told["kept"] and set(kept) <= set(range(n))
         assert len(kept) == wanted or (method == "tsds" and 1 <= len(kept) <= wanted)  # which draws with replacement
         assert told["transport"] < 2 and 1 <= told["vendi"] <= n + 1e-6
         if candidates == "alike":
             assert told["vendi"] == pytest.approx(1, abs=1e-3)
-    only, told = select_rows(pools["alike"], pools["targets"], SelectionSettings(method, keep=1, distinct=0.99))
+    only, _, told = select_rows(pools["alike"], pools["targets"], SelectionSettings(method, keep=1, distinct=0.99))
     assert only.tolist() == [0] and told["near_duplicates_dropped"] == 8
 
 

@@ -152,7 +152,7 @@ def test_a_mistake_that_only_the_run_finds_is_one_line(
         ({"use_peft": False}, "set use_peft"),
         ({"selection": "evoselekt"}, "Unknown selection method 'evoselekt'"),
         ({"selection": {"method": "tsds", "keep": 0.3}}, "`keep`, `distinct` and `features` beside it"),
-        ({"selection": {"tsds": {"sigma": 0}}}, "sigma=0 of tsds must be above 0"),
+        ({"selection": {"tsds": {"sigma": -1}}}, "sigma=-1 of tsds must be at least 0"),
         ({"distinct": 1.5}, "distinct=1.5 of evolve must be above 0 and at most 1"),
         ({"keep": 0}, "keep=0 of evolve must be above 0"),
         ({"features": {"dimension": 0}}, "dimension=0 of features must be at least 1"),

@@ -119,6 +119,21 @@ class TestTwoProcesses:
             on_two(tmp_path, Uniform(), seeds=(0, 1))
 
 
+def test_a_group_with_a_single_reward_has_no_variance_to_speak_of(tmp_path: Path) -> None:
+    """Of four rollouts each: all scored and alike, all but two scored, one scored, none."""
+    made = conductor(tmp_path, Uniform())
+    draw = made.draw(4)
+    reward = np.array([[1.0] * 4, [0, 1, np.nan, np.nan], [1] + [np.nan] * 3, [np.nan] * 4]).ravel()
+    row, ids = np.repeat(draw.row, 4), np.repeat(draw.id, 4)
+    length = np.full(16, 3)
+    made.observe(draw, Feedback(row, ids, 0, reward=reward, advantage=np.nan_to_num(reward), length=length))
+    assert made.metrics()["frac_zero_variance"] == 0.5, "of the two groups with two rewards or more"
+    made.finish()
+    history = read_history(tmp_path)
+    assert history["zero_variance"].tolist() == [True, False, False, False]
+    assert history["scored"].tolist() == [4, 2, 1, 0]
+
+
 class TestRounds:
     @pytest.mark.parametrize("optimizer", ["reset", "keep"])
     def test_the_optimizer_is_forgotten_once_for_each_round_but_the_first(

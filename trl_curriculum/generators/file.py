@@ -30,16 +30,24 @@ def load(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) ->
         `FileNotFoundError`: without such a file; `ValueError`, with the line or the row, for a row that is no
         candidate.
     """
-    candidates, flaws = [], {}
+    return load_placed(path, unusable_rows, speak)[0]
+
+
+def load_placed(
+    path: str | Path, unusable_rows: str = "refuse", speak: bool = True
+) -> tuple[list[Candidate], list[int]]:
+    """The same, with the place of each candidate among the rows, counted from 0."""
+    candidates, places, flaws = [], [], {}
     for k, (place, row) in enumerate(placed_rows(path)):
         try:
             candidates.append(from_row(row))
+            places.append(k)
         except ValueError as error:
             if unusable_rows == "refuse":
                 raise ValueError(f"{path}, {place}: {error}") from error
             flaws[k] = str(error).rstrip(".")
     settle(flaws, len(candidates) + len(flaws), len(candidates), str(path), "leave_out", speak)
-    return candidates
+    return candidates, places
 
 
 @GENERATORS.add("file")

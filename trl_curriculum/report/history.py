@@ -61,8 +61,8 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
         `pandas.DataFrame`, one row per draw: `step` (optimizer step), `draw`, `row` (position in the dataset), `arm`
         (name), `probability` (marginal, of the row; NaN where the method has none) and `length` (mean tokens, as in
         [`Feedback`]). From GRPO also `reward` (mean of the group), `advantage` (mean |A|), `zero_variance` (whether
-        all rewards of the group were equal) and `scored` (rollouts with a reward); from SFT `loss` and `entropy`
-        (nats per trained token).
+        all rewards of the group were equal, of which two at least were given) and `scored` (rollouts with a reward);
+        from SFT `loss` and `entropy` (nats per trained token).
 
     Raises:
         [`StateError`]: where a file is cut off, or something else has written it.
@@ -91,7 +91,7 @@ def _shown_by_rollouts(feedback: Feedback, group: IntArray, n: int) -> dict[str,
     return {
         "reward": group_mean(reward, group, n),
         "advantage": group_mean(np.abs(advantage), group, n),
-        "zero_variance": (scored > 0) & (high - low <= 1e-8),
+        "zero_variance": (scored > 1) & (high - low <= 1e-8),
         "scored": scored,
     }
 

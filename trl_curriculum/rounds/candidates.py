@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+
+from ..disk.atomic import atomic_write
 from ..generators import Batch, Candidate, GeneratorMethod, remove_duplicates, save
 from ..rewards.answers import normalized
+from .joined import PLACES
 from .model import Model
 from .selection import SelectionSettings
 from .stage import IGNORED, Report, Stage
@@ -85,6 +89,8 @@ class Clean(Stage):
             come again, and must not be a target's, word for word.
         selection ([`SelectionSettings`]):
             How many are kept later on: more than are left is refused here.
+        place (`list[int]`, *optional*):
+            Place of each candidate in the user's pool. Default: as they are given.
     """
 
     main_process_only = True
@@ -92,6 +98,7 @@ class Clean(Stage):
     targets: list[Candidate]
     near_duplicates: float | None
     selection: Annotated[SelectionSettings, IGNORED]
+    place: list[int] | None = None
 
     def run(self, folder: Path) -> Report:
         made = Batch(self.candidates, [])
@@ -104,6 +111,10 @@ class Clean(Stage):
         if not made.accepted:
             raise ValueError(f"No candidate is left of {len(self.candidates)} ({made.counts()}).")
         self.selection.n_kept(len(made.accepted))
+        places = self.place or range(len(self.candidates))
+        place = {id(one): k for k, one in zip(places, self.candidates, strict=True)}
+        with atomic_write(folder / PLACES) as draft, open(draft, "wb") as file:
+            np.save(file, np.array([place[id(one)] for one in made.accepted], np.int64))
         return _save(made, folder)
 
 

@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..disk.fingerprint import fingerprint, redact
+from ..disk.fingerprint import fingerprint, fingerprint_rows, redact
 from ..disk.state import write_json
-from ..generators import Candidate, load, save
+from ..generators import Candidate, load
 from ..gradients import CountSketch, GradientFeatures, Rademacher, Stored, read_features, write_features
 from ..gradients.capture import Layers
 from ..options import check_options
 from ..registry import option
 from ..selection import SELECTION, Features, distinct
 from ..selection.report import report
-from ..signals import IntArray
+from ..signals import FloatArray, IntArray
+from .joined import PLACES, save_joined
 from .stage import IGNORED, RecordedBy, Report, Stage, plain_fields
 
 
@@ -62,7 +63,7 @@ class SelectionSettings:
     """
 
     method: Annotated[Any, RecordedBy(lambda method: method.spec)] = "evoselect"
-    keep: float = option(0.2, above=0, most=2**31)
+    keep: float = option(0.2, above=0)
     distinct: float | None = option(None, above=0, most=1)
     features: FeatureSettings = FeatureSettings()
 
@@ -114,7 +115,7 @@ def select_rows(
     settings: SelectionSettings,
     source: NDArray | None = None,
     task: IntArray | None = None,
-) -> tuple[IntArray, dict[str, Any]]:
+) -> tuple[IntArray, FloatArray | None, dict[str, Any]]:
     """
     Selects among candidates by their features.
 
@@ -129,7 +130,8 @@ def select_rows(
             Subtask of each target.
 
     Returns:
-        Positions of the candidates that are kept, most wanted first, each once; and a report of plain values.
+        Positions of the candidates that are kept, most wanted first, each once; their scores, where the method has
+        such; and a report of plain values.
     """
     usable, usable_targets = candidates.usable, targets.usable
     for what, good, stored in (("candidates", usable, candidates), ("targets", usable_targets, targets)):
@@ -149,21 +151,30 @@ def select_rows(
     rows = usable[distant]
     found = report(features, chosen, None if source is None else source[rows])
     first = np.sort(np.unique(chosen.row, return_index=True)[1])
-    return rows[chosen.row[first]], {
-        "method": settings.method.name,
-        "candidates": len(candidates.norm),
-        "unusable": len(candidates.norm) - len(usable),
-        "unusable_targets": len(targets.norm) - len(usable_targets),
-        "near_duplicates_dropped": len(usable) - len(distant),
-        **found,
-    }
+    kept = chosen.row[first]
+    return (
+        rows[kept],
+        None if chosen.score is None else chosen.score[kept],
+        {
+            "method": settings.method.name,
+            "candidates": len(candidates.norm),
+            "unusable": len(candidates.norm) - len(usable),
+            "unusable_targets": len(targets.norm) - len(usable_targets),
+            "near_duplicates_dropped": len(usable) - len(distant),
+            **found,
+        },
+    )
+
+
+def _fingerprint_of(rows: list[dict[str, Any]] | None) -> str | None:
+    return None if rows is None else fingerprint_rows(rows)
 
 
 @dataclass(frozen=True)
 class Select(Stage):
     """
-    Selects among candidates by their features; leaves `selected.parquet`, most wanted first, and `selection.json`, the
-    report with the settings.
+    Selects among candidates by their features; leaves `selected.parquet`, see
+    [`~trl_curriculum.rounds.joined.save_joined`], and `selection.json`, the report with the settings.
 
     Args:
         candidates (`Path`), targets (`list[Candidate]`):
@@ -172,6 +183,8 @@ class Select(Stage):
             Folder of their features.
         selection ([`SelectionSettings`]):
             How.
+        own (`list[dict]`, *optional*):
+            The pool's rows with all their columns, which the file then has too.
     """
 
     main_process_only = True
@@ -179,17 +192,20 @@ class Select(Stage):
     targets: list[Candidate]
     features: Path
     selection: SelectionSettings
+    own: Annotated[list[dict[str, Any]] | None, RecordedBy(_fingerprint_of)] = None
 
     def run(self, folder: Path) -> Report:
         candidates = load(self.candidates)
         tasks, task = np.unique([one.source for one in self.targets], return_inverse=True)
-        kept, report = select_rows(
+        kept, score, report = select_rows(
             read_features(self.features / "candidates"),
             read_features(self.features / "targets"),
             self.selection,
             np.array([one.source for one in candidates]),
             task if len(tasks) > 1 else None,
         )
-        save([candidates[k] for k in kept], folder / SELECTED)
+        places = self.candidates.with_name(PLACES)
+        row = np.load(places)[kept] if places.exists() else kept
+        save_joined([candidates[k] for k in kept], score, row, self.own, folder / SELECTED)
         write_json(folder / "selection.json", {"settings": redact(plain_fields(self.selection, folder)), **report})
         return report

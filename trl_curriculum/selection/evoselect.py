@@ -32,7 +32,7 @@ class EvoSelect(Selector):
     Source: Li et al. 2026, arXiv 2604.26170, whose constants are not known to us.
     """
 
-    steps: int = option(50, "Updates at most.", least=1)
+    steps: int = option(50, "Updates at most.", least=1, most=10_000)
     eta: float | None = option(None, "Step size; default: 1 / sqrt(steps).", above=0)
     diversity: float = option(0.3, "λ.", least=0)
     epsilon: float = option(

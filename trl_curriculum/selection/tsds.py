@@ -46,7 +46,7 @@ class TSDS(Selector):
         5.0, "C, the size of a distance; on features of unit norm about 1 fits.", "the code's", above=0
     )
     sigma: float = option(
-        0.75, "Distance within which candidates are near-duplicates; 0: none are.", "the code's", least=0
+        0.75, "Distance within which candidates are near-duplicates; 0: none are.", "the code's", least=0, most=100
     )
     neighbours: int | None = option(
         None,
@@ -128,7 +128,7 @@ def _nearest(points: torch.Tensor, among: torch.Tensor, q: int) -> tuple[FloatAr
 
 def _density(candidates: torch.Tensor, sigma: float, q: int) -> FloatArray:
     """How many candidates each stands for: near copies of it, and itself, shape `(n,)`."""
-    if sigma == 0:
+    if sigma < 1e-15:  # whose square is no number
         return np.ones(len(candidates))
     density = np.empty(len(candidates))
     rows = max(1, CHUNK // len(candidates))

@@ -108,7 +108,7 @@ class Conductor:
         shown = self.history.add(draw, self.curriculum.arm_names, feedback, self.position)
         signal = "advantage" if "advantage" in shown else "loss"
         if "scored" in shown:
-            scored = shown["scored"] > 0
+            scored = shown["scored"] > 1  # of a single reward nothing can be said
             self._since_log["unobserved_rollouts"].append(len(feedback) - shown["scored"].sum())
             if scored.any():
                 self._since_log["frac_zero_variance"].append(shown["zero_variance"][scored].mean())
