@@ -1,6 +1,7 @@
 """Runs commands as forks of a process that has imported everything: seconds, not a minute of imports."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -
         code = 1
         with contextlib.suppress(BaseException):
             os.setsid()
+            logging.getLogger().handlers.clear()  # pytest's, which keep warnings from standard error
             for number, log in enumerate(logs, start=1):
                 os.dup2(os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644), number)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
