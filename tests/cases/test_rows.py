@@ -185,11 +185,15 @@ def test_rewards_that_are_alike_for_long_are_warned_of_once(inputs: Path) -> Non
         ("None", "returned None for 4 completions"),
         ("[1.0]", "returned 1 numbers for 4 completions"),
         ("[1.0] * 3 + [float('inf')]", "returned inf for a completion of row"),
-        ("[1.0] * 3 + [float('nan')]", "returned nan for a completion of row"),
         ("['x'] * 4", "returned a str, 'x' for a completion of row"),
     ],
 )
 def test_what_a_reward_returns(inputs: Path, returns: str, words: str) -> None:
     (inputs / "own_rewards.py").write_text(f"def mine(completions, **kwargs): return {returns}\n")
-    sentence = case(GRPO, inputs, *rows(inputs, "own", *asked(*"abcd")), "--reward_funcs", "own_rewards.mine").sentence
+    own = (*rows(inputs, "own", *asked(*"abcd")), "--reward_funcs", "own_rewards.mine")
+    sentence = case(GRPO, inputs, *own).sentence
     assert "The reward 'mine' " in sentence and words in sentence
+    (inputs / "own_rewards.py").write_text("def mine(completions, **kwargs): return [1.0, float('nan')] * 2\n")
+    if "inf" in words:
+        done = case(GRPO, inputs, *own, "--max_steps", "2")
+        assert done.code == 0 and done.err.count("The reward 'mine' returned nan for a completion of row") == 1

@@ -149,7 +149,6 @@ class TestReturned:
             (1.0, TypeError, "'mine' returned a float, 1.0 for 2 completions"),
             ([1.0], ValueError, "'mine' returned 1 numbers for 2 completions"),
             ([0, float("inf")], ValueError, "'mine' returned inf for a completion of row 11"),
-            ([float("nan"), 0], ValueError, "'mine' returned nan for a completion of row 10"),
             ([0, "1"], TypeError, "'mine' returned a str, '1' for a completion of row 11"),
             ([0, [1.0]], TypeError, "'mine' returned a list"),
             ([0, torch.ones(2)], TypeError, "'mine' returned a Tensor"),
@@ -166,6 +165,12 @@ class TestReturned:
     def test_what_is_one(self, values: Any) -> None:
         assert checked(values, "mine", 2, lambda k: None) == [1.0, None]
         assert checked(torch.tensor([1.0, 2.0]), "mine", 2, lambda k: None) == [1.0, 2.0]
+
+    def test_nan_does_not_apply_and_is_warned_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        made = guarded(lambda completions: [1.0, float("nan")], lambda k: 10 + k)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            assert made(completions=["a", "b"]) == made(completions=["a", "b"]) == [1.0, None]
+        assert len(caplog.messages) == 1 and "returned nan for a completion of row 11" in caplog.text
 
     def test_functions_keep_their_name_and_kind(self) -> None:
         def plain(completions: list[str], **kwargs: Any) -> Any:
