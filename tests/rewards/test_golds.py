@@ -136,6 +136,29 @@ class TestGolds:
             check_golds([letters], rows(answer=["B) Rome", "C"]))
         assert "pays 1 of 2 right answers" in caplog.text
 
+    def test_columns_that_a_reward_lacks_or_that_hold_nothing(self) -> None:
+        with pytest.raises(ValueError, match="`exact_match` needs the gold answers in a dataset column 'answer'"):
+            check_golds([reward("exact_match")], rows(gold=["1"]))
+        with pytest.raises(ValueError, match=r"exact_match applies to no row: .* column 'answer' are all null"):
+            check_golds([reward("exact_match")], rows(answer=[None, None]))
+        assert unpaid([reward("exact_match")], rows(answer=[None] * 500 + ["a\nb"]), most=3) == [
+            Unpaid(500, "exact_match", "a\nb", None)
+        ]
+
+    def test_functions_that_cannot_be_called(self) -> None:
+        def reads(completions: list[str], key: list[str], **kwargs: Any) -> list[float]:
+            return []
+
+        def takes_no_others(prompts: list[str], completions: list[str]) -> list[float]:
+            return []
+
+        with pytest.raises(
+            ValueError, match="'reads' reads a column 'key', and the dataset has prompt, answer: rename"
+        ):
+            check_golds([reads], rows(answer=["1"]))
+        with pytest.raises(ValueError, match=r"'takes_no_others' does not take completion_ids, .*, answer, .*kwargs"):
+            check_golds([takes_no_others], rows(answer=["1"]))
+
     def test_a_plug_in_says_which_columns_hold_its_golds(self) -> None:
         assert REWARDS.get("exact_match").golds == ("answer",)
         assert REWARDS.get("reasoning_gym_accuracy").golds == ("entry",)

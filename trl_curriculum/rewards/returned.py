@@ -21,7 +21,7 @@ RowOf = Callable[[int], int | None]  # row of the user's dataset that a completi
 
 def checked(values: Any, name: str, n: int, row_of: RowOf, told: set[str] | None = None) -> Rewards:
     """
-    Rewards as TRL takes them: finite numbers, and `None` where one does not apply, as which NaN counts, with a warning.
+    Rewards as TRL takes them: finite numbers, and `None` where one does not apply. NaN counts as that, with a warning.
 
     Args:
         values:
