@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -76,6 +77,8 @@ def math_accuracy(
     golds = answer if answer is not None else solution
     if golds is None:
         raise ValueError("`math_accuracy` needs the gold answers in a dataset column 'answer' or 'solution'.")
+    if importlib.util.find_spec("math_verify") is None:
+        raise ImportError("`math_accuracy` needs the package math-verify: `pip install math-verify`.")
     _check_golds("math_accuracy", "answer" if answer is not None else "solution", golds)
     return _score_all(_math_score, zip(completions, golds, strict=True), log_metric)
 

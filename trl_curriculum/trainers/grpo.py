@@ -110,9 +110,9 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self.host = GRPOHost(self)
         made, method = self._rollouts_and_shapers(rollouts, shaping, args), self._method(curriculum, args)
         # Mistakes in columns, rows and rewards are found before a model is loaded.
-        refuse_reward_arguments(train_dataset.column_names)
         train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         has_environment = kwargs.get("environment_factory") is not None or len(positional) > 0
+        refuse_reward_arguments(train_dataset.column_names, has_environment)
         rows = check_grpo_forms(train_dataset, TRAINING, args, has_environment)
         eval_rows = {
             name: check_grpo_forms(dataset, evaluation(name), args, has_environment)
@@ -126,7 +126,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self.train_dataset = self.prompts.rows.dataset
         if eval_rows:
             checked = {name: check_grpo_prompts(part, self).rows.dataset for name, part in eval_rows.items()}
-            self.eval_dataset = checked if isinstance(eval_dataset, dict) else checked[""]
+            self.eval_dataset = eval_dataset | checked if isinstance(eval_dataset, dict) else checked[""]
         self._set_up(method, made, args, self.train_dataset, self.prompts.rows.position)
         self._scored: IntArray | None = None  # rows of the user's dataset whose completions are being scored
         self.reward_funcs = [guarded(function, self._row_scored) for function in self.reward_funcs]

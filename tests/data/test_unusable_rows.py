@@ -230,7 +230,9 @@ class TestReservedColumns:
     def test_what_rewards_are_given(self, name: str) -> None:
         with pytest.raises(ValueError, match=f"has a column '{name}'.* rename or remove"):
             refuse_reward_arguments(["prompt", name])
-        refuse_reward_arguments(["prompt", "completion", "answer"])
+        refuse_reward_arguments(["prompt", "completion", "answer", "environments"])
+        with pytest.raises(ValueError, match="a column 'environments'"):
+            refuse_reward_arguments(["environments"], has_environment=True)
 
     @pytest.mark.parametrize("name", TOKENS)
     def test_tokens(self, name: str) -> None:
