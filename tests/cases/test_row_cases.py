@@ -65,7 +65,7 @@ def test_rows_are_left_out_and_counted(inputs: Path, name: str) -> None:
         (asked(user("a"), [{"role": "user"}], user("c")), "`prompt` has a message without content (row 1)"),
         (asked(user("a"), [{"content": "b"}], user("c")), "`prompt` has a message without a role (row 1)"),
         (asked(user("a"), user(" "), user("c")), "`prompt` ends with a blank message (row 1)"),
-        (asked(1, 2, 3), "`prompt` is a int, not a text (rows 0, 1, 2; the first: '1')"),
+        (asked(1, 2, 3), "`prompt` is of type int, not a text (rows 0, 1, 2; the first: '1')"),
         (asked("a", "b" * 600, "c"), "do not fit into 512 tokens (row 1: 600 tokens)"),
         ([{"question": "a", "answer": "1"}], "'prompt'"),
         (asked("a", "b", completions=["x", "y"]), "a column 'completions'"),

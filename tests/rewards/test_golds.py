@@ -72,9 +72,13 @@ def test_golds_of_other_kinds() -> None:
         1.0,
         None,
     ]
-    with pytest.raises(ValueError, match=r"`exact_match` reads right answers in the column 'answer'.* is a dict"):
+    with pytest.raises(
+        ValueError, match=r"`exact_match` reads right answers in the column 'answer', which holds .* \(dict\): make"
+    ):
         exact_match(["a"], answer=[{"text": ["a"]}])
-    with pytest.raises(ValueError, match=r"`multiple_choice_accuracy` .* is a int \(2\): make it a text"):
+    with pytest.raises(
+        ValueError, match=r"`multiple_choice_accuracy` .* column 'answer', which holds 2 \(int\): make it a text"
+    ):
         multiple_choice_accuracy(["B"], answer=[2])
     with pytest.raises(ValueError, match="`math_accuracy` reads right answers in the column 'solution'"):
         math_accuracy(["a"], solution=[{"a": 1}])
@@ -146,6 +150,11 @@ class TestGolds:
         ]
 
     def test_functions_that_cannot_be_called(self) -> None:
+        with pytest.raises(
+            ValueError, match="TRL's reward 'think_format_reward' reads messages, and the prompts are t"
+        ):
+            check_golds([think_format_reward], rows(answer=["1"]))
+
         def reads(completions: list[str], key: list[str], **kwargs: Any) -> list[float]:
             return []
 

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 MOST = 200  # golds that a reward is tried on, spread evenly over the rows
 OF_USERS = 8  # the same for a function of the user's, which may be slow
 GOLDS = ("answer", "solution", "ground_truth", "gold", "target")  # what such a function may call its golds
+OF_MESSAGES = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward")  # TRL's that read no texts
 ADDED = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")  # by TRL
 FORMS = ("{}", "\\boxed{{{}}}", "<answer>{}</answer>")  # in which an answer may be written
 
@@ -72,8 +73,14 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
         `ValueError`: where a reward of ours or TRL's pays none of the golds that it was tried on, or where a function
         lacks a column, or cannot be given one.
     """
+    texts = "prompt" in dataset.column_names and isinstance(dataset[0]["prompt"], str)
     for function in reward_funcs:
         _check_arguments(function, dataset.column_names)
+        if texts and getattr(function, "__name__", "") in OF_MESSAGES and function.__module__.startswith("trl."):
+            raise ValueError(
+                f"TRL's reward {function.__name__!r} reads messages, and the prompts are texts: give conversations, "
+                "or take another reward, such as math_accuracy."
+            )
         missed, tried = _try(function, dataset, MOST)
         if not missed:
             continue
