@@ -604,6 +604,7 @@ SCRIPTS: dict[str, dict[str, Any]] = {
         "distinct": None,
         "features": None,
         "proxy": None,
+        "unusable_rows": "refuse",
         "near_duplicates": None,
         "dry_run": False,
     },
@@ -617,6 +618,7 @@ SCORE: dict[str, Any] = {
     "use_cpu": False,
     "url": None,
     "probe": None,
+    "unusable_rows": "refuse",
     "arms": None,
     "seed": 42,
 }

@@ -72,9 +72,13 @@ def test_golds_of_other_kinds() -> None:
         1.0,
         None,
     ]
-    with pytest.raises(ValueError, match=r"`exact_match` reads right answers in the column 'answer'.* is a dict"):
+    with pytest.raises(
+        ValueError, match=r"`exact_match` reads right answers in the column 'answer', which holds .* \(dict\): make"
+    ):
         exact_match(["a"], answer=[{"text": ["a"]}])
-    with pytest.raises(ValueError, match=r"`multiple_choice_accuracy` .* is a int \(2\): make it a text"):
+    with pytest.raises(
+        ValueError, match=r"`multiple_choice_accuracy` .* column 'answer', which holds 2 \(int\): make it a text"
+    ):
         multiple_choice_accuracy(["B"], answer=[2])
     with pytest.raises(ValueError, match="`math_accuracy` reads right answers in the column 'solution'"):
         math_accuracy(["a"], solution=[{"a": 1}])
@@ -136,6 +140,34 @@ class TestGolds:
             check_golds([letters], rows(answer=["B) Rome", "C"]))
         assert "pays 1 of 2 right answers" in caplog.text
 
+    def test_columns_that_a_reward_lacks_or_that_hold_nothing(self) -> None:
+        with pytest.raises(ValueError, match="`exact_match` needs the gold answers in a dataset column 'answer'"):
+            check_golds([reward("exact_match")], rows(gold=["1"]))
+        with pytest.raises(ValueError, match=r"exact_match applies to no row: .* column 'answer' are all null"):
+            check_golds([reward("exact_match")], rows(answer=[None, None]))
+        assert unpaid([reward("exact_match")], rows(answer=[None] * 500 + ["a\nb"]), most=3) == [
+            Unpaid(500, "exact_match", "a\nb", None)
+        ]
+
+    def test_functions_that_cannot_be_called(self) -> None:
+        with pytest.raises(
+            ValueError, match="TRL's reward 'think_format_reward' reads messages, and the prompts are t"
+        ):
+            check_golds([think_format_reward], rows(answer=["1"]))
+
+        def reads(completions: list[str], key: list[str], **kwargs: Any) -> list[float]:
+            return []
+
+        def takes_no_others(prompts: list[str], completions: list[str]) -> list[float]:
+            return []
+
+        with pytest.raises(
+            ValueError, match="'reads' reads a column 'key', and the dataset has prompt, answer: rename"
+        ):
+            check_golds([reads], rows(answer=["1"]))
+        with pytest.raises(ValueError, match=r"'takes_no_others' does not take completion_ids, .*, answer, .*kwargs"):
+            check_golds([takes_no_others], rows(answer=["1"]))
+
     def test_a_plug_in_says_which_columns_hold_its_golds(self) -> None:
         assert REWARDS.get("exact_match").golds == ("answer",)
         assert REWARDS.get("reasoning_gym_accuracy").golds == ("entry",)
@@ -149,7 +181,6 @@ class TestReturned:
             (1.0, TypeError, "'mine' returned a float, 1.0 for 2 completions"),
             ([1.0], ValueError, "'mine' returned 1 numbers for 2 completions"),
             ([0, float("inf")], ValueError, "'mine' returned inf for a completion of row 11"),
-            ([float("nan"), 0], ValueError, "'mine' returned nan for a completion of row 10"),
             ([0, "1"], TypeError, "'mine' returned a str, '1' for a completion of row 11"),
             ([0, [1.0]], TypeError, "'mine' returned a list"),
             ([0, torch.ones(2)], TypeError, "'mine' returned a Tensor"),
@@ -166,6 +197,12 @@ class TestReturned:
     def test_what_is_one(self, values: Any) -> None:
         assert checked(values, "mine", 2, lambda k: None) == [1.0, None]
         assert checked(torch.tensor([1.0, 2.0]), "mine", 2, lambda k: None) == [1.0, 2.0]
+
+    def test_nan_does_not_apply_and_is_warned_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        made = guarded(lambda completions: [1.0, float("nan")], lambda k: 10 + k)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            assert made(completions=["a", "b"]) == made(completions=["a", "b"]) == [1.0, None]
+        assert len(caplog.messages) == 1 and "returned nan for a completion of row 11" in caplog.text
 
     def test_functions_keep_their_name_and_kind(self) -> None:
         def plain(completions: list[str], **kwargs: Any) -> Any:

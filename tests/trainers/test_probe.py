@@ -58,6 +58,7 @@ class TestInTraining:
     def test_rows_that_were_left_out_are_not_measured(self, tmp_path: Path) -> None:
         rows = [row | {"prompt": "a" * 40} if row["index"] in (0, 9) else row for row in tiny.sft_dataset(16)]
         options = {"curriculum": {"order": {"difficulty": "probe"}}, "max_length": 30}
+        options["unusable_rows"] = "leave_out"
         run = sft_trainer(tmp_path, train_dataset=Dataset.from_list(rows), **options, max_steps=3)
         kept = [i for i in range(16) if i not in (0, 9)]
         expected = np.argsort(plain_losses(run, [rows[i] for i in kept]))[:12]

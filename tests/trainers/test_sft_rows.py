@@ -97,6 +97,16 @@ class TestPrompts:
 
 
 class TestMistakes:
+    def test_rows_longer_than_the_model_reads(self) -> None:
+        given = Dataset.from_dict({"text": list("ab")})
+        prepared = with_positions(given).add_column("input_ids", [[3] * 9, [3] * 8])
+        with pytest.raises(
+            ValueError, match=r"do.* not fit into the 8 tokens that the model reads .*\(row 0: 9 tokens\)"
+        ):
+            SFTRows(given, prepared, arguments(unusable_rows="refuse"), window=8)
+        assert SFTRows(given, prepared, arguments(), window=8).position.tolist() == [1]
+        assert SFTRows(given, prepared, arguments()).position.tolist() == [0, 1]
+
     def test_rows_without_a_token_to_train_on_are_refused_unless_they_may_be_left_out(self) -> None:
         with pytest.raises(ValueError, match=r"3 of 5 rows .* \(rows 1, 3, 4\)\. Mend them, or .* unusable_rows"):
             rows(unusable_rows="refuse")

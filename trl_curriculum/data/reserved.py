@@ -10,10 +10,7 @@ logger = logging.getLogger(__name__)
 
 IMAGES = ("image", "images")
 # What TRL hands to reward functions beside the columns, and what a bound method takes first
-REWARD_ARGUMENTS = (
-    *("prompts", "completions", "completion_ids"),
-    *("trainer_state", "log_extra", "log_metric", "environments", "self"),
-)
+REWARD_ARGUMENTS = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric", "self")
 # What TRL makes of rows that are not tokenized yet, or takes from rows that are
 TOKENS = ("labels", "completion_mask", "assistant_masks", "attention_mask", "position_ids", "seq_lengths")
 
@@ -47,9 +44,9 @@ def _column(dataset: Dataset, name: str) -> Any:
             yield value if not isinstance(value, dict) or any(part is not None for part in value.values()) else None
 
 
-def refuse_reward_arguments(columns: list[str]) -> None:
+def refuse_reward_arguments(columns: list[str], has_environment: bool = False) -> None:
     """Refuses columns that reward functions could not be given, because TRL gives them something of that name."""
-    for name in REWARD_ARGUMENTS:
+    for name in (*REWARD_ARGUMENTS, *(("environments",) if has_environment else ())):
         if name in columns:
             raise ValueError(
                 f"The dataset has a column {name!r}, the name of something that TRL gives to reward functions itself: "

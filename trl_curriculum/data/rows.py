@@ -135,7 +135,7 @@ def text_flaw(value: Any, name: str) -> str | None:
         return f"`{name}` has half a character, which cannot be encoded" if SURROGATE.search(value) else None
     if isinstance(value, list):
         return _conversation_flaw(value, name)
-    return f"`{name}` is a {type(value).__name__}, not a text | {str(value)[:40]!r}"
+    return f"`{name}` is of type {type(value).__name__}, not a text | {str(value)[:40]!r}"
 
 
 def _conversation_flaw(messages: list[Any], name: str) -> str | None:
@@ -160,7 +160,7 @@ def _conversation_flaw(messages: list[Any], name: str) -> str | None:
             if not all(isinstance(part, dict) for part in content):
                 return f"`{name}` has a message whose content is a list of {type(content[0]).__name__}"
         elif not isinstance(content, str):
-            return f"`{name}` has a message whose content is a {type(content).__name__}, not a text"
+            return f"`{name}` has a message whose content is of type {type(content).__name__}, not a text"
         elif SURROGATE.search(content):
             return f"`{name}` has half a character, which cannot be encoded"
         elif message is messages[-1] and BLANK.fullmatch(content) and not others:

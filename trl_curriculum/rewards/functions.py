@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -76,6 +77,8 @@ def math_accuracy(
     golds = answer if answer is not None else solution
     if golds is None:
         raise ValueError("`math_accuracy` needs the gold answers in a dataset column 'answer' or 'solution'.")
+    if importlib.util.find_spec("math_verify") is None:
+        raise ImportError("`math_accuracy` needs the package math-verify: `pip install math-verify`.")
     _check_golds("math_accuracy", "answer" if answer is not None else "solution", golds)
     return _score_all(_math_score, zip(completions, golds, strict=True), log_metric)
 
@@ -104,13 +107,14 @@ def multiple_choice_accuracy(
         **kwargs:
             Other dataset columns.
     """
+    column = "right_letter" if right_letter is not None else "answer"
     right_letter = right_letter if right_letter is not None else answer
     if right_letter is None:
         raise ValueError(
             "`multiple_choice_accuracy` needs the right letters in a dataset column 'right_letter': set "
             "`options_column` and `right_option_column`."
         )
-    _check_golds("multiple_choice_accuracy", "right_letter", right_letter, str)
+    _check_golds("multiple_choice_accuracy", column, right_letter, str)
     texts = right_text if right_text is not None else [None] * len(right_letter)
     return [
         None if letter is None else float(_is_option(extract_answer(text_of(completion)), letter, text))
@@ -143,13 +147,13 @@ def _golds(value: Any) -> list[str]:
 def _check_golds(reward: str, column: str, golds: Iterable[Any], *kinds: type) -> None:
     """Refuses right answers that cannot be read."""
     kinds = kinds or (str, int, float, Decimal)
-    for k, gold in enumerate(golds):
+    wanted = "a text" if kinds == (str,) else "a text, a number, or a list of them"
+    for gold in golds:
         for one in gold if isinstance(gold, list | tuple) else [gold]:
             if one is not None and not isinstance(one, kinds):
-                wanted = "a text" if kinds == (str,) else "a text, a number, or a list of them"
                 raise ValueError(
-                    f"`{reward}` reads right answers in the column '{column}', and that of completion {k} is a "
-                    f"{type(one).__name__} ({str(gold)[:60]}): make it {wanted}."
+                    f"`{reward}` reads right answers in the column '{column}', which holds {str(gold)[:60]} "
+                    f"({type(one).__name__}): make it {wanted}."
                 )
 
 

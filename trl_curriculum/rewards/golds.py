@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 MOST = 200  # golds that a reward is tried on, spread evenly over the rows
 OF_USERS = 8  # the same for a function of the user's, which may be slow
 GOLDS = ("answer", "solution", "ground_truth", "gold", "target")  # what such a function may call its golds
+OF_MESSAGES = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward")  # TRL's that read no texts
+ADDED = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")  # by TRL
 FORMS = ("{}", "\\boxed{{{}}}", "<answer>{}</answer>")  # in which an answer may be written
 
 
@@ -68,9 +70,17 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
             Whether to warn: one process does it for all.
 
     Raises:
-        `ValueError`: where a reward of ours or TRL's pays none of the golds that it was tried on.
+        `ValueError`: where a reward of ours or TRL's pays none of the golds that it was tried on, or where a function
+        lacks a column, or cannot be given one.
     """
+    texts = "prompt" in dataset.column_names and isinstance(dataset[0]["prompt"], str)
     for function in reward_funcs:
+        _check_arguments(function, dataset.column_names)
+        if texts and getattr(function, "__name__", "") in OF_MESSAGES and function.__module__.startswith("trl."):
+            raise ValueError(
+                f"TRL's reward {function.__name__!r} reads messages, and the prompts are texts: give conversations, "
+                "or take another reward, such as math_accuracy."
+            )
         missed, tried = _try(function, dataset, MOST)
         if not missed:
             continue
@@ -90,16 +100,44 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
             logger.warning("%s: look at the rows %s and at the reward.", sentence, rows)
 
 
+def _check_arguments(function: Any, columns: list[str]) -> None:
+    """Refuses a function that cannot be called with the columns and with what TRL adds to them."""
+    if isinstance(function, str | Module | Reward) or not callable(function):
+        return
+    name = getattr(function, "__name__", type(function).__name__)
+    arguments = inspect.signature(function).parameters.values()
+    given = [*ADDED, *(column for column in columns if column not in ("prompt", "completion"))]
+    named = {one.name for one in arguments if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    for one in arguments:
+        if one.name in named and one.default is one.empty and one.name not in (*given, "environments"):
+            raise ValueError(
+                f"The reward {name!r} reads a column {one.name!r}, and the dataset has {', '.join(columns)}: rename "
+                "one of the two, or give the argument a default."
+            )
+    if not any(one.kind is one.VAR_KEYWORD for one in arguments) and (more := [x for x in given if x not in named]):
+        raise ValueError(
+            f"The reward {name!r} does not take {', '.join(more)}, which TRL gives to every reward: add **kwargs to "
+            "its arguments."
+        )
+
+
 def _try(function: Any, dataset: Dataset, most: int) -> tuple[list[Unpaid], int]:
     """The golds that a function does not pay, and how many it was tried on."""
     column = gold_column(function, dataset)
     if column is None:
+        if isinstance(function, Reward) and function.golds:
+            _pay(function, [(0, dataset[0])], [""])  # which says what it lacks
         return [], 0
     most = most if _is_ours(function) else min(most, OF_USERS)
-    spread = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
+    given = _given(dataset, column)
+    spread = given[np.unique(np.linspace(0, max(0, len(given) - 1), min(most, len(given))).astype(int))]
     picked = [(int(k), row) for k, row in zip(spread, dataset.select(spread), strict=True)]
     picked = [(k, row) for k, row in picked if row[column] not in (None, [])]
     if not picked:
+        if isinstance(function, Reward):
+            raise ValueError(
+                f"{function.__name__} applies to no row: its right answers in the column {column!r} are all null."
+            )
         return [], 0
     best: Rewards = [None] * len(picked)
     golds = [_text(row, column) for _, row in picked]
@@ -118,6 +156,12 @@ def _try(function: Any, dataset: Dataset, most: int) -> tuple[list[Unpaid], int]
         if not _pays(value)
     ]
     return missed, len(picked)
+
+
+def _given(dataset: Dataset, column: str) -> Any:
+    """Rows whose gold is not null."""
+    tables = dataset.select_columns([column]).with_format("arrow").iter(batch_size=10_000)
+    return np.flatnonzero(np.concatenate([np.asarray(table.column(column).is_valid()) for table in tables]))
 
 
 def _pay(function: Any, picked: list[tuple[int, dict[str, Any]]], texts: list[str]) -> Rewards:

@@ -1,6 +1,7 @@
 """What reward functions return: one number a completion, or a sentence that names the function and the row."""
 
 import inspect
+import logging
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -13,12 +14,14 @@ import torch
 from .base import Rewards
 
 
+logger = logging.getLogger(__name__)
+
 RowOf = Callable[[int], int | None]  # row of the user's dataset that a completion belongs to
 
 
-def checked(values: Any, name: str, n: int, row_of: RowOf) -> Rewards:
+def checked(values: Any, name: str, n: int, row_of: RowOf, told: set[str] | None = None) -> Rewards:
     """
-    Rewards as TRL takes them: finite numbers, and `None` where one does not apply.
+    Rewards as TRL takes them: finite numbers, and `None` where one does not apply. NaN counts as that, with a warning.
 
     Args:
         values:
@@ -29,6 +32,8 @@ def checked(values: Any, name: str, n: int, row_of: RowOf) -> Rewards:
             How many completions it was given.
         row_of (`Callable`):
             Row of the dataset of each, `None` where that is not known.
+        told (`set[str]`, *optional*):
+            Functions whose NaN was warned of before, to which this one is added.
 
     Raises:
         `TypeError` or `ValueError`: naming the function and the row.
@@ -43,7 +48,21 @@ def checked(values: Any, name: str, n: int, row_of: RowOf) -> Rewards:
         raise ValueError(
             f"The reward {name!r} returned {len(values)} numbers for {n} completions: return one for each."
         )
-    return [_number(value, name, k, row_of) for k, value in enumerate(values)]
+    rewards = [_number(value, name, k, row_of) for k, value in enumerate(values)]
+    unclear = [k for k, reward in enumerate(rewards) if reward is not None and math.isnan(reward)]
+    if unclear and (told is None or name not in told):
+        logger.warning(
+            "The reward %r returned nan for %s: it counts as None, which says that the reward does not apply.",
+            name,
+            _where(unclear[0], row_of),
+        )
+        if told is not None:
+            told.add(name)
+    return [None if k in unclear else reward for k, reward in enumerate(rewards)]
+
+
+def _where(k: int, row_of: RowOf) -> str:
+    return f"completion {k}" if (row := row_of(k)) is None else f"a completion of row {row}"
 
 
 def _number(value: Any, name: str, k: int, row_of: RowOf) -> float | None:
@@ -51,16 +70,15 @@ def _number(value: Any, name: str, k: int, row_of: RowOf) -> float | None:
         value = value.item()
     if value is None:
         return None
-    where = f"completion {k}" if (row := row_of(k)) is None else f"a completion of row {row}"
     if not isinstance(value, Real | Decimal):
         raise TypeError(
-            f"The reward {name!r} returned {_short(value)} for {where}: return a number, or None where it does not "
-            "apply."
+            f"The reward {name!r} returned {_short(value)} for {_where(k, row_of)}: return a number, or None "
+            "where it does not apply."
         )
-    if not math.isfinite(value):
+    if math.isinf(value):
         raise ValueError(
-            f"The reward {name!r} returned {value} for {where}: return a finite number, or None where it does not "
-            "apply."
+            f"The reward {name!r} returned {value} for {_where(k, row_of)}: return a finite number, or None "
+            "where it does not apply."
         )
     return float(value)
 
@@ -74,15 +92,15 @@ def guarded(function: Any, row_of: RowOf) -> Any:
     """A reward function, plain or asynchronous, whose rewards are checked; reward models are left as they are."""
     if isinstance(function, torch.nn.Module):
         return function
-    name = getattr(function, "__name__", type(function).__name__)
+    name, told = getattr(function, "__name__", type(function).__name__), set[str]()
     if is_async(function):
 
         async def answer(*, completions: list[Any], **columns: Any) -> Rewards:
-            return checked(await function(completions=completions, **columns), name, len(completions), row_of)
+            return checked(await function(completions=completions, **columns), name, len(completions), row_of, told)
     else:
 
         def answer(*, completions: list[Any], **columns: Any) -> Rewards:  # type: ignore[misc]
-            return checked(function(completions=completions, **columns), name, len(completions), row_of)
+            return checked(function(completions=completions, **columns), name, len(completions), row_of, told)
 
     answer.__name__ = name
     return answer

@@ -67,6 +67,7 @@ class Train(Stage):
         model = self.student.load_to_train()
         args = copy.copy(self.training)
         args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir = str(folder), None, False
+        args.unusable_rows = "leave_out"  # what a model wrote is not the user's to mend
         common: dict[str, Any] = {
             "args": args,
             "train_dataset": to_dataset(rows),

@@ -119,9 +119,9 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
         refuse_other_orders(args, method)
         # Mistakes in columns, rows and rewards are found before a model is loaded.
-        refuse_reward_arguments(train_dataset.column_names)
         train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         has_environment = kwargs.get("environment_factory") is not None or len(positional) > 0
+        refuse_reward_arguments(train_dataset.column_names, has_environment)
         rows = check_grpo_forms(train_dataset, TRAINING, args, has_environment)
         eval_rows = {
             name: check_grpo_forms(dataset, evaluation(name), args, has_environment)
@@ -136,7 +136,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self.train_dataset = self.prompts.rows.dataset
         if eval_rows:
             checked = {name: check_grpo_prompts(part, self).rows.dataset for name, part in eval_rows.items()}
-            self.eval_dataset = checked if isinstance(eval_dataset, dict) else checked[""]
+            self.eval_dataset = eval_dataset | checked if isinstance(eval_dataset, dict) else checked[""]
         content = (
             None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
         )

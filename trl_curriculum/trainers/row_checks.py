@@ -89,10 +89,14 @@ def check_grpo_prompts(rows: Rows, trainer: Any) -> PromptCheck:
         return PromptCheck(rows, np.zeros(0, np.int64), window)
     new = args.max_completion_length or 1
     if window is not None and new >= window:
-        raise ValueError(
-            f"max_completion_length={new} leaves no room for a prompt in the {window} tokens that the model reads: "
-            "make it smaller."
-        )
+        if rows.speak:
+            logger.warning(
+                "max_completion_length=%d leaves no room for a prompt in the %d tokens that the model reads: make it "
+                "smaller.",
+                new,
+                window,
+            )
+        new = 1
     prompts = (row["prompt"] for row in read(rows.dataset, ["prompt"], "Checking prompts", bool(args.disable_tqdm)))
     flaws, length = check_prompts(prompts, lambda batch: trainer._tokenize_prompts(batch)[0], window, new)
     left = rows.without(flaws)

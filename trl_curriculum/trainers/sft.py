@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from trl import SFTTrainer
 
+from ..data.rendered import window_of
 from ..data.reserved import without_images
 from ..lm.losses import row_losses
 from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
@@ -145,7 +146,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         refuse_parallelism(self.accelerator.parallelism_config)
         refuse_vision(self._is_vision_dataset)
         say_what_was_not_tried(self)
-        self.rows = SFTRows(train_dataset, self.train_dataset, args, self._checks.given)
+        window = window_of(self.model.config)
+        self.rows = SFTRows(train_dataset, self.train_dataset, args, self._checks.given, window)
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
         self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)

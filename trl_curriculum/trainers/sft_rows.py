@@ -7,7 +7,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..data.rows import Rows
+from ..data.rows import Flaws, Rows
 from ..lm.tap import count_tokens
 from ..probes.prompts import options_of, prompt_of
 from ..signals import IntArray
@@ -40,6 +40,8 @@ class SFTRows:
             Packing and lengths.
         given ([`~trl_curriculum.data.rows.Rows`], *optional*):
             What TRL was given of the user's rows. Default: all.
+        window (`int`, *optional*):
+            Tokens that the model reads at most.
 
     Attributes:
         dataset (`datasets.Dataset`):
@@ -48,19 +50,20 @@ class SFTRows:
             Place of each in the user's dataset, and its tokens.
     """
 
-    def __init__(self, source: Dataset, prepared: Dataset, args: Any, given: Rows | None = None) -> None:
+    def __init__(
+        self, source: Dataset, prepared: Dataset, args: Any, given: Rows | None = None, window: int | None = None
+    ) -> None:
         if POSITION not in prepared.column_names:
             raise RuntimeError(f"TRL has dropped the column {POSITION!r} while it prepared the dataset.")
         if "input_ids" not in prepared.column_names:
             raise ValueError("The dataset has no column 'input_ids', which skip_prepare_dataset=True asks for.")
         position = prepared.select_columns(POSITION).with_format("numpy")[:][POSITION]
         length, trained = count_tokens(prepared)
-        kept = np.flatnonzero(trained > 0)
+        kept = np.flatnonzero((trained > 0) & (length <= (window or np.inf)))
         rows = prepared.remove_columns(POSITION)
         given = given or Rows.of(source, TRAINING, args.unusable_rows, args.process_index == 0)
-        trainable = set(position[kept].tolist())
-        nothing = f"no token of it is trained on: all are masked, or behind max_length={args.max_length}"
-        given.without({k: nothing for k, row in enumerate(given.position.tolist()) if row not in trainable})
+        lengths = dict(zip(position.tolist(), length.tolist(), strict=True))
+        given.without(_flaws(given, lengths, position[kept], args, window))
         self.source = source
         self.dataset = rows.select(kept) if len(kept) < len(rows) else rows
         self.position: IntArray = position[kept]
@@ -159,3 +162,15 @@ def _tokens_before(row: dict[str, Any]) -> list[int]:
 def _before(ids: list[int], labels: list[int]) -> list[int]:
     """The tokens before the first one that is trained on."""
     return ids[: next(k for k, label in enumerate(labels) if label != -100)]
+
+
+def _flaws(given: Rows, length: dict[int, int], trained: IntArray, args: Any, window: int | None) -> Flaws:
+    """Why rows are not trained on, of which `length` has the tokens that are left of them."""
+    nothing = f"no token of it is trained on: all are masked, or behind max_length={args.max_length}"
+    long = f"it does not fit into the {window} tokens that the model reads (max_length={args.max_length})"
+    known, flaws = set(trained.tolist()), {}
+    for k, row in enumerate(given.position.tolist()):
+        if row not in known:
+            n = length.get(row, 0)
+            flaws[k] = f"{long} | {n} tokens" if window is not None and n > window else nothing
+    return flaws

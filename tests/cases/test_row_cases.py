@@ -65,7 +65,7 @@ def test_rows_are_left_out_and_counted(inputs: Path, name: str) -> None:
         (asked(user("a"), [{"role": "user"}], user("c")), "`prompt` has a message without content (row 1)"),
         (asked(user("a"), [{"content": "b"}], user("c")), "`prompt` has a message without a role (row 1)"),
         (asked(user("a"), user(" "), user("c")), "`prompt` ends with a blank message (row 1)"),
-        (asked(1, 2, 3), "`prompt` is a int, not a text (rows 0, 1, 2; the first: '1')"),
+        (asked(1, 2, 3), "`prompt` is of type int, not a text (rows 0, 1, 2; the first: '1')"),
         (asked("a", "b" * 600, "c"), "do not fit into 512 tokens (row 1: 600 tokens)"),
         ([{"question": "a", "answer": "1"}], "'prompt'"),
         (asked("a", "b", completions=["x", "y"]), "a column 'completions'"),
@@ -185,11 +185,15 @@ def test_rewards_that_are_alike_for_long_are_warned_of_once(inputs: Path) -> Non
         ("None", "returned None for 4 completions"),
         ("[1.0]", "returned 1 numbers for 4 completions"),
         ("[1.0] * 3 + [float('inf')]", "returned inf for a completion of row"),
-        ("[1.0] * 3 + [float('nan')]", "returned nan for a completion of row"),
         ("['x'] * 4", "returned a str, 'x' for a completion of row"),
     ],
 )
 def test_what_a_reward_returns(inputs: Path, returns: str, words: str) -> None:
     (inputs / "own_rewards.py").write_text(f"def mine(completions, **kwargs): return {returns}\n")
-    sentence = case(GRPO, inputs, *rows(inputs, "own", *asked(*"abcd")), "--reward_funcs", "own_rewards.mine").sentence
+    own = (*rows(inputs, "own", *asked(*"abcd")), "--reward_funcs", "own_rewards.mine")
+    sentence = case(GRPO, inputs, *own).sentence
     assert "The reward 'mine' " in sentence and words in sentence
+    (inputs / "own_rewards.py").write_text("def mine(completions, **kwargs): return [1.0, float('nan')] * 2\n")
+    if "inf" in words:
+        done = case(GRPO, inputs, *own, "--max_steps", "2")
+        assert done.code == 0 and done.err.count("The reward 'mine' returned nan for a completion of row") == 1

@@ -34,8 +34,8 @@ def turns(*texts: Any, roles: tuple[Any, ...] = ("user", "assistant")) -> list[d
         (" \n\t", "is blank"),
         ("\u200b\ufeff", "is blank"),
         ("half \ud83d", "half a character"),
-        (3, "is a int, not a text | '3'"),
-        ({"text": "a"}, "is a dict, not a text"),
+        (3, "is of type int, not a text | '3'"),
+        ({"text": "a"}, "is of type dict, not a text"),
         ([], "an empty conversation"),
         ([1, 2], "a list of int"),
         (["a"], "a list of str"),
@@ -46,7 +46,7 @@ def turns(*texts: Any, roles: tuple[Any, ...] = ("user", "assistant")) -> list[d
         ([{"role": "user", "content": []}], "without content"),
         (turns("a", None), "without content"),
         (turns("a", " "), "ends with a blank message"),
-        (turns("a", 3), "whose content is a int"),
+        (turns("a", 3), "whose content is of type int"),
         (turns("a", ["b"]), "whose content is a list of str"),
         (turns("half \ud83d"), "half a character"),
     ],
@@ -230,7 +230,9 @@ class TestReservedColumns:
     def test_what_rewards_are_given(self, name: str) -> None:
         with pytest.raises(ValueError, match=f"has a column '{name}'.* rename or remove"):
             refuse_reward_arguments(["prompt", name])
-        refuse_reward_arguments(["prompt", "completion", "answer"])
+        refuse_reward_arguments(["prompt", "completion", "answer", "environments"])
+        with pytest.raises(ValueError, match="a column 'environments'"):
+            refuse_reward_arguments(["environments"], has_environment=True)
 
     @pytest.mark.parametrize("name", TOKENS)
     def test_tokens(self, name: str) -> None:
