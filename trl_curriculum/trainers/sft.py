@@ -21,7 +21,6 @@ from .checks import (
     refuse_other_orders,
     refuse_own_loss,
     refuse_parallelism,
-    refuse_shrinking_batches,
     refuse_unknown_format,
     refuse_unsupported,
     refuse_vision,
@@ -118,7 +117,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
-        refuse_shrinking_batches(args)
         train_dataset = without_empty_images(train_dataset)
         if kwargs.get("formatting_func") is None and not positional:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
