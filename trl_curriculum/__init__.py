@@ -6,12 +6,11 @@ from .curricula import CURRICULA
 from .pool import Pool
 from .report.history import read_history
 from .signals import Feedback
+from .version import __version__ as __version__
 
 
 if TYPE_CHECKING:
     from .trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CURRICULA",

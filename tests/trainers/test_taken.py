@@ -236,14 +236,12 @@ def talking() -> Any:
 def test_environments_over_the_rows_of_a_dataset(tmp_path: Path, several: bool) -> None:
     data = tiny.dataset(conversational=True).map(lambda row: {"environment": "xy"[row["index"] % 2]})
     factory: Any = {"x": Environment, "y": Unhurried} if several else Environment
-    rewards = {"reward_funcs": lambda: letters if several else None}
     ours, stock = grpo(
         tmp_path,
         {"per_device_train_batch_size": 8},
         train_dataset=lambda: data,
         processing_class=talking,
         environment_factory=lambda: factory,
-        **rewards,
     )
     assert_equal(ours, stock)
     assert ours.reward_func_names[-1] == ("Unhurried" if several else "Environment")
@@ -346,7 +344,8 @@ BY_TESTS_OF_THEIR_OWN = {("GRPOConfig", "parallelism_config"), ("SFTConfig", "pa
 
 
 def test_every_refusal_is_tried() -> None:
-    refused = {(config, name) for config, fields in FIELDS.items() for name in fields if fields[name].how == "refused"}
+    some = ("refused", "in part")
+    refused = {(config, name) for config, fields in FIELDS.items() for name in fields if fields[name].how in some}
     assert refused == set(REFUSED) | BY_TESTS_OF_THEIR_OWN
     assert all(FIELDS[config][name].note for config, name in refused)
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from huggingface_hub import ModelCard
 
-from .. import __version__
 from ..disk.fingerprint import REDACTED, redact
 from ..options import Method
+from ..version import __version__
 from .history import drawn_rows
 from .markdown import link, table
 

@@ -29,7 +29,7 @@ TRL_HEAD = """# What TRL takes, and what becomes of it
 
 Written by `make pages` from `trl_curriculum/trainers/taken.py`. A test holds it against the constructors and configs
 of the installed TRL and names what is new; others train with the fields and compare the weights with stock TRL's on
-the same rows. *Refused* is always one sentence before training, for the values that are named.
+the same rows. What is refused is one sentence before training.
 """
 
 

@@ -42,6 +42,7 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
         raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
     if len(train_dataset) == 0:
         raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
+    refuse_shrinking_batches(args)
     for name, instead in (
         ("split_batches", "per_device_train_batch_size counts the rows of each process"),
         ("dispatch_batches", "no process waits for another's rows"),

@@ -23,7 +23,6 @@ from .checks import (
     refuse_other_orders,
     refuse_own_loss,
     refuse_parallelism,
-    refuse_shrinking_batches,
     refuse_unevaluated,
     refuse_unknown_format,
     refuse_unsupported,
@@ -126,7 +125,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
-        refuse_shrinking_batches(args)
         train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         whole_rows = kwargs.get("formatting_func") is None and not positional
         if whole_rows:

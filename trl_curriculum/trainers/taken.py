@@ -14,13 +14,13 @@ class Taken:
 
     Args:
         how (`str`):
-            `"as in TRL"`; `"adapted"`, where it does what it says in another way; `"refused"`, for some or all values;
-            or `"no effect"`, where no other rows or weights come of it.
+            `"as in TRL"`; `"adapted"`, where it does what it says in another way; `"in part"`, where some values are
+            refused; `"refused"`; or `"no effect"`, where no other rows or weights come of it.
         note (`str`, *optional*):
             One sentence: in what way, or why and what to do.
     """
 
-    how: Literal["as in TRL", "adapted", "refused", "no effect"]
+    how: Literal["as in TRL", "adapted", "in part", "refused", "no effect"]
     note: str = ""
 
 
@@ -106,15 +106,15 @@ BOTH_OTHERS = {
     "seed": Taken("as in TRL", "Seeds the curriculum as well, unless data_seed is set."),
     "data_seed": Taken("adapted", "Seeds the curriculum, which takes the place of TRL's sampler."),
     "train_sampling_strategy": Taken(
-        "refused",
+        "in part",
         "A curriculum picks the rows: 'sequential' goes with curriculum='order' alone; 'group_by_length' and "
         "'batch_rebalance' with none (packing saves the padding).",
     ),
     "accelerator_config": Taken(
-        "refused", "split_batches and dispatch_batches alone: every process picks its own rows. The rest as in TRL."
+        "in part", "split_batches and dispatch_batches alone: every process picks its own rows. The rest as in TRL."
     ),
     "parallelism_config": Taken(
-        "refused",
+        "in part",
         "Tensor, context and sequence parallelism: several processes would share rows. Data parallelism works.",
     ),
     "ignore_data_skip": Taken(
@@ -131,25 +131,25 @@ BOTH_OTHERS = {
         "no effect", "Belongs to train_sampling_strategy='group_by_length', which is refused."
     ),
     "label_smoothing_factor": Taken(
-        "refused", "With shaping alone, which weighs tokens that this loss does not show."
+        "in part", "With shaping alone, which weighs tokens that this loss does not show."
     ),
 }
 GRPO_OTHERS = {
-    "shuffle_dataset": Taken("refused", "False asks for the dataset's order: it goes with curriculum='order' alone."),
+    "shuffle_dataset": Taken("in part", "False asks for the dataset's order: it goes with curriculum='order' alone."),
     "auto_find_batch_size": Taken("refused", "TRL refuses it for GRPO."),
     "sync_ref_model": Taken("as in TRL", "TRL does not save the synchronised model, so that a resume is not exact."),
 }
 SFT_OTHERS = {
     "packing": Taken("adapted", "Rows are drawn first and packed then, filled best-fit over the optimizer step."),
     "packing_strategy": Taken(
-        "refused", "'wrapped' and 'bfd_split' cut rows into pieces, whose loss belongs to no row; 'bfd' works."
+        "in part", "'wrapped' and 'bfd_split' cut rows into pieces, whose loss belongs to no row; 'bfd' works."
     ),
     "padding_free": Taken("as in TRL", "A model whose sequences see each other is found at the start and refused."),
     "max_length": Taken(
         "as in TRL", "Packing needs one: a batch holds per_device_train_batch_size x max_length tokens."
     ),
     "shuffle_dataset": Taken(
-        "refused", "True contradicts curriculum='order'; with any other it changes nothing but the draws."
+        "in part", "True contradicts curriculum='order'; with any other it changes nothing but the draws."
     ),
     "auto_find_batch_size": Taken(
         "refused", "It starts over with smaller batches, after the curriculum has seen rows: set the batch size."
@@ -157,13 +157,13 @@ SFT_OTHERS = {
 }
 
 COMMON_ARGUMENTS = {
-    "model": Taken("refused", "Vision-language models alone; a name, a model or a PeftModel as in TRL."),
+    "model": Taken("in part", "Vision-language models alone; a name, a model or a PeftModel as in TRL."),
     "args": Taken(
         "adapted",
         "Our config, TRL's (whose curriculum is uniform, or the constructor's), or None; of SFT TrainingArguments.",
     ),
     "train_dataset": Taken(
-        "refused", "Streams, no dataset and images: a curriculum must reach every row. A datasets.Dataset as in TRL."
+        "in part", "Streams, no dataset and images: a curriculum must reach every row. A datasets.Dataset as in TRL."
     ),
     "eval_dataset": Taken("as in TRL", "Of several sets, the metrics have the set's name."),
     "processing_class": Taken("as in TRL"),
@@ -183,7 +183,7 @@ GRPO_ARGUMENTS = COMMON_ARGUMENTS | {
 }
 SFT_ARGUMENTS = COMMON_ARGUMENTS | {
     "data_collator": Taken("as in TRL"),
-    "compute_loss_func": Taken("refused", "With shaping alone, which weighs tokens that it does not show."),
+    "compute_loss_func": Taken("in part", "With shaping alone, which weighs tokens that it does not show."),
     "compute_metrics": Taken("as in TRL"),
     "preprocess_logits_for_metrics": Taken("as in TRL"),
     "optimizer_cls_and_kwargs": Taken("as in TRL"),
