@@ -4,12 +4,16 @@ Lets accelerate take a CPU process group (gloo) for what it otherwise does on ac
 `install()` comes before a trainer is made, in every process. For tests only.
 """
 
+import importlib.util
 import os
 import sys
 from typing import Any
 
 from accelerate import state
 from accelerate.utils import DistributedType
+
+
+HAS_DEEPSPEED = importlib.util.find_spec("deepspeed") is not None
 
 
 def _prepare_backend(self: Any, *args: Any, **kwargs: Any) -> tuple[str | None, DistributedType]:

@@ -3,11 +3,17 @@ SFT and GRPO in two processes under DDP, FSDP2, ZeRO-2 and ZeRO-3: the same draw
 """
 
 import json
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+
+if __name__ == "__main__":
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
+    sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("", "trainers")]
 
 import cpu_shim
 import harness

@@ -1,5 +1,6 @@
 """Several processes of one run, as forks of a process that has imported everything: seconds, not a minute of imports."""
 
+import logging
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ def begin(body: Callable[[int], int | None], folder: Path, world: int = 2) -> li
 
     def of(rank: int) -> Callable[[], int | None]:
         def run() -> int | None:
+            logging.basicConfig(force=True)  # to this process's own stderr, and not to pytest
             for state in (AcceleratorState, GradientState, PartialState):
                 state._reset_state()
             numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
