@@ -266,6 +266,7 @@ POOL = {
     "difficulty": None,
     "row_hash": None,
     "estimated": None,
+    "other_columns": None,
 }
 
 
@@ -533,6 +534,7 @@ CONFIG: dict[str, Any] = {
     "arms": None,
     "difficulty_column": None,
     "on_data_change": "refuse",
+    "overwrite_output_dir": False,
     "probe": None,
     "rollouts": None,
     "shaping": None,

@@ -117,7 +117,17 @@ def test_another_text_is_another_row(inputs: Path, carried: Path) -> None:
 
 
 def test_a_reference_answer_belongs_to_its_row(inputs: Path) -> None:
-    run = [*GRPO.split(), "--save_strategy", "steps", "--save_steps", "1", "--max_steps", "1", "--output_dir", "out/gold"]
+    run = [
+        *GRPO.split(),
+        "--save_strategy",
+        "steps",
+        "--save_steps",
+        "1",
+        "--max_steps",
+        "1",
+        "--output_dir",
+        "out/gold",
+    ]
     assert command([*run, "--dataset_name", "data/prompts"], inputs).code == 0
     rows = [json.loads(line) for line in (inputs / "data/prompts/train.jsonl").read_text().splitlines()]
     for name, column, value in (("ids", "id", "new"), ("gold", "answer", "7")):
@@ -215,7 +225,7 @@ def test_a_checkpoint_on_a_full_disk(inputs: Path, name: str) -> None:
 
 def test_a_selection_on_a_full_disk(inputs: Path) -> None:
     argv = [*select_argv(), "--output_dir", "out/full_select"]
-    for most in (15_000, 40_000):
+    for most in (12_000, 20_000):
         said = on_a_full_disk(argv, inputs, most).sentence
         assert "File too large" in said and "make room and run it again." in said, (most, said)
     done = command(argv, inputs)

@@ -69,7 +69,8 @@ def test_a_run_that_had_ended_does_not_go_on(tmp_path: Path) -> None:
 
 class TestIncompleteCheckpoints:
     @pytest.mark.parametrize(
-        "damage", ["trainer_state.json", "curriculum", "rng_state.pth", "cut state", "optimizer.pt", "model.safetensors"]
+        "damage",
+        ["trainer_state.json", "curriculum", "rng_state.pth", "cut state", "optimizer.pt", "model.safetensors"],
     )
     def test_a_folder_that_was_not_saved_completely_is_skipped(
         self, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
@@ -160,7 +161,9 @@ class TestOtherSettings:
     def test_an_earlier_run_is_decided_about(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         run(tmp_path, max_steps=3)
         for asked in (None, False, "false"):
-            with pytest.raises(ValueError, match=r"holds an earlier run \(checkpoint-3, curriculum_history\): set resume"):
+            with pytest.raises(
+                ValueError, match=r"holds an earlier run \(checkpoint-3, curriculum_history\): set resume"
+            ):
                 run(tmp_path, asked, max_steps=2)
         with pytest.raises(ValueError, match="leave one of them out"):
             run(tmp_path, "auto", overwrite_output_dir=True)
@@ -200,7 +203,9 @@ class TestOtherSettings:
             pd.DataFrame({"x": [1]}).to_parquet(file)
         else:
             file.write_bytes(file.read_bytes()[: 100 * (how == "cut")])
-        with pytest.raises(StateError, match=rf"{file.name} (cannot be read|has no column 'step').*: move it elsewhere"):
+        with pytest.raises(
+            StateError, match=rf"{file.name} (cannot be read|has no column 'step').*: move it elsewhere"
+        ):
             run(tmp_path, True, max_steps=4)
 
     @pytest.mark.parametrize(
@@ -216,7 +221,9 @@ class TestOtherSettings:
     )
     def test_what_draws_and_tokens_depend_on_is_compared(self, tmp_path: Path, changes: Any, words: str) -> None:
         run(tmp_path, max_steps=1)
-        with pytest.raises(StateError, match=f"made with .*{words}.*; resume with the same values, or start a new run"):
+        with pytest.raises(
+            StateError, match=f"made with .*{words}.*; resume with the same values, or start a new run"
+        ):
             run(tmp_path, True, **changes)
 
     def test_a_longer_run_is_said_and_how_it_logs_does_not_matter(

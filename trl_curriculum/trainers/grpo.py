@@ -103,7 +103,9 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         self.host = GRPOHost(self)
         made = self._rollouts_and_shapers(rollouts, shaping, args)
-        content = None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
+        content = (
+            None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
+        )
         self._set_up(self._method(curriculum, args), made, args, train_dataset, content=content)
         super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
         if self.use_vllm:

@@ -21,7 +21,7 @@ AUTO = "auto"
 
 def read_asked(asked: str | bool | None) -> str | bool:
     """What `resume_from_checkpoint` asks for: `False`, `True`, `"auto"` or a folder; a word is as good as a value."""
-    words = {"true": True, "false": False, "none": False, "": False, AUTO: AUTO}
+    words: dict[str, str | bool] = {"true": True, "false": False, "none": False, "": False, AUTO: AUTO}
     return words.get(asked.lower(), asked) if isinstance(asked, str) else bool(asked)
 
 
@@ -121,7 +121,9 @@ def refuse_earlier_run(output_dir: str | Path, asked: str | bool | None, overwri
 def begin_afresh(output_dir: str | Path) -> None:
     """Removes the checkpoints of an earlier run, which `overwrite_output_dir` allows."""
     for path in checkpoints.newest_first(output_dir):
-        for inner in sorted(path.iterdir(), key=lambda one: one.name == checkpoints.FOLDER):  # what says whose it is last
+        for inner in sorted(
+            path.iterdir(), key=lambda one: one.name == checkpoints.FOLDER
+        ):  # what says whose it is last
             if inner.is_dir():
                 shutil.rmtree(inner)
             else:

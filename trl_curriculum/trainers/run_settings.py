@@ -29,13 +29,13 @@ REFUSED = frozenset(
     "vespo_lambda_neg vespo_lambda_pos use_bias_correction_kl router_aux_loss_coef "
     # schedule and optimizer, whose numbers come from the checkpoint: another value would do nothing, or half
     "learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args optim_target_modules "
-    "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm average_tokens_across_devices max_tokens "
+    "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm average_tokens_across_devices "
     # randomness and precision
     "seed data_seed full_determinism disable_dropout bf16 fp16 cast_lm_head_to_fp32".split()
 )
 WARNED = frozenset(
     # how long the run is, by which the learning rate and the curriculum go: extending one is a fair wish
-    "max_steps num_train_epochs "
+    "max_steps num_train_epochs max_tokens "
     # rows of a step per device: rows of a step are compared as a whole
     "per_device_train_batch_size gradient_accumulation_steps "
     # ways to compute the same, which round differently
@@ -62,7 +62,15 @@ IGNORED = frozenset(
     "method curriculum arms difficulty_column rollouts shaping".split()
 )
 IGNORED_PREFIXES = tuple("logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_".split())
-IGNORED_PREFIXES += ("trackio_", "vllm_gpu_", "vllm_group_", "vllm_server_", "vllm_tensor_", "vllm_max_", "vllm_model_")
+IGNORED_PREFIXES += (
+    "trackio_",
+    "vllm_gpu_",
+    "vllm_group_",
+    "vllm_server_",
+    "vllm_tensor_",
+    "vllm_max_",
+    "vllm_model_",
+)
 IGNORED_PREFIXES += ("vllm_enable_",)
 
 SIZE = ("steps_per_generation", "generation_batch_size")
@@ -87,7 +95,11 @@ def run_settings(trainer: Any) -> dict[str, dict[str, Any]]:
     known = {one.name: _plain(getattr(args, one.name)) for one in dataclasses.fields(args) if one.init}
     counted = {name: value for name, value in known.items() if not is_ignored(name)}
     refused = {name: value for name, value in counted.items() if name in REFUSED}
-    refused |= {"trainer": "GRPO" if hasattr(trainer, "reward_funcs") else "SFT"} | _of_tokenizer(trainer.processing_class) | _of_model(trainer.model)
+    refused |= (
+        {"trainer": "GRPO" if hasattr(trainer, "reward_funcs") else "SFT"}
+        | _of_tokenizer(trainer.processing_class)
+        | _of_model(trainer.model)
+    )
     if (probe := args.probe_for(trainer.curriculum.method)) is not None:
         options = {name: value for name, value in probe.options.items() if name not in OF_THE_MACHINE}
         refused["probe"] = _plain({probe.name: options})
