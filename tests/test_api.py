@@ -267,6 +267,7 @@ POOL = {
     "difficulty": None,
     "row_hash": None,
     "estimated": None,
+    "other_columns": None,
 }
 
 
@@ -537,6 +538,7 @@ CONFIG: dict[str, Any] = {
     "difficulty_column": None,
     "on_data_change": "refuse",
     "unusable_rows": "refuse",
+    "overwrite_output_dir": False,
     "probe": None,
     "rollouts": None,
     "shaping": None,

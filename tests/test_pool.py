@@ -3,6 +3,7 @@ import pytest
 from datasets import Dataset
 
 from trl_curriculum import Pool
+from trl_curriculum.disk.state import StateError
 from trl_curriculum.pool import match_rows
 
 
@@ -87,3 +88,38 @@ def test_the_fingerprint_sees_arms_and_difficulties() -> None:
         for arguments in ((), ("level",), ("kind",), (None, "hard"), (None, "level"))
     }
     assert len(digests) == 5
+
+
+def test_a_row_is_known_by_what_training_reads(caplog: pytest.LogCaptureFixture) -> None:
+    """What else is in the dataset changes no row, and is named."""
+    old = Pool.from_dataset(DATA, content=["prompt", "not there"])
+    more = DATA.map(lambda row: {"hard": row["hard"] + 1, "note": row["prompt"]}).remove_columns("level")
+    new = Pool.from_dataset(more, content=["prompt"])
+    with caplog.at_level("WARNING", "trl_curriculum"):
+        assert new.mapping_from(old.state_dict(), carry_over=False) is None
+    assert "(new: note; gone: level; changed: hard)" in caplog.text
+    changed = Pool.from_dataset(more.map(lambda row: {"prompt": row["prompt"] + "!"}), content=["prompt"])
+    with pytest.raises(StateError, match="0 rows kept, 4 new, 4 lost"):
+        changed.mapping_from(old.state_dict(), carry_over=False)
+
+
+def arms_of(*arm: str) -> Pool:
+    """Five rows that are told apart, in arms by name."""
+    names = sorted(set(arm))
+    return Pool(len(arm), [names.index(one) for one in arm], names, row_hash=np.arange(len(arm), dtype=np.uint64))
+
+
+@pytest.mark.parametrize(
+    ("now", "arm", "renamed"),
+    [
+        (("x", "x", "y", "y", "c"), [2, 0, 1], ("arm 'a' is now 'x'", "arm 'b' is now 'y'")),
+        (("a", "a", "y", "y", "c"), [0, 2, 1], ("arm 'b' is now 'y'",)),
+        (("a", "x", "b", "b", "c"), [0, 1, 2, -1], ()),  # a part of an arm is another arm
+        (("x", "x", "x", "x", "c"), [2, -1], ()),  # so are two arms together
+    ],
+)
+def test_an_arm_with_another_name_continues(now: tuple[str, ...], arm: list[int], renamed: tuple[str, ...]) -> None:
+    mapping = arms_of(*now).mapping_from(arms_of("a", "a", "b", "b", "c").state_dict(), carry_over=True)
+    assert mapping is not None
+    assert mapping.arm.tolist() == arm and mapping.renamed == renamed
+    assert mapping.summary() == "; ".join(["5 rows kept, 0 new, 0 lost", *renamed])

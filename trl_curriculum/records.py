@@ -19,7 +19,10 @@ from .signals import IntArray
 
 @dataclass(frozen=True)
 class PoolMapping:
-    """Which old row and which old arm each new one continues; -1 where it is new. `renamed` says which arms, in words."""
+    """
+    Which old row and which old arm each new one continues, -1 where it is new; `renamed` tells, in words, which arms
+    have another name.
+    """
 
     row: IntArray
     arm: IntArray

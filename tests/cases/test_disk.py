@@ -225,7 +225,7 @@ def test_a_checkpoint_on_a_full_disk(inputs: Path, name: str) -> None:
 
 def test_a_selection_on_a_full_disk(inputs: Path) -> None:
     argv = [*select_argv(), "--output_dir", "out/full_select"]
-    for most in (15_000, 40_000):
+    for most in (12_000, 20_000):
         said = on_a_full_disk(argv, inputs, most).sentence
         assert "File too large" in said and "make room and run it again." in said, (most, said)
     done = command(argv, inputs)

@@ -22,12 +22,12 @@ if __name__ == "__main__":
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/cases"), str(ROOT)]
 
-import make_data
-import make_models
-import pandas as pd
-from commands import command
+import make_data  # noqa: E402
+import make_models  # noqa: E402
+import pandas as pd  # noqa: E402
+from commands import command  # noqa: E402
 
-from trl_curriculum.report.history import read_history
+from trl_curriculum.report.history import read_history  # noqa: E402
 
 
 TRAINED = "--save_strategy steps --save_steps 2 --save_total_limit 2 --resume_from_checkpoint auto"
@@ -41,15 +41,16 @@ COMMANDS = {
     "--arms topic --reward_funcs kill_rewards.even --per_device_train_batch_size 4 --num_generations 2 "
     "--max_completion_length 8 --steps_per_generation 3 --max_steps 24 --learning_rate 1e-3 "
     f"--curriculum sec {TRAINED} --output_dir OUT",
-    "evolve": f"evolve --model_name_or_path models/tiny {CPU} --gradient_checkpointing false --dataset_name data/evolve "
-    "--use_peft true --lora_target_modules all-linear --rounds 2 --candidates 32 --max_steps 6 --max_length 64 "
-    "--per_device_train_batch_size 2 --max_answer_tokens 4 --near_duplicates 1 --keep 0.5 "
-    f"""--generators '{{"file": {{"path": "data/pool/train.jsonl"}}}}' {FEATURES} """
+    "evolve": f"evolve --model_name_or_path models/tiny {CPU} --gradient_checkpointing false "
+    "--dataset_name data/evolve --use_peft true --lora_target_modules all-linear --rounds 2 "
+    "--candidates 32 --max_steps 6 --max_length 64 --per_device_train_batch_size 2 --max_answer_tokens 4 "
+    f"""--near_duplicates 1 --keep 0.5 --generators '{{"file": {{"path": "data/pool/train.jsonl"}}}}' {FEATURES} """
     "--save_strategy steps --save_steps 2 --output_dir OUT",
     "select": f"select --model_name_or_path models/tiny {CPU} --candidates data/pool/train.jsonl "
     f"--targets data/targets/train.jsonl {FEATURES} --output_dir OUT",
     "score": "score --model_name_or_path models/tiny --use_cpu --dataset_name data/prompts "
-    """--probe '{"prefix_entropy": {"length": 4, "quick_answer": null, "batch_tokens": 64}}' --out OUT/scores.parquet""",
+    """--probe '{"prefix_entropy": {"length": 4, "quick_answer": null, "batch_tokens": 64}}' """
+    "--out OUT/scores.parquet",
 }
 REWARD = """
 def even(completions, **kwargs):

@@ -39,6 +39,17 @@ class TestRedact:
         only_whether = {name: True, "x": {name: None}}
         assert redact(only_whether) == only_whether
 
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ([("Authorization", "abc")], [("Authorization", "***")]),
+            (["serve", "--api-key", "abc", "--port", "1"], ["serve", "--api-key", "***", "--port", "1"]),
+            (["the token", "a token", "b"], ["the token", "a token", "b"]),
+        ],
+    )
+    def test_what_follows_a_secrets_name(self, value: Any, shown: Any) -> None:
+        assert redact(value) == shown
+
     @pytest.mark.parametrize("name", OPEN.split())
     def test_values_of_others_stay(self, name: str) -> None:
         assert redact({name: "abc"}) == {name: "abc"}
@@ -51,6 +62,11 @@ class TestRedact:
             ("http://host/v1?api_key=abc&top=1&token=d#x", "http://host/v1?api_key=***&top=1&token=***#x"),
             ("Authorization: Bearer abcdefghijklmnop", "Authorization: Bearer ***"),
             ("--token hf_" + "a" * 34, "--token ***"),
+            ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic ***"),
+            ("key sk-" + "a" * 24, "key ***"),
+            ("ghp_" + "a" * 30, "***"),
+            ("http://host/file?sig=abc&se=1", "http://host/file?sig=***&se=1"),
+            ("the task-is-to-find-out-what-this-is", "the task-is-to-find-out-what-this-is"),
             ("mail me@host, or http://host/a@b", "mail me@host, or http://host/a@b"),
             ("http://host/?max_tokens=5", "http://host/?max_tokens=5"),
         ],

@@ -105,18 +105,26 @@ def test_changed_data_are_refused_or_carried_over(tmp_path: Path) -> None:
     drawn = set(first.history()["row"])
     other = tiny.sft_dataset(52).select(range(4, 52))
     with pytest.raises(StateError, match="36 rows kept, 12 new, 4 lost"):
-        sft_run(tmp_path, True, train_dataset=other)
-    with pytest.raises(StateError, match="The dataset changed"):  # as other rows are left out
-        sft_run(tmp_path, True, max_length=7, unusable_rows="leave_out")
-    second = sft_run(tmp_path, True, train_dataset=other, on_data_change="carry_over", max_steps=6)
+        sft_run(tmp_path, True, train_dataset=other, **SAVED)
+    with pytest.raises(StateError, match="max_length=1024, and this run has 7"):
+        sft_run(tmp_path, True, max_length=7, unusable_rows="leave_out", **SAVED)
+    options = SAVED | {"on_data_change": "carry_over", "max_steps": 6}
+    second = sft_run(tmp_path, True, train_dataset=other, **options)
     later = second.history().query("draw >= 12")["row"] + 4
     assert len(later) == 12 and not drawn & set(later)
 
 
-def test_another_device_batch_continues_with_the_rows_that_waited(tmp_path: Path) -> None:
+def test_another_device_batch_continues_with_the_rows_that_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with another number of processes: with the same number it is refused."""
     whole = sft_run(tmp_path, max_steps=4, **SAVED | PACKED | {"per_device_train_batch_size": 4})
     waiting = whole.curriculum.waiting.tolist()
-    smaller = sft_run(tmp_path, True, max_steps=12, **PACKED | {"per_device_train_batch_size": 1})
+    options = SAVED | PACKED | {"per_device_train_batch_size": 1, "max_steps": 12}
+    with pytest.raises(StateError, match="rows of a step=4, and this run has 1"):
+        sft_run(tmp_path, True, **options)
+    monkeypatch.setattr("trl_curriculum.trainers.mixin.refuse_other_run", lambda *args: None)
+    smaller = sft_run(tmp_path, True, **options)
     history = smaller.history()
     assert waiting and history["draw"].is_unique
     assert set(history["draw"]) | set(smaller.curriculum.waiting) == set(range(smaller.curriculum.drawn))

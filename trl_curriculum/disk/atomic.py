@@ -11,9 +11,8 @@ from pathlib import Path
 import psutil
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FULL_IN_WORDS = ("No space left", "File too large", "Disk quota exceeded")
-FULL_IN_WORDS += ("file write failed", "failed writing", "iostream error")  # torch's, which knows no more
+FULL = {errno.ENOSPC: "No space left", errno.EDQUOT: "Disk quota exceeded", errno.EFBIG: "File too large"}
+NOT_WRITTEN = ("file write failed", "failed writing", "iostream error")  # torch's words, which knows no more
 BEFORE = "~before"
 
 
@@ -78,15 +77,23 @@ def name_full_disk(folder: Path, what: str) -> Iterator[None]:
     except FullDiskError:
         raise
     except Exception as error:  # safetensors and torch have errors of their own for it
-        known = isinstance(error, OSError) and error.errno is not None
-        if not (error.errno in FULL if known else any(words in str(error) for words in FULL_IN_WORDS)):  # type: ignore[attr-defined]
+        number = _number_of_full(error)
+        if number is None:
             raise
-        number = error.errno if known else errno.ENOSPC  # type: ignore[attr-defined]
         free = shutil.disk_usage(folder).free
         raise FullDiskError(
             number,
             f"{os.strerror(number)}: {what} in {folder}, where {free:,} bytes are free; make room and run it again.",
         ) from error
+
+
+def _number_of_full(error: Exception) -> int | None:
+    """The system's number of an error of a full disk, which some libraries only tell in words; else `None`."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in FULL else None
+    text = str(error)
+    said = next((number for number, words in FULL.items() if words in text), None)
+    return said or (errno.EIO if any(words in text for words in NOT_WRITTEN) else None)
 
 
 def _prefix(path: Path) -> str:

@@ -15,7 +15,7 @@ NOT_NEEDED = "generation_buffer_"  # rollouts that are made anew where they are 
 
 # What holds the weights, and what the optimizer: of plain runs, of adapters, and of FSDP and DeepSpeed
 INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin", *INDICES)
+WEIGHTS: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin", *INDICES)
 WEIGHTS += ("adapter_model.safetensors", "adapter_model.bin", "*/adapter_model.safetensors", "*/adapter_model.bin")
 WEIGHTS += ("pytorch_model_fsdp*", "global_step*/*")
 OPTIMIZER = ("optimizer.pt", "optimizer.bin", "optimizer_*", "rank*-of-*-optimizer.pt", "global_step*/*")

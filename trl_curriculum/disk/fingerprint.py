@@ -16,16 +16,35 @@ WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 CONFIGS = ("config.json", "adapter_config.json")  # say how the weights are used
 
 SECRET_WORDS = {"password", "passwd", "pwd", "passphrase", "secret", "secrets", "authorization", "bearer", "apikey"}
-SECRET_WORDS |= {"credential", "credentials", "cookie", "cookies"}
+SECRET_WORDS |= {"credential", "credentials", "cookie", "cookies", "auth", "jwt", "hftoken", "userpass"}
+SECRET_NAMES = {"pat", "sig", "signature", "connection_string"}  # as a whole name, not as a part of one
 KINDS_OF_KEY = {"api", "access", "account", "auth", "encryption", "private", "secret", "signing", "ssh"}
+KINDS_OF_KEY |= {"anthropic", "comet", "hf", "openai", "wandb"}
 # What a tokenizer calls a token is none to log in with
 SPECIAL_TOKENS = {"audio", "begin", "bos", "cls", "decoder", "end", "eoi", "eos", "first", "image", "mask", "per"}
-SPECIAL_TOKENS |= {"new", "next", "pad", "sep", "special", "start", "stop", "think", "tool", "unk", "video"}
+SPECIAL_TOKENS |= {"call", "new", "next", "pad", "sep", "special", "start", "stop", "think", "tool", "unk", "video"}
 
 WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 IN_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)[^/?#\s'\"]*@")
 IN_QUERY = re.compile(r"([?&])([\w.\-]+)=([^&#\s'\"]+)")
-BY_ITS_LOOK = re.compile(r"(?<=[Bb]earer )[\w.~+/=\-]{16,}|\bhf_[A-Za-z0-9]{20,}")
+LOOKS: tuple[str, ...] = (
+    "earer ",
+    "uthorization: ",
+    "hf_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "sk-",
+)
+LOOKS += ("xoxa-", "xoxb-", "xoxp-", "AKIA")  # without one of these there is no need to look closer
+BY_ITS_LOOK = re.compile(
+    r"(?<=[Bb]earer )[\w.~+/=\-]{16,}|(?<=[Aa]uthorization: Basic )[\w+/=]+|\b(?:hf_|gh[pousr]_|github_pat_|glpat-|"
+    r"sk-|xox[abp]-)[\w\-]{20,}|\bAKIA[0-9A-Z]{16}\b"
+)
 
 
 def redact(value: Any) -> Any:
@@ -36,8 +55,9 @@ def redact(value: Any) -> Any:
         value:
             Plain values and dataclasses, nested in mappings and sequences. Replaced by `***` are values whose key
             names a secret (`token`, `password`, `api_key`, `secret`, `authorization` and the like; not `eos_token`),
-            what stands before the `@` of a URL, secrets in its query, and texts that look like a token (`Bearer …`,
-            `hf_…`).
+            what stands before the `@` of a URL, secrets in its query, the second of a pair whose first names a
+            secret, what follows such an option (`--token`), and texts that look like a token (`Bearer …`, `hf_…`,
+            `sk-…`).
 
     Returns:
         The same kinds of values; of a dataclass its name and its fields.
@@ -50,7 +70,9 @@ def redact(value: Any) -> Any:
         fields = [field.name for field in dataclasses.fields(value)]
         return {type(value).__name__: {name: _redact_item(name, getattr(value, name)) for name in fields}}
     if isinstance(value, list | tuple) and not set(map(type, value)) <= {int, float, bool}:
-        redacted = [redact(item) for item in value]
+        before = [None, *value[:-1]]  # of a pair or of words of a command line, what names the next
+        named = [isinstance(one, str) and (len(value) == 2 or one.startswith("-")) for one in before]
+        redacted = [_redact_item(before[k] if named[k] else None, item) for k, item in enumerate(value)]
         return redacted if isinstance(value, list) else tuple(redacted)
     return value
 
@@ -117,9 +139,12 @@ def _is_secret(name: Any) -> bool:
     words = [word.lower() for word in WORD.findall(name)] if isinstance(name, str) else []
     if not words:
         return False
+    if words[-2:] == ["key", "id"]:
+        words = words[:-1]
     before = words[-2] if len(words) > 1 else ""
     return (
-        not SECRET_WORDS.isdisjoint(words)
+        name.lower().lstrip("-") in SECRET_NAMES
+        or not SECRET_WORDS.isdisjoint(words)
         or (words[-1] == "token" and before not in SPECIAL_TOKENS)
         or (words[-1] == "key" and before in KINDS_OF_KEY)
     )
@@ -129,4 +154,4 @@ def _redact_text(text: str) -> str:
     if "://" in text:
         text = IN_URL.sub(rf"\1{REDACTED}@", text)
         text = IN_QUERY.sub(lambda m: f"{m[1]}{m[2]}={REDACTED if _is_secret(m[2]) else m[3]}", text)
-    return BY_ITS_LOOK.sub(REDACTED, text) if "hf_" in text or "earer " in text else text
+    return BY_ITS_LOOK.sub(REDACTED, text) if any(look in text for look in LOOKS) else text

@@ -1,12 +1,14 @@
 """A curriculum's state: it continues exactly, is refused where it does not fit, and moves to another pool."""
 
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ..curricula import Curriculum
-from ..disk.state import StateError
+from ..disk.state import StateError, read_state, write_state
 from ..pool import Pool
 from .case import through_disk
 from .curricula import SUCCESS, CurriculumCase, rows
@@ -52,6 +54,37 @@ def refuses_a_state_of_something_else(case: CurriculumCase) -> None:
             curriculum.load_state_dict(changed)
 
 
+def refuses_files_with_a_flipped_bit(case: CurriculumCase, flips: int = 12, seed: int = 0) -> None:
+    """
+    Flips one bit of a saved state's files at a time; each is refused in one sentence, and nothing else is drawn.
+
+    Args:
+        case ([`CurriculumCase`]):
+            A curriculum.
+        flips (`int`, *optional*, defaults to `12`):
+            How many bits; a long run takes more.
+        seed (`int`, *optional*, defaults to `0`):
+            Of their choice.
+    """
+    curriculum, rng = case.bind(), np.random.default_rng(seed)
+    run(curriculum, 7, SUCCESS, end=0.4)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "state"
+        write_state(folder, curriculum.state_dict())
+        files = sorted(folder.iterdir())
+        for k in range(flips):
+            file = files[k % len(files)]
+            whole = file.read_bytes()
+            broken = bytearray(whole)
+            broken[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+            file.write_bytes(bytes(broken))
+            with pytest.raises(StateError, match="resume from an earlier checkpoint") as error:
+                read_state(folder)
+            assert "\n" not in str(error.value)
+            file.write_bytes(whole)
+        case.bind().load_state_dict(read_state(folder))
+
+
 def changed_pool_is_refused_or_carried_over(case: CurriculumCase) -> None:
     old = case.bind()
     run(old, 6, SUCCESS)
@@ -82,5 +115,6 @@ STATES = [
     continues_from_a_saved_state,
     a_state_does_not_change_after_it_was_taken,
     refuses_a_state_of_something_else,
+    refuses_files_with_a_flipped_bit,
     changed_pool_is_refused_or_carried_over,
 ]

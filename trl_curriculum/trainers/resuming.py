@@ -21,7 +21,7 @@ AUTO = "auto"
 
 def read_asked(asked: str | bool | None) -> str | bool:
     """What `resume_from_checkpoint` asks for: `False`, `True`, `"auto"` or a folder; a word is as good as a value."""
-    words = {"true": True, "false": False, "none": False, "": False, AUTO: AUTO}
+    words: dict[str, str | bool] = {"true": True, "false": False, "none": False, "": False, AUTO: AUTO}
     return words.get(asked.lower(), asked) if isinstance(asked, str) else bool(asked)
 
 

@@ -29,13 +29,13 @@ REFUSED = frozenset(
     "vespo_lambda_neg vespo_lambda_pos use_bias_correction_kl router_aux_loss_coef "
     # schedule and optimizer, whose numbers come from the checkpoint: another value would do nothing, or half
     "learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args optim_target_modules "
-    "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm average_tokens_across_devices max_tokens "
+    "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm average_tokens_across_devices "
     # randomness and precision
     "seed data_seed full_determinism disable_dropout bf16 fp16 cast_lm_head_to_fp32".split()
 )
 WARNED = frozenset(
     # how long the run is, by which the learning rate and the curriculum go: extending one is a fair wish
-    "max_steps num_train_epochs "
+    "max_steps num_train_epochs max_tokens "
     # rows of a step per device: rows of a step are compared as a whole
     "per_device_train_batch_size gradient_accumulation_steps "
     # ways to compute the same, which round differently
