@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM := .venv-vllm
+UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-vllm golden lint pages ladder mixture prefix pool overhead scale selection kills fuzz soak clean
+.PHONY: demo test test-vllm upstream golden lint pages ladder mixture prefix pool overhead scale selection kills fuzz
+.PHONY: soak clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -18,6 +20,11 @@ test: $(VENV)/.dev
 # With vLLM's CPU build; tests/real_vllm/conftest.py says how the same tests run on GPUs.
 test-vllm: $(VLLM)/.dev
 	$(VLLM)/bin/python -m pytest tests/real_vllm
+
+# With other versions of TRL and transformers: make upstream TRL=<version or folder> TRANSFORMERS=<version>
+upstream: $(UPSTREAM)/.dev
+	@test -n "$(TRL)" -a -n "$(TRANSFORMERS)" || { echo "Say which: make upstream TRL=<version or folder> TRANSFORMERS=<version>"; exit 1; }
+	$(UPSTREAM)/bin/python tests/upstream.py --trl $(TRL) --transformers $(TRANSFORMERS) $(if $(TESTS),--tests $(TESTS))
 
 # Tiny runs of this checkout against those of a commit on this machine: make golden PINNED=<commit>
 golden: $(VENV)/.dev
@@ -62,6 +69,7 @@ selection: $(VENV)/.dev
 	$(BIN)/python evals/speed/selection.py
 
 kills: $(VENV)/.dev
+	$(BIN)/python tests/disk/kills.py
 	$(BIN)/python -m pytest -m slow tests/trainers/test_kill.py
 
 # 3,000 wrong or odd inputs to the real commands: one sentence, or a run that is right; about half an hour.
@@ -102,5 +110,12 @@ $(VLLM)/.dev: $(VLLM)/.torch pyproject.toml
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts -c constraints-vllm.txt -r $(VLLM)/requirements.txt -e . pytest
 	touch $@
 
+# Another environment, whose TRL and transformers tests/upstream.py changes.
+$(UPSTREAM)/.dev: constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(UPSTREAM)
+	$(UPSTREAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	$(UPSTREAM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[testing,quantization]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VLLM) runs build dist *.egg-info
+	rm -rf $(VENV) $(VLLM) $(UPSTREAM) runs build dist *.egg-info

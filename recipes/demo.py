@@ -285,7 +285,7 @@ def main(steps: int, output_dir: Path, seed: int) -> None:
     }
     (output_dir / "results.json").write_text(json.dumps(results, indent=2))
     plot(scores, arm, histories, output_dir / "results.png")
-    console.print(f"{minutes:.1f} minutes; results.json and results.png are in {output_dir}")
+    console.print(f"{minutes:.1f} minutes; results.json and results.png are in {output_dir}", markup=False)
 
 
 if __name__ == "__main__":

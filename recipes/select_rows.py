@@ -30,6 +30,7 @@ import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from trl_curriculum.data.unusable import CHOICES, HELP, check_choice
 from trl_curriculum.scripts.arguments import mapping
 
 
@@ -60,13 +61,18 @@ class SelectScriptArguments:
             Options of [`~trl_curriculum.rounds.selection.FeatureSettings`], by which candidates are compared.
         proxy (`dict`, *optional*):
             Options of [`~trl_curriculum.rounds.proxy.Proxy`].
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows that are no candidates, that cannot be encoded or that the chat template refuses:
+            `"refuse"` them, or `"leave_out"`, with a warning.
         near_duplicates (`float`, *optional*):
             Word overlap above which a question repeats another or a target's, and goes. Default: off.
         dry_run (`bool`, *optional*, defaults to `False`):
             Whether to read the files, print the plan, and end before a model is loaded.
     """
 
-    candidates: list[str] | None = field(default=None, metadata={"help": "Files with the pool: .jsonl or .parquet."})
+    candidates: list[str] | None = field(
+        default=None, metadata={"help": "Files with the pool: .jsonl, .json, .csv, .parquet."}
+    )
     targets: str | None = field(default=None, metadata={"help": "File with trusted rows of the target task."})
     examples: str | None = field(default=None, metadata={"help": "File with rows that the proxy is warmed up on."})
     selection: dict[str, Any] | str | None = field(
@@ -83,11 +89,13 @@ class SelectScriptArguments:
     near_duplicates: float | None = field(
         default=None, metadata={"help": "Word overlap above which a question repeats another, and goes."}
     )
+    unusable_rows: str = field(default="refuse", metadata={"help": HELP, "choices": CHOICES})
     dry_run: bool = field(default=False, metadata={"help": "Print the plan and end before a model is loaded."})
 
     def __post_init__(self) -> None:
         if isinstance(self.candidates, str):
             self.candidates = [self.candidates]
+        check_choice(self.unusable_rows)
         self.features = mapping(self.features, "features", {"dimension": 1024})
         self.proxy = mapping(self.proxy, "proxy", {"steps": 8})
 
@@ -98,15 +106,22 @@ def main(
     model_args: "ModelConfig",
     num_processes: int | None = None,
 ) -> None:
+    from trl_curriculum.data.convert import say
     from trl_curriculum.generators import load
+    from trl_curriculum.generators.candidates import in_one_form
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.select import FileSelection
     from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
-    from trl_curriculum.scripts.train import model_to_load
+    from trl_curriculum.scripts.train import check_output_dir, model_to_load
+    from trl_curriculum.trainers.limits import refuse_out_of_range
+
+    if not script_args.dry_run:
+        check_output_dir(training_args, model_args, resumable=False)
 
     if not script_args.candidates or script_args.targets is None:
         raise ValueError("Give the pool as --candidates and the target task's trusted rows as --targets.")
+    refuse_out_of_range(training_args)
     features: Any = script_args.features
     given: Any = script_args.proxy
     settings = SelectionSettings(
@@ -115,9 +130,14 @@ def main(
         script_args.distinct,
         make_options(FeatureSettings, features, "features"),
     )
-    candidates = [row for file in script_args.candidates for row in load(file)]
-    targets = load(script_args.targets)
-    examples = load(script_args.examples) if script_args.examples is not None else None
+    how = (script_args.unusable_rows, training_args.process_index == 0)
+    candidates = [row for file in script_args.candidates for row in load(file, *how)]
+    targets = load(script_args.targets, *how)
+    examples = load(script_args.examples, *how) if script_args.examples is not None else None
+    if len({isinstance(row.prompt, str) for row in [*candidates, *targets, *(examples or ())]}) > 1:
+        say("Some rows are texts and others messages: all become messages.")
+        candidates, targets, warmed = in_one_form(candidates, targets, examples or [])
+        examples = warmed if examples is not None else None
     model = model_to_load(model_args, training_args)
     proxy: Proxy = make_options(Proxy, {"model": model} | given, "proxy")
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
@@ -129,7 +149,15 @@ def main(
     if script_args.dry_run:
         return
     job = FileSelection(
-        candidates, targets, examples, settings, proxy, training_args, script_args.near_duplicates, kwargs
+        candidates,
+        targets,
+        examples,
+        settings,
+        proxy,
+        training_args,
+        script_args.near_duplicates,
+        kwargs,
+        script_args.unusable_rows,
     )
     folder = job.run()
     if training_args.process_index == 0:

@@ -75,20 +75,25 @@ def main(
     from trl import get_peft_config, get_quantization_config
 
     from trl_curriculum import CurriculumSFTTrainer
+    from trl_curriculum.report.terminal import say
     from trl_curriculum.scripts.data import load_examples, locate, split_by_arm, with_difficulty
     from trl_curriculum.scripts.plan import sft_plan
-    from trl_curriculum.scripts.train import model_to_load, train_and_save
+    from trl_curriculum.scripts.train import check_output_dir, model_to_load, train_and_save
+
+    if not script_args.dry_run:
+        check_output_dir(training_args, model_args)
 
     # Load the dataset
     columns = (script_args.completion_column, training_args.dataset_text_field)
     train_dataset, test_dataset = load_examples(script_args, dataset_args, training_args.seed, *columns)
     train_dataset = with_difficulty(train_dataset, script_args, training_args)
     per_arm = script_args.eval_per_arm and test_dataset is not None
-    eval_dataset = split_by_arm(test_dataset, training_args.arms) if per_arm else test_dataset
+    eval_dataset = split_by_arm(test_dataset, training_args.arms, train_dataset) if per_arm else test_dataset
     planned = num_processes if script_args.dry_run else None  # a run has the processes that it has
-    plan = sft_plan(train_dataset, eval_dataset, training_args, model_args, planned)
+    whole = script_args.dry_run  # a training says itself what its curriculum can do
+    plan = sft_plan(train_dataset, eval_dataset, training_args, model_args, planned, whole)
     if training_args.process_index == 0:
-        print(plan)
+        say(plan)
     if script_args.dry_run:
         return
 

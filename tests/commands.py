@@ -1,6 +1,7 @@
 """Runs commands as forks of a process that has imported everything: seconds, not a minute of imports."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -42,10 +43,12 @@ class Done:
         return self.err.strip().splitlines()[-1]
 
 
-def command(argv: list[str], folder: Path, launched: bool = False, timeout: float = 240) -> Done:
+def command(
+    argv: list[str], folder: Path, launched: bool = False, timeout: float = 240, kill_after: float | None = None
+) -> Done:
     """
     `trl-curriculum` with these arguments, run in a folder. Without `launched` a training command is the script that
-    `accelerate launch` would start, in one process.
+    `accelerate launch` would start, in one process. It is killed after `kill_after` seconds, where that is given.
     """
 
     def body() -> int:
@@ -57,20 +60,31 @@ def command(argv: list[str], folder: Path, launched: bool = False, timeout: floa
         run_script(script.main, script.make_parser())
         return 0
 
-    return forked(body, folder, timeout)
+    return forked(body, folder, timeout, kill_after)
 
 
-def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -> Done:
-    """A function in a process of its own; its return value is the code."""
-    logs = [folder / f".{name}" for name in ("stdout", "stderr")]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
+def forked(
+    body: Callable[[], int | None], folder: Path, timeout: float = 240, kill_after: float | None = None
+) -> Done:
+    """A function in a process of its own; its return value is the code, or -9 where it was killed."""
+    return Fork(body, folder).wait(timeout, kill_after)
+
+
+class Fork:
+    """A function that runs in a process of its own, and whose return value is the code."""
+
+    def __init__(self, body: Callable[[], int | None], folder: Path) -> None:
+        self.logs = [folder / f".{name}" for name in ("stdout", "stderr")]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid:
+            return
         code = 1
         with contextlib.suppress(BaseException):
             os.setsid()
-            for number, log in enumerate(logs, start=1):
+            logging.getLogger().handlers.clear()  # pytest's, which keep warnings from standard error
+            for number, log in enumerate(self.logs, start=1):
                 os.dup2(os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644), number)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             try:
@@ -82,14 +96,21 @@ def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
-    end = time.monotonic() + timeout
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > end:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise TimeoutError(f"The command was still there after {timeout} s: {logs[1].read_text()[-2000:]}")
-        time.sleep(0.02)
-    return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in logs))
+
+    def wait(self, timeout: float = 240, kill_after: float | None = None) -> Done:
+        """How it ended, killed after some seconds if asked for; raises `TimeoutError` and kills it where it did not."""
+        start = time.monotonic()
+        while True:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                break
+            if kill_after is not None and time.monotonic() > start + kill_after:
+                os.kill(self.pid, signal.SIGKILL)
+            if time.monotonic() > start + timeout:
+                os.killpg(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise TimeoutError(
+                    f"The command was still there after {timeout} s: {self.logs[1].read_text()[-2000:]}"
+                )
+            time.sleep(0.02 if kill_after is None else 0.002)
+        return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in self.logs))

@@ -235,6 +235,7 @@ CURRICULUM = [
     "observe",
     "observe_late",
     "observe_probe",
+    "outlook",
     "own_mapping",
     "parts",
     "progress",
@@ -286,7 +287,7 @@ OF_ARMS = {"outcome": None, "prior": None}
 FORM = {"conversational": None, "system": None}
 TEMPLATE = FORM | {"instruction": None, "chat": False, "stop": None}
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
-    "bundles": {"edco_code": {"rounds": 5, "top_n": None}},
+    "bundles": {"edco_code": {"rounds": 5, "top_n": None, "order": "descending", "quick_answer": "zh"}},
     "curricula": {
         "uniform": {},
         "mixture": {"weights": None, "temperature": 1.0},
@@ -316,11 +317,12 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "score_by": "prefix_entropy",
             "reprobe": "all",
             "optimizer": "reset",
+            "order": "random",
             "tolerance": 0.5,
         },
     },
     "arms": {
-        "columns": {"names": REQUIRED},
+        "columns": {"names": REQUIRED, "order": None},
         "clusters": {"k": REQUIRED, "column": None, "seed": 0},
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
@@ -374,8 +376,8 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "alpha": 0.5,
             "scale": 5.0,
             "sigma": 0.75,
-            "neighbours": 5000,
-            "density_neighbours": 1000,
+            "neighbours": None,
+            "density_neighbours": None,
             "seed": 0,
         },
         "random": {"seed": 0},
@@ -465,6 +467,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "curricula.edco.score_by": ("prefix_entropy", "loss", "random"),
     "curricula.edco.reprobe": ("all", "uncertain"),
     "curricula.edco.optimizer": ("reset", "keep"),
+    "curricula.edco.order": ("random", "descending"),
     "probes.prefix_entropy.missing": ("renormalize", "lower", "upper"),
     "probes.prefix_entropy.unit": ("bits", "nats"),
     "probes.prefix_entropy.back_end": ("auto", "transformers", "vllm", "server"),
@@ -533,6 +536,7 @@ CONFIG: dict[str, Any] = {
     "arms": None,
     "difficulty_column": None,
     "on_data_change": "refuse",
+    "unusable_rows": "refuse",
     "probe": None,
     "rollouts": None,
     "shaping": None,
@@ -619,7 +623,7 @@ SCORE: dict[str, Any] = {
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods"]
+    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods", "recipes"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)

@@ -108,7 +108,7 @@ class TestGrammar:
             ({"hammer": {"weight": "3"}}, r"weight='3' of hammer must be float\."),
             ({"hammer": {"weight": True}}, r"weight=True of hammer must be float\."),
             ({"hammer": {"weight": None}}, r"weight=None of hammer must be float\."),
-            ({"hammer": {"weight": float("nan")}}, r"weight=nan of hammer is not a number\."),
+            ({"hammer": {"weight": float("nan")}}, "weight=nan of hammer is not a number"),
             ({"hammer": {"weight": np.float32("nan")}}, "of hammer is not a number"),
             ({"hammer": {"weight": float("-inf")}}, r"weight=-inf of hammer must be at most 9 and finite\."),
             ({"hammer": {"weight": 9.5}}, r"weight=9\.5 of hammer must be at most 9\."),

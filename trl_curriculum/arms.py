@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .data.clusters import cluster, word_vectors
 from .data.columns import read_column
+from .data.names import listed, match, natural
 from .registry import Method, Registry, option
 
 
@@ -37,9 +38,17 @@ ARMS: Registry[ArmSource] = Registry("arm source", ArmSource, "trl_curriculum.ar
 @ARMS.add("columns")
 @dataclass(frozen=True)
 class Columns(ArmSource):
-    """Arms are the values of a column; of several columns, joint arms named `"a/b"` (SEC-2D)."""
+    """
+    Arms are the values of a column; of several columns, joint arms named `"a/b"` (SEC-2D).
+
+    They come in the order of their values as a person counts (2 before 10, `grade 2` before `grade 10`, words by the
+    alphabet), or in one that is given: `{"columns": {"names": ["level"], "order": ["easy", "medium", "hard"]}}`.
+    """
 
     names: list[str] = option(help="The columns.")
+    order: list[str | int | float | bool] | None = option(
+        None, "All arms in the order in which curricula that go from arm to arm take them; default: as values count."
+    )
 
     def check(self) -> None:
         if not self.names:
@@ -54,10 +63,22 @@ class Columns(ArmSource):
                     "string, a number or a boolean."
                 )
         groups = frame.groupby(self.names if len(self.names) > 1 else self.names[0], sort=True)
-        names = ["/".join(str(v) for v in (key if isinstance(key, tuple) else (key,))) for key in groups.groups]
+        values = list(groups.groups)
+        names = ["/".join(str(v) for v in (key if isinstance(key, tuple) else (key,))) for key in values]
         if len(set(names)) < len(names):
             raise ValueError(f"Two arms of {self.names} have the same joint name; values must not contain '/'.")
-        return groups.ngroup().to_numpy(np.int32), names
+        order = natural(values) if self.order is None else self._given(names)
+        place = np.argsort(order).astype(np.int32)  # of each group
+        return place[groups.ngroup().to_numpy()], [names[k] for k in order]
+
+    def _given(self, names: list[str]) -> list[int]:
+        assert self.order is not None
+        what = f"order of the arms {'/'.join(self.names)}"
+        meant = match(self.order, names, what)
+        if missing := [name for name in names if name not in meant.values()]:
+            raise ValueError(f"{what} lacks {listed(map(repr, missing))}: name every arm once.")
+        place = {name: k for k, name in enumerate(names)}
+        return [place[name] for name in meant.values()]
 
 
 @ARMS.add("clusters")

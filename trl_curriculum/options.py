@@ -10,9 +10,13 @@ import math
 import numbers
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Union
+
+
+LARGEST = 2**63 - 1  # of whole numbers: seeds, sizes and counts are stored in 64 bits
 
 
 def option(
@@ -37,7 +41,8 @@ def option(
         source (`str`, *optional*, defaults to `"ours"`):
             Whose the default is: the paper's, its code's or ours.
         least, most, above, below (`float`, *optional*):
-            Limits of a number; the latter two are themselves outside.
+            Limits of a number, or of those in a list; the latter two are themselves outside. Numbers are always
+            finite and lie within 64 bits.
         kw_only (`bool`, *optional*, defaults to `False`):
             Whether it has to be named: for options of a base class, which would come before a method's own.
     """
@@ -106,22 +111,60 @@ def check_options(made: Any, what: str) -> None:
 
 
 def _check(value: Any, field: dataclasses.Field, hint: Any, what: str) -> None:
-    limits, where = field.metadata, f"{field.name}={value!r} of {what}"
+    limits, where = spell_limits(field.metadata), f"{field.name}={shorten(value)} of {what}"
     if not fits(value, hint):
-        raise TypeError(f"{where} must be {spell(hint)}.")
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        return
-    if math.isnan(value):
-        raise ValueError(f"{where} is not a number.")
-    inside = (
+        kind = spell(hint)
+        raise TypeError(f"{where} must be {kind if not limits or 'one of' in kind else f'{kind}, {limits}'}.")
+    for number in _numbers(value):
+        check_number(number, field.metadata, where)
+
+
+def check_number(value: Any, limits: Any, where: str) -> None:
+    """
+    Refuses a number that is not finite, too large to be stored, or outside of its limits.
+
+    Args:
+        value (`int` or `float`):
+            The number.
+        limits (`Mapping[str, float]`):
+            Of `least`, `most`, `above` and `below`, those that hold, as [`option`] takes them.
+        where (`str`):
+            What it is called in the message.
+
+    Raises:
+        `ValueError`: in one sentence that says what is allowed.
+    """
+    whole = isinstance(value, numbers.Integral)
+    if whole and not -LARGEST <= value <= LARGEST:
+        raise ValueError(f"{where} is no number that can be stored: it must lie within 64 bits.")
+    words = [spell_limits(limits)]
+    if not whole and math.isnan(value):
+        raise ValueError(f"{where} is not a number{f': it must be {words[0]}' if words[0] else ''}.")
+    if not whole and math.isinf(value):
+        words.append("finite")
+    elif (
         value >= limits.get("least", -math.inf)
         and value <= limits.get("most", math.inf)
         and value > limits.get("above", -math.inf)
         and value < limits.get("below", math.inf)
-    )
-    if not inside or math.isinf(value):
-        words = [spell_limits(limits), "finite" if math.isinf(value) else ""]
-        raise ValueError(f"{where} must be {' and '.join(filter(None, words))}.")
+    ):
+        return
+    raise ValueError(f"{where} must be {' and '.join(filter(None, words))}.")
+
+
+def _numbers(value: Any) -> Iterator[Any]:
+    """The numbers in a value: itself, or those of a list; what takes a mapping checks what it holds."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _numbers(one)
+
+
+def shorten(value: Any, most: int = 80) -> str:
+    """A value as it is written, cut where it is long."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else "a number of over 30 digits"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def spell_limits(limits: Any) -> str:

@@ -19,11 +19,12 @@ from .signals import IntArray
 
 @dataclass(frozen=True)
 class PoolMapping:
-    """Which old row and which old arm each new one continues; -1 where it is new."""
+    """Which old row and which old arm each new one continues; -1 where it is new. `renamed` says which arms, in words."""
 
     row: IntArray
     arm: IntArray
     old_size: int
+    renamed: tuple[str, ...] = ()
 
     def arms(self, old: np.ndarray, default: float | int) -> np.ndarray:
         """Per-arm array of the new pool: the old value where the arm continues, `default` where it is new."""
@@ -35,12 +36,14 @@ class PoolMapping:
 
     def with_arms(self, arm: IntArray) -> "PoolMapping":
         """The same rows, with arms that are not the pool's."""
-        return PoolMapping(self.row, arm, self.old_size)
+        return PoolMapping(self.row, arm, self.old_size, self.renamed)
 
     def summary(self) -> str:
-        """How many rows were kept, are new and were lost, in words."""
+        """How many rows were kept, are new and were lost, and which arms have another name, in words."""
         kept = int((self.row >= 0).sum())
-        return f"{kept} rows kept, {len(self.row) - kept} new, {self.old_size - kept} lost"
+        counts = f"{kept} rows kept, {len(self.row) - kept} new, {self.old_size - kept} lost"
+        shown = [*self.renamed[:5], *([f"{len(self.renamed) - 5} more"] if len(self.renamed) > 5 else [])]
+        return "; ".join([counts, *shown])
 
 
 def _mapped(position: IntArray, old: np.ndarray, default: float | int) -> np.ndarray:

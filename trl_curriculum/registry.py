@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from .options import Method, default_of, fits, option, spell
+from .options import Method, default_of, fits, option, shorten, spell
 
 
 __all__ = ["Method", "Registry", "make_options", "nearest", "option"]
@@ -182,11 +182,13 @@ def make_options(cls: type, options: dict[str, Any], what: str) -> Any:
         `ValueError`: on an unknown name or a value out of range; `TypeError` on a wrong type.
     """
     known, hints = list(inspect.signature(cls).parameters), typing.get_type_hints(cls)
+    if not isinstance(options, dict):
+        raise TypeError(f"{what}={shorten(options)} must be a mapping of options, of {', '.join(known)}.")
     for name, value in options.items():
         if name not in known:
             raise ValueError(f"{what} has no option {name!r}{nearest(name, known)}: it has {', '.join(known)}.")
         if not fits(value, hints[name]):
-            raise TypeError(f"{name}={value!r} in {what} must be {spell(hints[name])}.")
+            raise TypeError(f"{name}={shorten(value)} in {what} must be {spell(hints[name])}.")
     return cls(**options)
 
 

@@ -27,8 +27,8 @@ def curriculum(spec: Spec, probabilities: bool | None = True, **facts: Any) -> C
 
 
 def weights_of_its_arms(mixture: Any, pool: Pool) -> Any:
-    weights = {arm: weight for arm, weight in mixture.weights.items() if arm in pool.arm_names}
-    return CURRICULA.make({"mixture": {"weights": weights}})
+    weights = {arm: weight for arm, weight in (mixture.weights or {}).items() if arm in pool.arm_names}
+    return CURRICULA.make({"mixture": {"weights": weights}}) if weights else mixture
 
 
 def shaper(spec: Any, neutral: Any = None, another: Any = None, **facts: Any) -> Any:

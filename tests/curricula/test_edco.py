@@ -60,6 +60,26 @@ class TestRounds:
             assert sorted(flat[k : k + 3]) == [2, 5, 7]
         assert len({tuple(flat[k : k + 3]) for k in range(0, 18, 3)}) > 1, "the order of every pass is the same"
 
+    def test_in_descending_order_every_pass_is_that_of_the_scores(self) -> None:
+        """As the code's GRPO trains a round: sorted, and not shuffled."""
+        edco = EDCO(rounds=2, top_n=3, order="descending").bind(Pool(10))
+        score = [5, 1, 9, 2, 0, 7, 3, 8, 4, 6]
+        answer(edco, score, 0.0)
+        rows = [edco.select(2, step / 20).row.tolist() for step in range(9)]
+        assert list(chain(*rows)) == [2, 7, 5] * 6
+        assert round_of(edco, score[::-1], 4, 0.5) == [7, 2, 4, 7], "a round begins with its first row"
+
+    def test_in_descending_order_a_resume_goes_on_inside_a_pass(self) -> None:
+        edco = EDCO(top_n=4, order="descending").bind(Pool(6))
+        assert round_of(edco, [0, 1, 2, 3, 4, math.nan], 3, 0.0) == [4, 3, 2]
+        again = EDCO(top_n=4, order="descending").bind(Pool(6))
+        again.load_state_dict(edco.state_dict())
+        assert again.select(6, 0.1).row.tolist() == [1, 4, 3, 2, 1, 4] == edco.select(6, 0.1).row.tolist()
+
+    def test_a_random_score_has_no_order(self) -> None:
+        with pytest.raises(ValueError, match="order='descending' goes by scores: leave it out with score_by='random'"):
+            EDCO(score_by="random", order="descending")
+
     def test_begin_at_equal_parts_of_the_training(self) -> None:
         edco = EDCO(rounds=4, top_n=2).bind(Pool(8))
         began = []

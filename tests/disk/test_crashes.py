@@ -18,6 +18,7 @@ from stores import STORES, files
 from trl_curriculum.disk import partial
 from trl_curriculum.disk.atomic import atomic_write
 from trl_curriculum.disk.lines import Lines
+from trl_curriculum.disk.state import read_state, write_state
 
 
 PYTHONPATH = {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -35,10 +36,7 @@ def test_killed_at_any_moment(tmp_path: Path, name: str) -> None:
     time.sleep(np.random.default_rng([*STORES].index(name)).uniform(0.05, 0.15))
     process.send_signal(signal.SIGKILL)
     returned = int((b"1\n" + process.communicate()[0]).split()[-1])
-    if name == "state" and not (tmp_path / "state").exists():  # killed between the two renames of a folder
-        returned, found = 0, 0
-    else:
-        (found,) = set(read(tmp_path))
+    (found,) = set(read(tmp_path))
     assert returned <= found <= returned + 1
     write(tmp_path, found + 1)
     assert set(read(tmp_path)) == {found + 1}
@@ -90,6 +88,20 @@ class TestAtomicWrite:
                 (draft / str(k)).write_text("x")
         assert files(tmp_path) == ["deep", "deep/folder.d", "deep/folder.d/1"]
 
+    @pytest.mark.parametrize("machine", ["", "another-machine"])
+    def test_a_kill_between_two_renames_loses_nothing(self, tmp_path: Path, machine: str) -> None:
+        write_state(tmp_path / "s", {"k": 1})
+        with atomic_write(tmp_path / "other") as draft:
+            draft.touch()
+        ours = draft.name.removesuffix(str(os.getpid())).replace("other", "s")
+        killed = tmp_path / f"{f'.s~{machine}~' if machine else ours}{2**22 + 1}~before"  # above any process's number
+        os.rename(tmp_path / "s", killed)
+        assert read_state(tmp_path / "s") == {"k": 1}
+        os.rename(tmp_path / "s", killed)
+        write_state(tmp_path / "s", {"k": 2})
+        assert read_state(tmp_path / "s") == {"k": 2}
+        assert not [name for name in files(tmp_path) if name.endswith("~before")]
+
     def test_drafts_of_the_living_stay(self, tmp_path: Path) -> None:
         with atomic_write(tmp_path / "a.txt") as draft:
             living = draft.with_name(draft.name.replace(str(os.getpid()), str(os.getppid())))
@@ -123,6 +135,13 @@ class TestCutFiles:
         assert list(Lines(file).known) == ["1"] and file.read_bytes() == whole[: whole.index(b"\n") + 1]
         stores.write_lines(tmp_path, 2)
         assert file.read_bytes() == whole
+
+    @pytest.mark.parametrize("text", [b"mine", b"mine\n", b"{}", b'["a", 1]\nmine'])
+    def test_a_foreign_file_stays_as_it_is(self, tmp_path: Path, text: bytes) -> None:
+        (tmp_path / "lines.jsonl").write_bytes(text)
+        with pytest.raises(ValueError, match=r"lines\.jsonl.*(move it elsewhere|delete the file)"):
+            Lines(tmp_path / "lines.jsonl")
+        assert (tmp_path / "lines.jsonl").read_bytes() == text
 
     def test_a_line_of_something_else_is_refused(self, tmp_path: Path) -> None:
         file = tmp_path / "lines.jsonl"

@@ -1,5 +1,6 @@
 """What may go wrong with a vLLM server, played by a small one; tests/real_vllm has the real one."""
 
+import base64
 import json
 import logging
 import math
@@ -43,6 +44,8 @@ class Fake:
         self.log_p: Callable[[int, list[int], int], list[float]] = distribution
         self.before: Callable[[str, int], tuple[int, Any] | None] = lambda path, number: None
         self.requests: list[tuple[str, Any]] = []
+        self.logins: list[str | None] = []
+        self.headers: dict[str, str] = {}  # of every reply
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,11 +63,14 @@ class Fake:
             def answer(self, body: Any) -> None:
                 path = self.path.split("?")[0]
                 fake.requests.append((path, body))
+                fake.logins.append(self.headers.get("Authorization"))
                 status, shown = fake.before(path, fake.count(path)) or fake.reply(path, body)
                 data = json.dumps(shown).encode()
                 try:
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(data)))
+                    for name, value in fake.headers.items():
+                        self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(data)
                 except OSError:
@@ -123,6 +129,80 @@ def fake() -> Iterator[Fake]:
     made = Fake()
     yield made
     made.stop()
+
+
+class TestWhomItSpeaksTo:
+    def test_a_redirect_is_not_followed(self, fake: Fake) -> None:
+        """Neither to another host nor to another path: prompts go where the user said, and nowhere else."""
+        other = Fake()
+        where = f"http://user:hunter2@127.0.0.1:{other.port}/v1/models"
+        fake.before = lambda path, number: (307, {}) if path == "/v1/models" else None
+        fake.headers = {"Location": where}
+        with pytest.raises(
+            ValueError, match=r"sends /v1/models on to http://\*\*\*@127.*: give the address"
+        ) as caught:
+            connect(fake)
+        other.stop()
+        assert not other.requests and "hunter2" not in str(caught.value)
+
+    def test_no_login_of_netrc_and_no_proxy(self, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login me password hunter2")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.delenv("no_proxy", raising=False)
+        connect(fake)
+        assert set(fake.logins) == {None}
+
+    def test_a_login_in_the_address_is_sent_and_never_shown(
+        self, fake: Fake, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        url = f"http://me:hunter%402@127.0.0.1:{fake.port}/"
+        engine = ServerEngine(url, retries=0, timeout=5.0)
+        assert set(fake.logins) == {"Basic " + base64.b64encode(b"me:hunter@2").decode()}
+        fake.before = lambda path, number: (400, {"error": {"message": "no"}})
+        with pytest.raises(ValueError) as refused:
+            engine.encode("a")
+        engine.session.close()
+        fake.stop()
+        with pytest.raises(ConnectionError) as silent:
+            engine.encode("a")
+        for shown in (str(refused.value), str(silent.value), engine.url, engine.identity(), caplog.text):
+            assert "hunter" not in shown
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("localhost:8000", "ftp://me:hunter2@host", "http://", "http://host:port", "file:///etc/passwd"),
+            *("", None, 8000, "http://host?token=hunter2", "http://host/#a"),
+        ],
+    )
+    def test_what_is_no_address_is_refused(self, url: Any) -> None:
+        with pytest.raises(ValueError, match="is no address of a server: give one such as") as caught:
+            ServerEngine(url)
+        assert "hunter" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "options", [{"timeout": 0}, {"timeout": math.nan}, {"retries": -1}, {"retries": 1.5}, {"backoff": math.inf}]
+    )
+    def test_its_numbers_have_limits(self, fake: Fake, options: Any) -> None:
+        with pytest.raises(
+            (TypeError, ValueError), match=rf"^{next(iter(options))}=.* of a server must be|not a number"
+        ):
+            ServerEngine(fake.url, **options)
+        assert not fake.requests
+
+    @pytest.mark.parametrize("shown", [{}, {"data": []}, {"data": [{}]}, [1], "text"])
+    def test_what_is_no_vllm_server(self, fake: Fake, shown: Any) -> None:
+        fake.before = lambda path, number: (200, shown)
+        with pytest.raises(ValueError, match="names no model at /v1/models: it is no vLLM server"):
+            connect(fake)
+
+    def test_a_server_does_not_say_how_long_to_wait(self, fake: Fake) -> None:
+        fake.before = lambda path, number: (503, {}) if number < 2 else None
+        fake.headers = {"Retry-After": "3600"}
+        connect(fake, timeout=5.0)
 
 
 def connect(fake: Fake, **options: Any) -> ServerEngine:

@@ -1,5 +1,6 @@
 """Selection methods on planted pools and small cases worked out by hand."""
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -112,10 +113,45 @@ class TestSinkhorn:
             w = torch.as_tensor(np.where(label == "B", scale, 1.0)) * weights(400, seed)
             assert transport.solve(w / w.sum(), 1e-8, 5000).error <= 1e-8
 
-    def test_a_small_epsilon_does_not_underflow_in_single_precision(self) -> None:
-        x, y = random_unit(50, 32, dtype=torch.float32), random_unit(10, 32, 1, torch.float32)
-        found = Sinkhorn(x, y, 0.01).solve(torch.full((50,), 1 / 50), 1e-3)
-        assert found.f.isfinite().all() and found.g.isfinite().all()
+    @pytest.mark.parametrize("epsilon", [0.02, 0.01, 0.005])
+    @pytest.mark.parametrize("seed", range(2))
+    def test_a_small_epsilon_is_pots_on_single_precision_features(self, seed: int, epsilon: float) -> None:
+        features, _ = planted(seed, 100)
+        x, y = features.candidates, features.targets
+        found = Sinkhorn(x, y, epsilon).solve(torch.full((100,), 1 / 100), 1e-9, 20_000)
+        cost = (1 - x.double() @ y.double().T).numpy()
+        log = ot.sinkhorn(
+            np.full(100, 1 / 100),
+            np.full(len(y), 1 / len(y)),
+            cost,
+            epsilon,
+            "sinkhorn_log",
+            stopThr=1e-10,
+            numItermax=10**5,
+            log=True,
+        )[1]
+        f, expected = found.f.numpy(), epsilon * log["log_u"]
+        np.testing.assert_allclose(f - f.mean(), expected - expected.mean(), atol=1e-6)
+
+    @pytest.mark.parametrize("epsilon", [0.05, 0.025, 0.01, 0.003])
+    @pytest.mark.parametrize("share", [0.5, 0.99])
+    def test_the_farthest_targets_are_reached(self, share: float, epsilon: float) -> None:
+        """Two clusters, of which one has no candidate nearer than the largest cost there is."""
+        e = torch.eye(8)
+        n = round(100 * share)
+        x = unit(torch.cat([e[:1].expand(n, -1), e[1:2].expand(100 - n, -1)]) + 0.01 * torch.sin(torch.arange(8)))
+        y = torch.cat([e[:1].expand(10, -1), -e[:1].expand(10, -1)])
+        assert Sinkhorn(x, y, epsilon).solve(torch.full((100,), 1 / 100), 1e-3).error <= 1e-3
+
+    def test_names_the_smallest_epsilon(self) -> None:
+        x = random_unit(5, 4, dtype=torch.float32)
+        for epsilon in (1e-5, 0.0, -1.0, math.nan, math.inf):
+            with pytest.raises(ValueError, match=r"epsilon=.* must be at least 0\.003 and finite"):
+                Sinkhorn(x, x, epsilon)
+        with pytest.raises(ValueError, match=r"epsilon=1e-05 of evoselect must be at least 0\.003"):
+            EvoSelect(epsilon=1e-5)
+        with pytest.raises(ValueError, match=r"5 candidates and 5 targets in double precision, .* take an epsilon"):
+            Sinkhorn(x, x, 0.01, keep_bytes=0)
 
     def test_says_when_it_does_not_converge(self) -> None:
         with pytest.raises(SinkhornError, match=r"after 4 passes .*, 1e-12 was asked for; take a larger epsilon"):
@@ -254,13 +290,13 @@ class TestOtherMethods:
         density = np.array([[1.0, 2.0, 1.0], [1.0, 1.0, 1.0]])
         # Levels at which a target fills its next neighbour: 1, 1.5 | 1, 2. At s = 1 both have filled one: costs
         # .3 - .1 and .4 - .2; at 1.5 the first has two: .9 * 1.5 - (.1 + .15) = 1.1; 1.1 + .2 >= 1.2 stops it there.
-        p, level = spread(distance, nearest, density, 5, alpha=0.5, scale=2 * 1.3 / 2 / 2)
-        assert level == 1.5
+        p, level, exhausted = spread(distance, nearest, density, 5, alpha=0.5, scale=2 * 1.3 / 2 / 2)
+        assert level == 1.5 and exhausted == 0
         assert p.tolist() == pytest.approx([1 / 3, 1 / 6, 0, 1 / 3, 1 / 6])
         # With a larger scale, .5 * 1.3 < 1 goes on to 2, where the second has two: .8 * 2 - .6 = 1, .5 * 2.1 >= 1.
         # The first has mass left there, 1/2 - 1/4 - 1/8, for its next neighbour.
-        p, level = spread(distance, nearest, density, 5, alpha=0.5, scale=1.0)
-        assert level == 2
+        p, level, exhausted = spread(distance, nearest, density, 5, alpha=0.5, scale=1.0)
+        assert level == 2 and exhausted == 1
         assert p.tolist() == pytest.approx([1 / 4, 1 / 8, 1 / 8, 1 / 4, 1 / 4])
 
     def test_tsds_towards_one_takes_the_nearest(self) -> None:

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from trl_curriculum.disk.checkpoint import what_is_missing
 from trl_curriculum.disk.state import StateError, write_state
 from trl_curriculum.trainers.resuming import resolve_checkpoint
 
@@ -21,9 +24,10 @@ def checkpoint(output_dir: Path, step: int, world_size: int = 1) -> Path:
     folder = output_dir / f"checkpoint-{step}"
     write_state(folder / "curriculum", {"world_size": world_size})
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
-    for rank in range(world_size):
-        name = f"rng_state_{rank}.pth" if world_size > 1 else "rng_state.pth"
+    names = [f"rng_state_{rank}.pth" if world_size > 1 else "rng_state.pth" for rank in range(world_size)]
+    for name in ("optimizer.pt", "scheduler.pt", *names):
         zipfile.ZipFile(folder / name, "w").close()
+    save_file({"weight": torch.ones(8)}, folder / "model.safetensors")
     return folder
 
 
@@ -46,14 +50,77 @@ def test_one_by_its_folder(tmp_path: Path) -> None:
     older, newer = checkpoint(tmp_path, 3), checkpoint(tmp_path, 4)
     assert resolve_checkpoint(MAIN, "elsewhere", str(older)) == str(older)
     (newer / "rng_state.pth").write_bytes(b"cut")
-    with pytest.raises(StateError, match=r"checkpoint-4 cannot be resumed from: rng_state.pth is missing .* cut off"):
+    with pytest.raises(StateError, match=r"checkpoint-4 cannot be resumed from: rng_state.pth is cut off"):
         resolve_checkpoint(MAIN, "elsewhere", str(newer))
 
 
 def test_none_is_whole(tmp_path: Path) -> None:
     (checkpoint(tmp_path, 3) / "rng_state.pth").unlink()
-    with pytest.raises(StateError, match="No complete checkpoint to resume from in"):
+    with pytest.raises(StateError, match=r"No complete checkpoint to resume from in .* set it to auto"):
         resolve_checkpoint(MAIN, str(tmp_path), True)
+    assert resolve_checkpoint(MAIN, str(tmp_path), "auto") is None
+
+
+FILES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
+FILES += ["curriculum/state.json", "curriculum/arrays.npz"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("left", [None, 0.0, 0.9])
+def test_a_file_that_is_missing_or_cut_off(
+    tmp_path: Path, name: str, left: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next older checkpoint is taken, and the file is named; so it is where the checkpoint was named."""
+    older, newer = checkpoint(tmp_path, 3), checkpoint(tmp_path, 4)
+    file = newer / name
+    if left is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
+    with caplog.at_level(logging.WARNING, "trl_curriculum"):
+        assert resolve_checkpoint(MAIN, str(tmp_path), "auto") == str(older)
+    said = "a file of weights" if name == FILES[0] and left is None else Path(name).name
+    assert "Skipping" in caplog.text and "checkpoint-4" in caplog.text and said in caplog.text
+    with pytest.raises(StateError, match=rf"checkpoint-4 cannot be resumed from: .*{said}"):
+        resolve_checkpoint(MAIN, str(tmp_path), str(newer))
+
+
+def test_sharded_weights_are_whole_with_all_shards(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, 3)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    assert "model-00002-of-00002.safetensors, of which" in str(what_is_missing(folder))
+    save_file({"b": torch.ones(8)}, folder / shards["b"])
+    assert what_is_missing(folder) is None
+    (folder / "model.safetensors.index.json").write_text('{"weight')
+    assert "index.json is cut off" in str(what_is_missing(folder))
+
+
+def test_what_sharded_trainings_write_is_whole(tmp_path: Path) -> None:
+    fsdp, deepspeed = checkpoint(tmp_path, 3), checkpoint(tmp_path, 4)
+    for folder in (fsdp, deepspeed):
+        (folder / "model.safetensors").unlink()
+        (folder / "optimizer.pt").unlink()
+    for name in ("pytorch_model_fsdp_0", "optimizer_0"):
+        (fsdp / name).mkdir()
+        (fsdp / name / ".metadata").touch()
+    assert what_is_missing(fsdp) is None
+    (fsdp / "pytorch_model_fsdp_0/.metadata").unlink()
+    assert "pytorch_model_fsdp_0/.metadata is missing" in str(what_is_missing(fsdp))
+    (deepspeed / "global_step4").mkdir()
+    zipfile.ZipFile(deepspeed / "global_step4/mp_rank_00_model_states.pt", "w").close()
+    assert "latest" in str(what_is_missing(deepspeed))
+    (deepspeed / "latest").write_text("global_step4")
+    assert what_is_missing(deepspeed) is None
+    (deepspeed / "global_step4/mp_rank_00_model_states.pt").write_bytes(b"cut")
+    assert "mp_rank_00_model_states.pt is cut off" in str(what_is_missing(deepspeed))
+
+
+def test_an_adapters_weights_are_weights(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, 3)
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    assert what_is_missing(folder) is None
 
 
 def test_every_process_needs_its_own_random_state_on_its_own_disk(

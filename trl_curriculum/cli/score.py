@@ -6,8 +6,8 @@ answer. `row` counts as the trainers count.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from trl import DatasetMixtureConfig, TrlParser
 
+from ..data.names import natural
+from ..data.rendered import check_prompts
+from ..data.reserved import without_images
+from ..data.rows import Rows, form_flaws
+from ..data.unusable import CHOICES, HELP, check_choice
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint, redact, weights_key
+from ..lm.dtypes import check_dtype
 from ..lm.engines import VLLM_LOGPROBS, Engine
 from ..lm.load import ENGINES
 from ..pool import Pool
 from ..probes import PROBES, PrefixEntropy
 from ..probes.prefix_entropy import Scores, prefix_entropy
-from ..probes.prompts import prompt_of, tokenize
+from ..probes.prompts import options_of, prompt_of, tokenize
+from ..report.terminal import LONGEST, show, table
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
-from ..scripts.plan import prefixes
 from ..scripts.train import model_path
+from ..trainers.outlook import prefixes
 
 
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
@@ -65,6 +70,9 @@ class ScoreArguments(CurriculumScriptArguments):
             What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`. Its
             `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
             arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server_engine.ServerEngine`]).
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows without a prompt, or whose prompt the chat template refuses: `"refuse"`, or
+            `"leave_out"`, with a warning. Prompts that are too long have no score either way.
         arms (`list[str]` or `dict`, *optional*):
             By what the closing table is broken down: a column, or several for joint arms.
         seed (`int`, *optional*, defaults to `42`):
@@ -81,11 +89,13 @@ class ScoreArguments(CurriculumScriptArguments):
     probe: dict[str, Any] | str | None = field(
         default=None, metadata={"help": 'What is measured, for example \'{"prefix_entropy": {"length": 32}}\'.'}
     )
+    unusable_rows: str = field(default="refuse", metadata={"help": HELP, "choices": CHOICES})
     arms: list[str] | None = field(default=None, metadata={"help": "Column that names each row's arm."})
     seed: int = field(default=42, metadata={"help": "Seed of a mixture's split."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice(self.unusable_rows)
         for name in VOID:
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
@@ -97,10 +107,11 @@ class ScoreArguments(CurriculumScriptArguments):
         self.options = dict(spec.back_end_options or {})
         if self.back_end != "server" and self.url is not None:
             raise ValueError(
-                f"url={self.url!r} is that of a server: set back_end: server in `probe`, or leave it out."
+                f"url={redact(self.url)!r} is that of a server: set back_end: server in `probe`, or leave it out."
             )
         if self.back_end == "transformers" and self.options:
             raise ValueError("back_end_options have no effect with back_end transformers: leave them out.")
+        check_dtype(self.dtype)
         if self.back_end == "server" and self.dtype != "auto":
             raise ValueError(f"dtype={self.dtype!r} has no effect with back_end server: give it to the server.")
         if self.url is not None:
@@ -130,16 +141,17 @@ def run(argv: Sequence[str]) -> int:
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
     file, name = args.file, model_path(args.model_name_or_path)
-    rows, _ = load_prompts(args, dataset_args, args.seed, or_conversations=True)
-    pool = Pool.from_dataset(rows, args.arms, hash_rows=False)
+    loaded, _ = load_prompts(args, dataset_args, args.seed, answers=False)
+    given = check_forms(loaded, args.unusable_rows)
+    pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     if pool.estimated is not None:
         raise ValueError(f"arms={args.arms!r} are estimated while training: name a column, or leave them out.")
-    prompts = [prompt_of(row) for row in rows]
-    print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(len(rows), args.spec)}")
+    print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(pool.size, args.spec)}")
     if args.dry_run:
         return 0
     tokenizer = load_tokenizer(args, name)
-    ids = tokenize(prompts, tokenizer, args.spec)
+    given, ids = tokenized(given, tokenizer, args.spec)
+    pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     folder = file.with_name(f".{file.name}-{_key(args, name)}")
     try:
         engine = make_engine(args, name, tokenizer)
@@ -149,15 +161,39 @@ def run(argv: Sequence[str]) -> int:
         return 130
     except (FloatingPointError, RuntimeError) as error:
         raise ValueError(str(error)) from error
-    frame = pd.DataFrame({"row": np.arange(len(rows)), "score": scores.value, "tokens": scores.tokens})
+    frame = pd.DataFrame({"row": given.position, "score": scores.value, "tokens": scores.tokens})
     if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
     write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
-    shutil.rmtree(folder, ignore_errors=True)
-    for table in (_by_arm(frame, scores), _extremes(frame, rows)):
-        Console().print(table)
+    with suppress(OSError):  # what else is in it is not ours
+        folder.rmdir()
+    show(_by_arm(frame, scores), _extremes(frame, loaded))
     print(f"{len(frame)} rows written to {file}")
     return 0
+
+
+def check_forms(dataset: Dataset, how: str) -> Rows:
+    """The rows that have a prompt."""
+    rows = Rows.of(without_images(dataset, "the dataset"), "the dataset", how)
+    name = next((name for name in ("prompt", "messages", "conversations") if name in dataset.column_names), None)
+    rows = rows.without(form_flaws(rows.dataset, [name] if name else []))
+    prompts = map(prompt_of, rows.dataset)
+    return rows.without({k: "it has no question" for k, prompt in enumerate(prompts) if not prompt})
+
+
+def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy) -> tuple[Rows, list[list[int]]]:
+    """The rows whose prompts the chat template takes, and the token ids of these."""
+    ids: list[list[int]] = []
+
+    def keep(batch: list[dict[str, Any]]) -> list[list[int]]:
+        # Rows of SFT hand more to the template than messages; those of GRPO do not.
+        own = [{} if "prompt" in row and "completion" not in row else options_of(row) for row in batch]
+        made = tokenize([prompt_of(row) for row in batch], tokenizer, spec, own=own)
+        ids.extend(made)
+        return made
+
+    flaws, _ = check_prompts(rows.dataset, keep)
+    return rows.without(flaws), [one for one in ids if one]
 
 
 def load_tokenizer(args: ScoreArguments, name: str) -> Any:
@@ -213,36 +249,36 @@ def _key(args: ScoreArguments, name: str) -> str:
 
 
 def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:
-    table = Table("arm", box=None, pad_edge=False, title="Prefix entropies", title_justify="left")
-    for name in ("rows", "mean score", "tokens", "unscored", "seconds"):
-        table.add_column(name, justify="right")
+    numbers = ("rows", "mean score", "tokens", "unscored", "seconds")
 
-    def add(arm: str, part: pd.DataFrame, why: str = "", seconds: str = "") -> None:
+    def row(arm: Any, part: pd.DataFrame, why: str = "", seconds: str = "") -> tuple[str, ...]:
         missing = f"{int(part['score'].isna().sum())}{why}"
         mean = f"{part['score'].mean():.3f}" if part["score"].notna().any() else "-"
-        table.add_row(escape(arm), str(len(part)), mean, str(part["tokens"].sum()), missing, seconds)
+        return str(arm), str(len(part)), mean, str(part["tokens"].sum()), missing, seconds
 
-    for arm, part in frame.groupby("arm") if "arm" in frame else ():
-        add(str(arm), part)
+    parts = list(frame.groupby("arm")) if "arm" in frame else []
+    order = natural([str(arm) for arm, _ in parts])[:LONGEST]
+    rows = [row(*parts[k]) for k in order]
+    if len(parts) > len(rows):
+        rows.append((f"… {len(parts) - len(rows):,} more", *[""] * len(numbers)))
     reasons = ", ".join(f"{count} {reason}" for reason, count in scores.missing.items())
-    add("all", frame, f" ({reasons})" if reasons else "", f"{scores.seconds:.1f}")
-    return table
+    rows.append(row("all", frame, f" ({reasons})" if reasons else "", f"{scores.seconds:.1f}"))
+    columns = {"arm": "name"} | dict.fromkeys(numbers, "number")
+    return table("Prefix entropies", columns, rows, longest=None)
 
 
 def _extremes(frame: pd.DataFrame, rows: Dataset) -> Table:
     """The rows with the largest and the smallest scores: garbage gathers at either end."""
-    table = Table(box=None, pad_edge=False, title="Largest and smallest", title_justify="left")
-    for name in ("row", "score", "tokens"):
-        table.add_column(name, justify="right")
-    table.add_column("prompt")
     order = frame.dropna(subset="score").sort_values("score", ascending=False, kind="stable")
     ends = order if len(order) <= 2 * SHOWN else pd.concat([order[:SHOWN], order[-SHOWN:]])
+    cells = []
     for place, (row, score, tokens) in enumerate(zip(ends["row"], ends["score"], ends["tokens"], strict=True)):
         if place == SHOWN and len(order) > 2 * SHOWN:
-            table.add_row("…", "", "", "")
+            cells.append(("…", "", "", ""))
         prompt = prompt_of(rows[int(row)])
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
         text = " ".join(text.split())
         text = text if len(text) <= WIDTH else f"{text[:WIDTH]}…"
-        table.add_row(str(row), f"{score:.3f}", str(tokens), escape(text))
-    return table
+        cells.append((str(row), f"{score:.3f}", str(tokens), text))
+    kinds = {"row": "number", "score": "number", "tokens": "number", "prompt": "words"}
+    return table("Largest and smallest", kinds, cells)

@@ -10,10 +10,11 @@ from ..records import PoolMapping
 from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
+from .outlook import Outlook
 from .parts.arms import arms_of
 from .parts.estimators import Belief, Estimator
 from .parts.selectors import Boltzmann, draw_arms, entropy
-from .parts.utilities import Utility
+from .parts.utilities import Utility, identity
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,16 @@ class ArmCurriculum(Curriculum, of=ArmMethod):
     @property
     def arm_names(self) -> tuple[str, ...]:
         return self.arms.names if hasattr(self, "arms") else self.pool.arm_names
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        estimated = self.pool.estimated is not None
+        return Outlook(
+            by_arm=not estimated,
+            acts_at=self.arms.first_change,
+            remedy=self.arms.remedy(batches),
+            tau=self.selector.tau,
+            bonus=self.utility is not identity,
+        )
 
     def belief(self) -> Belief:
         """What is believed of each arm."""

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from ..registry import option
 from ..signals import FloatArray, IntArray
 from .base import CURRICULA
 from .difficulty import DifficultyCurriculum, DifficultyMethod
+from .outlook import Outlook, parts
 from .parts.row_sampler import RowSampler
 
 
@@ -53,6 +54,13 @@ class BabyStepsCurriculum(DifficultyCurriculum, of=BabySteps):
     def __init__(self, method: BabySteps, pool: Pool, seed: int = 0) -> None:
         super().__init__(method, pool, seed)
         self.sampler = RowSampler(pool.size, self.rng, replacement=False)
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        seen, stages = super().outlook(batches, rows), self.method.stages
+        begins = parts(stages, batches)
+        few = batches is not None and len(begins) < stages
+        odd = (f"stages={stages} are asked for and only {len(begins)} begin: train for more steps",) if few else ()
+        return replace(seen, event="stage", events=begins, odd=seen.odd + odd)
 
     def _sort(self, hardness: FloatArray) -> None:
         order = np.lexsort((self.rng.random(self.pool.size), hardness))

@@ -11,10 +11,11 @@ from ..pool import Pool
 from ..records import PoolMapping, Stateful, check_array, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
-from .draw import NOTHING, Draw, RoundBegan
+from .draw import NOTHING, Draw, RoundBegan, check_picked
+from .outlook import Foreseen
 
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 MAX_LOGGED_ARMS = 64
 
 
@@ -57,7 +58,7 @@ class CurriculumMethod(Method):
 CURRICULA: Registry[CurriculumMethod] = Registry("curriculum", CurriculumMethod, "trl_curriculum.curricula")
 
 
-class Curriculum(Stateful, ABC):
+class Curriculum(Stateful, Foreseen, ABC):
     """
     Chooses which rows of a pool to train on next: a method bound to the pool.
 
@@ -126,7 +127,7 @@ class Curriculum(Stateful, ABC):
         new = n - len(again)
         if new == 0:
             return again
-        row, arm, probability = self._pick(new)
+        row, arm, probability = check_picked(self._pick(new), new, self)
         ids = np.arange(self.drawn, self.drawn + new)
         self.drawn += new
         events, self._events = tuple(self._events), []

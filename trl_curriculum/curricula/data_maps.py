@@ -55,6 +55,12 @@ class DataMaps(RowMethod):
     region: Literal["ambiguous", "hard", "easy"] = option("ambiguous", "Which region.", "the paper's best")
     share: float = option(0.33, "Share of the rows in the region.", "the paper's", above=0, most=1)
 
+    refreshes_to_act = OBSERVATIONS
+
+    @property
+    def uniform_by(self) -> str | None:
+        return "share=1" if self.share == 1 else None
+
     def weights(self, now: RowCurriculum, row: IntArray, loss: FloatArray, inclusion_weight: FloatArray) -> FloatArray:
         assert isinstance(now, DataMapsCurriculum)
         right = now.right

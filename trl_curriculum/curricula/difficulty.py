@@ -10,6 +10,7 @@ from ..records import PoolMapping, row_state
 from ..registry import option
 from ..signals import FloatArray, IntArray
 from .base import Curriculum, CurriculumMethod
+from .outlook import Outlook
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ class DifficultyCurriculum(Curriculum):
                     "difficulty='probe' to measure every row's loss."
                 )
             self._know(pool.difficulty)
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        same = self.hardness is not None and bool((self.hardness == self.hardness[0]).all())
+        probes = self.method.probe is not None
+        return Outlook(
+            probes=int(probes),
+            probed_rows=self.pool.size if probes else 0,
+            odd=("all rows are equally difficult, so that they come in random order",) if same else (),
+        )
 
     def _sort(self, hardness: FloatArray) -> None:
         """Gets ready for draws, from the difficulty of each row, shape `(size,)`, all of it known."""

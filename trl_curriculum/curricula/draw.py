@@ -1,6 +1,7 @@
 """What a curriculum hands out: rows to train on next, and what happened when they were drawn."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,30 @@ class Draw:
     def columns(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
         return {name: value for name, value in vars(self).items() if name != "events"}
+
+
+def check_picked(picked: Any, n: int, curriculum: Any) -> tuple[IntArray, IntArray, FloatArray]:
+    """
+    What a curriculum's `_pick` gave: rows of the pool, their arms and probabilities, of shape `(n,)` each.
+
+    Raises:
+        `TypeError` or `ValueError`: in one sentence, where it is something else.
+    """
+    what = f"_pick({n}) of curriculum {curriculum.name!r}"
+    if not isinstance(picked, tuple) or len(picked) != 3:
+        given = f"{len(picked)} values" if isinstance(picked, tuple | list) else f"a {type(picked).__name__}"
+        raise TypeError(f"{what} returned {given}: return rows, their arms and their probabilities.")
+    row, arm, probability = map(np.asarray, picked)
+    for name, value in (("rows", row), ("arms", arm), ("probabilities", probability)):
+        if value.shape != (n,):
+            raise ValueError(f"{what} returned {name} of shape {value.shape}: return shape ({n},).")
+    for name, value, size in (("row", row, curriculum.pool.size), ("arm", arm, len(curriculum.arm_names))):
+        if value.dtype.kind not in "iu":
+            raise TypeError(f"{what} returned {name}s of type {value.dtype}: return whole numbers.")
+        if value.min() < 0 or value.max() >= size:
+            wrong = value[(value < 0) | (value >= size)][0]
+            raise ValueError(f"{what} returned the {name} {wrong}, of {size}: count them from 0.")
+    return row, arm, probability
 
 
 NOTHING = Draw(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))

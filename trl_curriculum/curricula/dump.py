@@ -40,7 +40,7 @@ class DUMP(ArmMethod):
     ```
     """
 
-    window: int = option(300, "Rollouts k that L(d) looks back.", "the paper's", least=1)
+    window: int = option(300, "Rollouts k that L(d) looks back.", "the paper's", least=1, most=10**6)
     tau: float = option(0.1, "Temperature.", "the paper's", above=0)
 
     replacement = True

@@ -10,6 +10,7 @@ from ..registry import option
 from ..signals import FloatArray, IntArray, group_mean
 from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
 from .draw import RoundBegan
+from .outlook import Outlook, parts
 from .parts.row_sampler import RowSampler
 from .parts.shared_belief import SharedBelief
 
@@ -32,7 +33,8 @@ class EDCO(CurriculumMethod):
 
     1. Score every row by its prefix entropy: the model starts a quick answer, and the entropies of its first L tokens
        are averaged ([`~trl_curriculum.probes.prefix_entropy.PrefixEntropy`]).
-    2. Train on the N rows with the largest scores, each as often as any other, in random order.
+    2. Train on the N rows with the largest scores, each as often as any other, in random order or (`order`) always in
+       that of their scores, the largest first, as the code's GRPO does.
     3. Begin again with the model that came out; rows can be chosen again.
 
     Rows with equal prompts count once: the first of them. Rows without a score come last, in random order.
@@ -80,6 +82,11 @@ class EDCO(CurriculumMethod):
     optimizer: Literal["reset", "keep"] = option(
         "reset", "Whether a round starts with a fresh optimizer or goes on with it.", "the code's"
     )
+    order: Literal["random", "descending"] = option(
+        "random",
+        "Of a round's rows: random in every pass, or in every pass that of their scores, the largest first.",
+        "the code's in SFT; in GRPO it does not shuffle: descending",
+    )
     tolerance: float = option(
         0.5,
         "A row is uncertain where the standard deviation of its score is above this share of that of all scores.",
@@ -90,6 +97,10 @@ class EDCO(CurriculumMethod):
         if self.score_by != "prefix_entropy" and self.reprobe != "all":
             raise ValueError(
                 f"reprobe={self.reprobe!r} is about prefix entropies: leave it out with score_by={self.score_by!r}."
+            )
+        if self.score_by == "random" and self.order != "random":
+            raise ValueError(
+                f"order={self.order!r} goes by scores: leave it out with score_by='random', which has none."
             )
 
     @property
@@ -118,6 +129,24 @@ class EDCOCurriculum(Curriculum, of=EDCO):
         self.sampler = RowSampler(pool.size, self.rng, replacement=False)
         self.belief = SharedBelief(pool.arm, pool.n_arms) if method.reprobe == "uncertain" else None
         self.report: dict[str, float] = {}  # on the round's beginning
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        method, begins = self.method, parts(self.method.rounds, batches)
+        n = method.top_n if method.top_n is not None else max(1, round(method.share * self.pool.size))
+        odd = []
+        if n >= self.pool.size:
+            name = "share" if method.top_n is None else "top_n"
+            odd.append(f"{name}={getattr(method, name)} takes all {self.pool.size:,} rows in every round: set fewer")
+        if batches is not None and len(begins) < method.rounds:
+            odd.append(f"rounds={method.rounds} are asked for and only {len(begins)} begin: train for more steps")
+        return Outlook(
+            event="round",
+            events=begins,
+            probes=0 if method.probe is None else len(begins) or method.rounds,
+            probed_rows=self.pool.size,
+            or_fewer=method.reprobe == "uncertain",
+            odd=tuple(odd),
+        )
 
     # Scores
 
@@ -189,7 +218,7 @@ class EDCOCurriculum(Curriculum, of=EDCO):
         chosen = distinct[:n]
         weight = np.zeros(self.pool.size)
         weight[chosen] = 1
-        self.sampler.set(weight)
+        self.sampler.set(weight, chosen if self.method.order == "descending" else None)
         self.report = self._report(score, chosen, len(distinct))
         self.round += 1
         self._events.append(RoundBegan(self.round, self.method.optimizer == "reset" and self.round > 1))

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from ..records import value_state
 from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA
+from .outlook import Outlook
 from .parts.row_history import RowHistory, percentile_rank
 from .parts.selectors import MaxEntropy
 from .rows import RowCurriculum, RowMethod
@@ -47,8 +48,9 @@ class EVOCurate(RowMethod):
     different times are comparable where losses, which fall, are not. A row that was never seen is worth what the seen
     ones are worth on average; a row keeps its rank until it is seen again.
 
-    The abstract has both signals; the default here leaves v out, and `variability="std"` is closest to it. The paper's
-    constants are not public: every formula and constant here is ours, built on its abstract.
+    **The default is not the paper's method**: the abstract has two signals, and the default leaves the second one, v,
+    out. `variability="std"` has both, and is what a run under the paper's name has to set, as the recipes do. The
+    paper's constants are not public: every formula and constant here is ours, built on its abstract.
 
     Source: Zhang & Liu, ACL 2026 (long.505), of which only the abstract was at hand.
 
@@ -71,7 +73,7 @@ class EVOCurate(RowMethod):
         "v: the standard deviation of a row's ranks (`std`), the same without its first (`std_after_first`), how far "
         "its rank has just fallen (`progress`), or no v.",
     )
-    width: float = option(0.25, "h, in units of d, which goes from 0 to 1.", above=0)
+    width: float = option(0.25, "h, in units of d, which goes from 0 to 1.", least=1e-3, most=1e3)
     kappa: float = option(
         0.5,
         "Effective sample size at full capacity, as a share of the rows; 1 is exactly uniform.",
@@ -97,6 +99,10 @@ class EVOCurate(RowMethod):
     def draws_per_refresh(self, now: RowCurriculum) -> int:
         size = now.pool.size
         return size if self.measure == "probe" else min(size, max(640, size // 100))
+
+    @property
+    def uniform_by(self) -> str | None:
+        return "kappa=1" if self.kappa == 1 else None
 
     def weights(self, now: RowCurriculum, row: IntArray, loss: FloatArray, inclusion_weight: FloatArray) -> FloatArray:
         assert isinstance(now, EVOCurateCurriculum)
@@ -134,6 +140,7 @@ class EVOCurate(RowMethod):
 class EVOCurateCurriculum(RowCurriculum, of=EVOCurate):
     """[`EVOCurate`] over a pool: it also remembers the ranks."""
 
+    method: EVOCurate
     first_loss: float = value_state(np.nan)
     mean_loss: float = value_state(np.nan)
     capacity: float = value_state(np.nan)  # c
@@ -142,6 +149,12 @@ class EVOCurateCurriculum(RowCurriculum, of=EVOCurate):
     def __init__(self, method: EVOCurate, pool: Pool, seed: int = 0) -> None:
         super().__init__(method, pool, seed)
         self.rank = RowHistory(pool.size)
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        seen, weight = super().outlook(batches, rows), self.method.diversity
+        alone = bool(weight) and self.pool.n_arms == 1
+        odd = (f"diversity={weight:g} spreads draws over arms, and there is one: give arms",) if alone else ()
+        return replace(seen, odd=seen.odd + odd)
 
     def observe(self, feedback: Feedback) -> None:
         super().observe(feedback)

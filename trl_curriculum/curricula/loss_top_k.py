@@ -38,5 +38,9 @@ class LossTopK(RowMethod):
 
     share: float = option(0.5, "Share of the rows that is in.", "ours (EDCO's SFT baseline: .25)", above=0, most=1)
 
+    @property
+    def uniform_by(self) -> str | None:
+        return "share=1" if self.share == 1 else None
+
     def weights(self, now: RowCurriculum, row: IntArray, loss: FloatArray, inclusion_weight: FloatArray) -> FloatArray:
         return top_share(now.loss, self.share, now.rng)

@@ -1,11 +1,15 @@
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ..data.names import match, shown
 from ..pool import Pool
-from ..registry import nearest, option
+from ..registry import option
 from ..signals import FloatArray, IntArray
 from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
+from .outlook import Outlook
 from .parts.queues import Queues
 from .parts.selectors import draw_arms, entropy
 
@@ -41,10 +45,22 @@ class Mixture(CurriculumMethod):
     ```
     """
 
-    weights: dict[str, float] | None = option(
+    weights: dict[str | int | float | bool, float] | None = option(
         None, "Weight of each arm by its name, in any unit; 0 leaves an arm out, and every arm has to be named."
     )
     temperature: float = option(1.0, "T, where no weights are given.", "plain mixing by rows", above=0)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.weights, dict | None):
+            raise TypeError(
+                f"weights={self.weights!r} of mixture must say which arm has which weight: give a mapping such as "
+                "{easy: 0.2, hard: 0.8}."
+            )
+        if self.weights is not None:  # names as a recipe holds them, numbers among them, are those of the data as text
+            if twice := [one for one, n in Counter(map(str, self.weights)).items() if n > 1]:
+                raise ValueError(f"weights of mixture names the arm {twice[0]!r} twice: leave one out.")
+            object.__setattr__(self, "weights", {str(name): weight for name, weight in self.weights.items()})
+        super().__post_init__()
 
     def check(self) -> None:
         if self.weights is not None and self.temperature != 1:
@@ -69,17 +85,16 @@ class MixtureCurriculum(Curriculum, of=Mixture):
         worth = share ** (1 / method.temperature) if weights is None else self._given(weights)
         self._probabilities = worth / worth.sum()
 
-    def _given(self, weights: dict[str, float]) -> FloatArray:
+    def _given(self, weights: dict[Any, float]) -> FloatArray:
         names = self.pool.arm_names
-        for name in weights:
-            if name not in names:
-                raise ValueError(
-                    f"weights names an arm {name!r} that the data does not have{nearest(name, list(names))}: its "
-                    f"arms are {', '.join(names)}."
-                )
-        if missing := [name for name in names if name not in weights]:
-            raise ValueError(f"weights lacks the arm {missing[0]!r}: name every arm, with 0 to leave one out.")
-        return np.array([weights[name] for name in names], float)
+        meant = match(weights, names, "weights")
+        weight = {meant[name]: value for name, value in weights.items()}
+        if missing := [name for name in names if name not in weight]:
+            raise ValueError(f"weights lacks the arm {shown(missing[0])!r}: name every arm, with 0 to leave one out.")
+        return np.array([weight[name] for name in names], float)
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        return Outlook(by_arm=True)
 
     def probabilities(self) -> FloatArray:
         """Probability that a slot of the next batch goes to each arm, shape `(n_arms,)`."""

@@ -1,14 +1,16 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from ..data.names import listed
 from ..pool import Pool
 from ..records import PoolMapping
 from ..registry import option
 from ..signals import FloatArray, IntArray
 from .base import CURRICULA
 from .difficulty import DifficultyCurriculum, DifficultyMethod
+from .outlook import Outlook
 from .parts.queues import Queues
 
 
@@ -61,6 +63,23 @@ class OrderCurriculum(DifficultyCurriculum, of=Order):
         super().__init__(method, pool, seed)
         if not method.sorts:
             self._line_up(pool.arm, np.array(pool.arm_names))
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        seen, method = super().outlook(batches, rows), self.method
+        total = method.total_draws if method.total_draws is not None else self.pool.size
+        draws = total if batches is None or rows is None else batches * rows
+        odd = []
+        if method.mode != "interleaved" and draws < total:
+            what = f"the run draws {draws:,} of the {total:,} rows of the order: "
+            if method.mode == "blocked":
+                place = (draws - 1) * self.pool.size // total
+                last = int(np.searchsorted(np.cumsum(self.pool.arm_size), place, side="right"))
+                left = self.pool.arm_names[last + 1 :]
+                what += f"{listed(map(repr, left))} never come" if left else "the last arm is cut short"
+            else:
+                what += f"the {'hard' if method.mode == 'easy_to_hard' else 'easi'}est never come"
+            odd.append(f"{what}; set total_draws: {draws}")
+        return replace(seen, by_arm=not method.sorts, in_order=not method.sorts, odd=seen.odd + tuple(odd))
 
     def _sort(self, hardness: FloatArray) -> None:
         easy_first = self.method.mode == "easy_to_hard"

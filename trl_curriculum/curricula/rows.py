@@ -1,5 +1,6 @@
 """Weights per row that are renewed at every refresh: the part that all curricula over row losses share."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +12,7 @@ from ..records import row_state, value_state
 from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
+from .outlook import Outlook
 from .parts.row_sampler import RowSampler
 from .parts.selectors import entropy
 
@@ -39,6 +41,7 @@ class RowMethod(CurriculumMethod):
         kw_only=True,
     )
 
+    refreshes_to_act: ClassVar[int] = 1  # after which rows are no longer drawn alike
     probe_share: ClassVar[float] = 1.0  # of the pool that a probe measures, drawn at random each time
     replacement: ClassVar[bool] = False  # whether a row can come again between two refreshes
     cost = "free; with measure: probe, 1 forward over the pool at each refresh"
@@ -54,6 +57,11 @@ class RowMethod(CurriculumMethod):
     def draws_per_refresh(self, now: "RowCurriculum") -> int:
         """Draws until the next refresh, where `refresh_steps` does not say it."""
         return now.pool.size
+
+    @property
+    def uniform_by(self) -> str | None:
+        """The option by which all rows are drawn alike whatever is seen, such as `"share=1"`, or `None`."""
+        return None
 
     def weights(
         self, now: "RowCurriculum", row: IntArray, loss: FloatArray, inclusion_weight: FloatArray
@@ -88,6 +96,37 @@ class RowCurriculum(Curriculum, of=RowMethod):
         super().__init__(method, pool, seed)
         self.sampler = RowSampler(pool.size, self.rng, method.replacement)
         self._arm_mass: FloatArray | None = None
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        method, probes = self.method, self.method.measure == "probe"
+        needed = method.refreshes_to_act
+        events = self._refreshes_in(batches, rows, needed)
+        inside = events if batches is None else [batch for batch in events if batch <= batches]
+        most = ((batches or 0) - 1) // max(needed - probes, 1)
+        by_option = "refresh_steps" in method.options and most > 0
+        uniform = method.uniform_by
+        return Outlook(
+            acts_at=events[needed - 1] if len(events) >= needed else None,
+            remedy=f"set refresh_steps to at most {most}" if by_option else "train for more steps, or on fewer rows",
+            event="refresh",
+            events=tuple(inside),
+            probes=len(inside) if probes else 0,
+            probed_rows=max(1, round(method.probe_share * self.pool.size)) if probes else 0,
+            odd=(f"{uniform} draws all rows alike, as 'uniform' does",) if uniform else (),
+        )
+
+    def _refreshes_in(self, batches: int | None, rows: int | None, least: int) -> list[int]:
+        """Batches, counted from 1, before which refreshes fall; at least so many of them, where that is known."""
+        now, at = copy.copy(self), [1] if self.method.measure == "probe" else []
+        while len(at) < least or (at[-1] < (batches or 0) and len(at) < 1000):
+            now.refreshes = len(at)
+            every = self.method.refresh_steps
+            if every is None and rows is None:
+                break
+            if every is None:
+                every = max(1, -(-self.method.draws_per_refresh(now) // (rows or 1)))
+            at.append((at[-1] if at else 1) + every)
+        return at
 
     # Losses
 

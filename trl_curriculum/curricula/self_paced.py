@@ -42,6 +42,10 @@ class SelfPaced(RowMethod):
     start: float = option(0.5, "Share q0 of the rows that is in at the start.", above=0, most=1)
     duration: float = option(0.5, "Share T of the training after which all rows are in.", above=0, most=1)
 
+    @property
+    def uniform_by(self) -> str | None:
+        return "start=1" if self.start == 1 else None
+
     def weights(self, now: RowCurriculum, row: IntArray, loss: FloatArray, inclusion_weight: FloatArray) -> FloatArray:
         share = min(1.0, self.start + (1 - self.start) * now.progress / self.duration)
         known = np.sort(now.loss[np.isfinite(now.loss)])

@@ -7,6 +7,7 @@ from ..records import PoolMapping, arm_state, value_state
 from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
+from .outlook import Outlook
 from .parts.queues import Queues
 
 
@@ -65,6 +66,18 @@ class UCB1Curriculum(Curriculum, of=UCB1):
     @property
     def arm_names(self) -> tuple[str, ...]:
         return self._names
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        every, n = self.method.round_batches, len(self._names)
+        plays = range(1, (batches or 0) + 1, every)
+        odd = f"round_batches={every}: only {len(plays)} of {n} arms are ever played, the first ones; set fewer"
+        return Outlook(
+            acts_at=every + 1,
+            remedy=f"set round_batches to at most {max((batches or 0) // (n + 1), 1)}",
+            event="round",
+            events=tuple(plays[:1000]),
+            odd=(odd,) if 1 < len(plays) < n else (),
+        )
 
     def bounds(self) -> FloatArray:
         """Upper confidence bound of each arm, shape `(n_arms,)`; infinite where it was never played."""

@@ -12,14 +12,21 @@ import psutil
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_IN_WORDS = ("No space left", "File too large", "Disk quota exceeded")
+FULL_IN_WORDS += ("file write failed", "failed writing", "iostream error")  # torch's, which knows no more
+BEFORE = "~before"
+
+
+class FullDiskError(OSError):
+    """A disk is full; the message says which, and what to do."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """
     Yields a hidden name beside `path` at which the caller makes a file or a folder; at the end it is on the disk under
-    its own name, in place of what was there before. After an error or a kill, what was there before still is; only a
-    kill between the two renames by which a folder replaces another leaves neither.
+    its own name, in place of what was there before. After an error or a kill, what was there before still is; after a
+    kill between the two renames by which a folder replaces another, [`recover`] brings it back.
 
     Args:
         path (`Path`):
@@ -29,9 +36,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         `OSError`: where the disk is full, with the bytes that are free.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    recover(path)
     _remove_drafts_of_killed(path)
     prefix = _prefix(path)
-    draft, before = (path.with_name(f"{prefix}{os.getpid()}{kind}{path.suffix}") for kind in ("", "~before"))
+    draft, before = (path.with_name(f"{prefix}{os.getpid()}{kind}{path.suffix}") for kind in ("", BEFORE))
     _remove(draft)
     try:
         with name_full_disk(path.parent, f"{path.name} was not written"):
@@ -48,18 +56,34 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _remove(draft)
 
 
+def recover(path: Path) -> None:
+    """Brings back a folder that a kill between two renames has left under its hidden name; else does nothing."""
+    if path.exists() or not path.parent.is_dir():
+        return
+    for found in sorted(os.listdir(path.parent)):
+        if not (found.startswith(f".{path.stem}~") and found.endswith(f"{BEFORE}{path.suffix}")):
+            continue
+        process = found.removesuffix(path.suffix).removesuffix(BEFORE).rpartition("~")[2]
+        elsewhere = not found.startswith(_prefix(path))
+        if process.isdigit() and (elsewhere or not psutil.pid_exists(int(process))):
+            os.rename(path.with_name(found), path)
+            return
+
+
 @contextmanager
 def name_full_disk(folder: Path, what: str) -> Iterator[None]:
     """Turns the error of a full disk, from whichever library, into one that says `what` failed or takes how much."""
     try:
         yield
+    except FullDiskError:
+        raise
     except Exception as error:  # safetensors and torch have errors of their own for it
-        full = error.errno in FULL if isinstance(error, OSError) else "No space left" in str(error)
-        if not full:
+        known = isinstance(error, OSError) and error.errno is not None
+        if not (error.errno in FULL if known else any(words in str(error) for words in FULL_IN_WORDS)):  # type: ignore[attr-defined]
             raise
-        number = getattr(error, "errno", None) or errno.ENOSPC
+        number = error.errno if known else errno.ENOSPC  # type: ignore[attr-defined]
         free = shutil.disk_usage(folder).free
-        raise OSError(
+        raise FullDiskError(
             number,
             f"{os.strerror(number)}: {what} in {folder}, where {free:,} bytes are free; make room and run it again.",
         ) from error
@@ -74,7 +98,7 @@ def _remove_drafts_of_killed(path: Path) -> None:
     """Only those of this machine: whether another's process lives cannot be seen from here."""
     prefix = _prefix(path)
     for found in os.listdir(path.parent):
-        process = found.removesuffix(path.suffix).removeprefix(prefix).removesuffix("~before")
+        process = found.removesuffix(path.suffix).removeprefix(prefix).removesuffix(BEFORE)
         ours = found.startswith(prefix) and found.endswith(path.suffix) and process.isdigit()
         if ours and not psutil.pid_exists(int(process)):
             _remove(path.with_name(found))

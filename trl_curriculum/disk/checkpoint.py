@@ -1,37 +1,68 @@
-"""Which checkpoint folders are whole: a process can be killed in the middle of writing one."""
+"""Which checkpoint folders are whole: a process can be killed, or a disk fill up, in the middle of writing one."""
 
 import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from .state import StateError, read_state
 
 
 FOLDER = "curriculum"
+STATE = "trainer_state.json"
+NOT_NEEDED = "generation_buffer_"  # rollouts that are made anew where they are missing
+
+# What holds the weights, and what the optimizer: of plain runs, of adapters, and of FSDP and DeepSpeed
+INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", *INDICES)
+WEIGHTS += ("adapter_model.safetensors", "adapter_model.bin", "*/adapter_model.safetensors", "*/adapter_model.bin")
+WEIGHTS += ("pytorch_model_fsdp*", "global_step*/*")
+OPTIMIZER = ("optimizer.pt", "optimizer.bin", "optimizer_*", "rank*-of-*-optimizer.pt", "global_step*/*")
 
 
 def newest_first(output_dir: str | Path) -> list[Path]:
     """All checkpoint folders of a run, whole or not."""
     found = [path for path in Path(output_dir).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    return sorted((path for path in found if path.is_dir()), key=lambda path: int(path.name[11:]), reverse=True)
 
 
-def saved_by(checkpoint: Path) -> int:
+def read_whole(checkpoint: Path) -> dict[str, Any]:
     """
-    Number of processes that saved a checkpoint.
+    The state in a checkpoint that is whole as far as the process sees it.
 
-    The curriculum's state is written first and `trainer_state.json` last: a save that was cut off lacks one of them.
+    The curriculum's state is written first and `trainer_state.json` last, so a save that was cut off lacks one of
+    them. Files of weights, optimizer and schedule must be there, with all that their ends or headers speak of.
 
     Raises:
-        [`StateError`]: if it does.
+        [`StateError`]: if one is missing, cut off or damaged; the message names it.
     """
+    if not checkpoint.is_dir():
+        raise StateError("there is no such folder")
     state = read_state(checkpoint / FOLDER)
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
-    except (OSError, ValueError) as error:
-        raise StateError("trainer_state.json is missing or cut off") from error
-    return state["world_size"]
+    if not isinstance(state.get("world_size"), int):
+        raise StateError(f"its {FOLDER} does not say how many processes saved it")
+    if not isinstance(_json(checkpoint / STATE), dict):
+        raise StateError(f"{STATE} is missing or cut off")
+    scheduler = [] if any(checkpoint.glob("global_step*")) else [("scheduler.pt",)]  # DeepSpeed may keep it itself
+    for names in (WEIGHTS, OPTIMIZER, *scheduler):
+        if not any(any(checkpoint.glob(name)) for name in names):
+            kind = {WEIGHTS: "a file of weights", OPTIMIZER: "optimizer.pt"}.get(names, names[0])
+            raise StateError(f"{kind} is missing{' (save_only_model=True leaves it out)' if names != WEIGHTS else ''}")
+    for path in sorted(checkpoint.rglob("*")):
+        if not path.name.startswith(NOT_NEEDED) and not _is_readable(path):
+            raise StateError(f"{path.relative_to(checkpoint)} is cut off or damaged")
+    for index in (checkpoint / name for name in INDICES):
+        shards = set(_json(index)["weight_map"].values()) if index.exists() else set()
+        for name in sorted(shards):
+            if not (checkpoint / name).exists():
+                raise StateError(f"{name}, of which {index.name} speaks, is missing")
+    for folder in checkpoint.glob("pytorch_model_fsdp_*"):
+        if folder.is_dir() and not (folder / ".metadata").exists():
+            raise StateError(f"{folder.name}/.metadata is missing")
+    if any(checkpoint.glob("global_step*")) and not (checkpoint / "latest").exists():
+        raise StateError("latest, the file that DeepSpeed writes last, is missing")
+    return state
 
 
 def missing_random_state(checkpoint: Path, rank: int, world_size: int) -> str | None:
@@ -45,8 +76,46 @@ def missing_random_state(checkpoint: Path, rank: int, world_size: int) -> str | 
 def what_is_missing(checkpoint: Path) -> str | None:
     """Says what a checkpoint lacks to be resumed from, or `None` where it is whole; for runs on one disk."""
     try:
-        world_size = saved_by(checkpoint)
+        world_size = read_whole(checkpoint)["world_size"]
     except StateError as error:
         return str(error)
     reasons = (missing_random_state(checkpoint, rank, world_size) for rank in range(world_size))
     return next((reason for reason in reasons if reason is not None), None)
+
+
+def is_ours(checkpoint: Path) -> bool:
+    """Whether this package has written a checkpoint folder, or was about to."""
+    names = [path.name for path in checkpoint.iterdir()]
+    return FOLDER in names or all(name.startswith(f".{FOLDER}~") for name in names)
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a file of a known kind is as long as it says itself."""
+    if path.suffix in (".pt", ".pth", ".bin"):
+        return zipfile.is_zipfile(path)  # its directory stands at the end
+    if path.name.endswith(".index.json"):
+        index = _json(path)
+        return isinstance(index, dict) and isinstance(index.get("weight_map"), dict)
+    return _has_all_tensors(path) if path.suffix == ".safetensors" else True
+
+
+def _has_all_tensors(path: Path) -> bool:
+    """Whether a safetensors file has the bytes of which its header speaks."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            return False
+        try:
+            header = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            return False
+    return size == 8 + length + max(ends, default=0)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

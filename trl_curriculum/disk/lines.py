@@ -41,6 +41,8 @@ class Lines:
                     "write anew."
                 ) from error
         if len(whole) < len(content):
+            if not b'["'.startswith(content[len(whole) :][:2]):  # what a kill left begins like a record
+                raise ValueError(f"{file} ends with what was not written here: move it elsewhere to write anew.")
             os.truncate(file, len(whole))
 
     def get(self, name: str, make: Callable[[], Any]) -> Any:

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 
-from .atomic import atomic_write
+from .atomic import atomic_write, recover
+
+
+PLAIN, ARRAYS, CHECKSUMS = "state.json", "arrays.npz", "checksums.json"
 
 
 class StateError(ValueError):
@@ -22,13 +26,16 @@ def write_json(file: Path, value: Any) -> None:
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Writes a nested dict of arrays and plain values to a folder that is whole whenever it exists."""
+    """
+    Writes a nested dict of arrays and plain values, with checksums, to a folder that is whole whenever it exists.
+    """
     arrays: dict[str, np.ndarray] = {}
     plain = _split(state, "", arrays)
     with atomic_write(folder) as draft:
         draft.mkdir()
-        (draft / "state.json").write_text(json.dumps(plain))
-        np.savez(draft / "arrays.npz", **arrays)  # type: ignore[arg-type]
+        (draft / PLAIN).write_text(json.dumps(plain))
+        np.savez(draft / ARRAYS, **arrays)  # type: ignore[arg-type]
+        (draft / CHECKSUMS).write_text(json.dumps({name: _checksum(draft / name) for name in (PLAIN, ARRAYS)}))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -36,11 +43,16 @@ def read_state(folder: Path) -> dict[str, Any]:
     Reads back what `write_state` wrote; nothing in it is ever executed.
 
     Raises:
-        `StateError`: if a file is missing, truncated or damaged.
+        `StateError`: if a file is missing, truncated or damaged, be it by one bit.
     """
+    recover(folder)
     try:
-        plain = json.loads((folder / "state.json").read_text())
-        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+        written = json.loads((folder / CHECKSUMS).read_text())
+        for name in (PLAIN, ARRAYS):
+            if written[name] != _checksum(folder / name):
+                raise ValueError(f"{name} does not match its checksum, so it is cut off or was changed")
+        plain = json.loads((folder / PLAIN).read_text())
+        with np.load(folder / ARRAYS, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return _join(plain, arrays)
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -48,6 +60,14 @@ def read_state(folder: Path) -> dict[str, Any]:
             f"The curriculum's state in {folder} cannot be read ({type(error).__name__}: {error}); "
             "resume from an earlier checkpoint."
         ) from error
+
+
+def _checksum(path: Path) -> str:
+    hasher = xxhash.xxh3_128()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            hasher.update(piece)
+    return hasher.hexdigest()
 
 
 def _split(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..lm.engines import Sampling
+from ..options import check_options, option
 from ..rewards.answers import same_answer
 from ..rewards.functions import reward
 
@@ -26,16 +27,13 @@ class Agreement:
     EvoSelect (arXiv 2604.26170) is not known to check answers: it is a stage of ours.
     """
 
-    answers: int = 4
-    share: float = 0.5
+    answers: int = option(4, least=1)
+    share: float = option(0.5, above=0, most=1)
     compare: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
-        if self.answers < 1 or not 0 < self.share <= 1:
-            raise ValueError(
-                f"answers={self.answers} and share={self.share}: give at least one answer, and a share in (0, 1]."
-            )
+        check_options(self, "the agreement")
         if self.sampling.temperature == 0 and self.answers > 1:
             raise ValueError(f"answers={self.answers} at temperature 0 are all alike; set a temperature above 0.")
         if self.compare is not None:

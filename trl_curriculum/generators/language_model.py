@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ..disk.fingerprint import weights_key
+from ..lm.dtypes import check_dtype
 from ..lm.engines import Sampling
 from ..lm.load import ENGINES
 from ..lm.transformers_engine import TransformersEngine
@@ -63,6 +64,8 @@ class LanguageModel(GeneratorMethod):
             raise ValueError(
                 f"language_model with back_end {self.back_end!r} needs {missing[0]} in its `model_options`."
             )
+        for name in ("dtype", "torch_dtype"):
+            check_dtype((self.model_options or {}).get(name), f"model_options: {name}")
         if "trust_remote_code" in (self.model_options or {}):
             raise ValueError("A generator runs no code of a model's repository: leave trust_remote_code out.")
         check_agreement(self.make_agreement(), self.make_template())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..options import check_options, option
 from ..signals import FloatArray
 from .entropy import Missing
 
@@ -26,16 +27,12 @@ class Sampling:
             Tokens of one text at most.
     """
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int = 256
+    temperature: float = option(1.0, least=0)
+    top_p: float = option(1.0, above=0, most=1)
+    max_new_tokens: int = option(256, least=1)
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
-            raise ValueError(
-                f"temperature={self.temperature}, top_p={self.top_p} and max_new_tokens={self.max_new_tokens}: they "
-                "must be at least 0, in (0, 1], and at least 1."
-            )
+        check_options(self, "the sampling")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from trl.generation.vllm_client import parse_logprobs
 from urllib3.util.retry import Retry
 
-from ..disk.fingerprint import fingerprint
+from ..disk.fingerprint import fingerprint, redact
+from ..options import check_number
 from .engines import VLLM_LOGPROBS, Completion, Engine, Prompt, Sampling, TokenEntropy
 from .vllm_engine import check_sampling, from_log_probs
 
@@ -21,12 +23,33 @@ logger = logging.getLogger(__name__)
 SAME = 1e-2  # nats by which two answers of the same weights may differ, for example in bfloat16
 
 
+class TalkingRetry(Retry):
+    """Says at the first failure what is awaited, and for how long."""
+
+    def increment(self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any) -> "Retry":
+        after = super().increment(method, url, *args, **kwargs)
+        if not self.history and after.total:
+            pauses = sum(self.backoff_factor * 2**k for k in range(1, int(after.total) + 1))
+            failed = after.history[-1]
+            logger.warning(
+                "The vLLM server does not answer %s (%s): it is asked up to %d times more, over %.0f seconds.",
+                url,
+                failed.error or failed.status,
+                after.total + 1,
+                min(pauses, self.backoff_max * after.total),
+            )
+        return after
+
+
 class ServerEngine(Engine):
     """
     Generates with a stock vLLM server over its OpenAI interface.
 
     Requests that fail are repeated with growing pauses, a bounded number of times. After each repetition it is made
     sure that the server still has the same model and weights: it may have been started anew in between.
+
+    It speaks to the host of its address and to no other: a redirect is refused, and neither proxies nor credentials
+    are taken from the environment or from `.netrc`. A password in the address is sent, and never shown.
 
     Args:
         url (`str`):
@@ -57,12 +80,25 @@ class ServerEngine(Engine):
         retries: int = 5,
         backoff: float = 1.0,
     ) -> None:
-        self.url, self.model, self.vocabulary, self.timeout = url.rstrip("/"), model, vocabulary, timeout
-        self.retries = retries
-        retry = Retry(
-            total=retries, backoff_factor=backoff, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None
+        for name, value, limits in (
+            ("timeout", timeout, {"above": 0}),
+            ("retries", retries, {"least": 0}),
+            ("backoff", backoff, {"least": 0}),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int | float) or (name == "retries" and value % 1):
+                raise TypeError(f"{name}={value!r} of a server must be a number.")
+            check_number(value, limits, f"{name}={value!r} of a server")
+        self.url, login = check_address(url)
+        self.model, self.vocabulary, self.timeout, self.retries = model, vocabulary, timeout, retries
+        retry = TalkingRetry(
+            total=retries,
+            backoff_factor=backoff,
+            status_forcelist=(429, 500, 502, 503, 504),
+            allowed_methods=None,
+            respect_retry_after_header=False,  # the pauses are ours
         )
         self.session = requests.Session()
+        self.session.trust_env, self.session.auth = False, login  # no proxies, and no credentials of .netrc
         self.session.mount(self.url, HTTPAdapter(max_retries=retry))
         self.repair: Callable[[], None] | None = None  # gives a server that was started anew its weights again
         self.source: Any = None  # the model here whose weights it was given
@@ -187,7 +223,14 @@ class ServerEngine(Engine):
 
     def _look(self) -> tuple[str, int | None]:
         """Name and window of the model that is served."""
-        card = self._ask("GET", "/v1/models")[0]["data"][0]
+        answer = self._ask("GET", "/v1/models")[0]
+        try:
+            card = answer["data"][0]
+            card["id"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"What listens at {self.url} names no model at /v1/models: it is no vLLM server."
+            ) from error
         if self.model is not None and self.model not in (card["id"], card.get("root")):
             raise ValueError(
                 f"The server at {self.url} serves {card['id']!r}, but {self.model!r} is needed: start it with that "
@@ -207,19 +250,50 @@ class ServerEngine(Engine):
         """The answer, and whether it took more than one try."""
         start = time.monotonic()
         try:
-            response = self.session.request(method, self.url + path, timeout=self.timeout, **kwargs)
+            response = self.session.request(
+                method, self.url + path, timeout=self.timeout, allow_redirects=False, **kwargs
+            )
         except requests.RequestException as error:
             raise ConnectionError(
                 f"The vLLM server at {self.url} did not answer {path} in {self.retries + 1} tries and "
-                f"{time.monotonic() - start:.0f} s ({error}): start it again and run again; what was scored before is "
-                "kept where a folder was given."
+                f"{time.monotonic() - start:.0f} s ({redact(str(error))}): start it again and run again; what was "
+                "scored before is kept where a folder was given."
             ) from error
+        if response.is_redirect:
+            raise ValueError(
+                f"The vLLM server at {self.url} sends {path} on to {redact(response.headers['location'])}: give the "
+                "address itself."
+            )
         if not response.ok:
             raise ValueError(
                 f"The vLLM server at {self.url} refuses {path} ({response.status_code}): {_message(response)}"
             )
         history = response.raw.retries.history if response.raw.retries is not None else ()
-        return (response.json() if response.content else None), bool(history)
+        try:
+            return (response.json() if response.content else None), bool(history)
+        except ValueError as error:
+            raise ValueError(
+                f"What listens at {self.url} answers {path} with no JSON: it is no vLLM server."
+            ) from error
+
+
+def check_address(url: Any) -> tuple[str, tuple[str, str] | None]:
+    """
+    The address of a server without a slash at its end and without a login, and the login that it has.
+
+    Raises:
+        `ValueError`: where it is none of HTTP; it is shown without a password.
+    """
+    shown = redact(url)
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (AttributeError, TypeError, ValueError):
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise ValueError(f"url={shown!r} is no address of a server: give one such as 'http://localhost:8000'.")
+    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", login
 
 
 def _message(response: requests.Response) -> str:

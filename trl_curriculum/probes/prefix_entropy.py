@@ -74,14 +74,14 @@ class PrefixEntropy(Probe):
     samples: int = option(1, "Prefixes whose scores are averaged.", "the code's", least=1)
     quick_answer: str | None = option(
         "en",
-        "What asks for a short answer, before the question: `en`, `zh` (the paper's language), any other text, or "
-        "null for nothing.",
+        "What asks for a short answer, before the question: `en`, `zh` (same meaning, own words; pass the code's text "
+        "for an exact run), any other text, or null for nothing.",
         "the paper's idea in our words",
     )
     chat_template: bool | None = option(
         None,
-        "Whether the question goes through the chat template, without thinking where the template has that switch; "
-        "default: where the dataset is conversational.",
+        "Whether the question goes through the chat template, as the rollouts do (a quick answer without thinking, "
+        "where the template has that switch); default: where the dataset is conversational.",
         "ours (the code: false)",
     )
     seed: int = option(0, "Of the answer's sampling.", least=0)

@@ -1,19 +1,56 @@
 """What was drawn, with what probability, and what came of it: one row per draw, as parquet beside the checkpoints."""
 
+import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from ..curricula.draw import Draw
+from ..data.names import natural
 from ..disk.atomic import atomic_write
+from ..disk.state import StateError
 from ..signals import Feedback, IntArray, group_mean
+from .terminal import LONGEST, show, table
 
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "curriculum_history"
+COLUMNS = ("step", "draw", "row", "arm", "probability", "length")
+
+
+def segments(folder: Path) -> list[Path]:
+    """The files of a history, in the order of their draws."""
+    return sorted(file for file in folder.glob("draws-*.parquet") if re.fullmatch(r"draws-\d+", file.stem))
+
+
+def is_there(output_dir: str | Path) -> bool:
+    """Whether a run has left a history."""
+    return bool(segments(Path(output_dir) / FOLDER))
+
+
+def read_segment(file: Path) -> pd.DataFrame:
+    """
+    A file of a history.
+
+    Raises:
+        [`StateError`]: where it is cut off, or something else has written it.
+    """
+    try:
+        frame = pd.read_parquet(file)
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        raise _unusable(file, f"cannot be read ({str(error).splitlines()[0][:100]})") from error
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        raise _unusable(file, f"has no column {missing[0]!r}, so something else has written it")
+    return frame
+
+
+def _unusable(file: Path, why: str) -> StateError:
+    return StateError(f"{file} {why}: move it elsewhere; its draws are then missing from the history.")
 
 
 def read_history(output_dir: str | Path) -> pd.DataFrame:
@@ -26,11 +63,21 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
         [`Feedback`]). From GRPO also `reward` (mean of the group), `advantage` (mean |A|), `zero_variance` (whether
         all rewards of the group were equal) and `scored` (rollouts with a reward); from SFT `loss` and `entropy`
         (nats per trained token).
+
+    Raises:
+        [`StateError`]: where a file is cut off, or something else has written it.
     """
-    files = sorted((Path(output_dir) / FOLDER).glob("draws-*.parquet"))
+    files = segments(Path(output_dir) / FOLDER)
     if not files:
-        return pd.DataFrame(columns=["step", "draw", "row", "arm", "probability", "length"])
-    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+        return pd.DataFrame(columns=[*COLUMNS])
+    return pd.concat([read_segment(file) for file in files], ignore_index=True)
+
+
+def drawn_rows(output_dir: str | Path) -> pd.DataFrame:
+    """`row` and `arm` of every draw that has been written, without the other columns of [`read_history`]."""
+    files = sorted((Path(output_dir) / FOLDER).glob("draws-*.parquet"))
+    parts = [pd.read_parquet(file, columns=["row", "arm"]) for file in files]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["row", "arm"])
 
 
 def _shown_by_rollouts(feedback: Feedback, group: IntArray, n: int) -> dict[str, np.ndarray]:
@@ -106,7 +153,7 @@ class History:
         if not self.pending:
             return
         frame = pd.DataFrame({name: np.concatenate([part[name] for part in self.pending]) for name in self.pending[0]})
-        last = max((int(file.stem.split("-")[1]) for file in self.folder.glob("draws-*.parquet")), default=-1)
+        last = max((int(file.stem.split("-")[1]) for file in segments(self.folder)), default=-1)
         self._write(frame, self.folder / f"draws-{last + 1:012d}.parquet")
         self.pending = []
 
@@ -119,8 +166,8 @@ class History:
         left = 0
         if not self.write:
             return left
-        for file in sorted(self.folder.glob("draws-*.parquet")):
-            frame = pd.read_parquet(file)
+        for file in segments(self.folder):
+            frame = read_segment(file)
             kept = frame[(frame["draw"] < draws) & ~frame["draw"].isin(waiting)]
             left += len(kept)
             if len(kept) == len(frame):
@@ -139,6 +186,7 @@ class History:
             while (moved := self.folder.with_name(f"{FOLDER}.{n}")).exists():
                 n += 1
             os.rename(self.folder, moved)
+            logger.warning("The history of an earlier run in %s is moved to %s.", self.folder.parent, moved.name)
 
     def _write(self, frame: pd.DataFrame, file: Path) -> None:
         with atomic_write(file) as draft:
@@ -151,30 +199,25 @@ def summary(history: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     third = pd.Series(np.arange(len(history)) * 3 // len(history), index=history.index)
     signal = "reward" if "reward" in history else "loss"
-    rows = []
-    for arm, part in history.groupby("arm", sort=False):
-        phase = third.loc[part.index]
-        row = {
-            "arm": arm,
-            "draws": len(part),
-            "share": len(part) / len(history),
-            f"{signal}, first third": part.loc[phase == 0, signal].mean(),
-            f"{signal}, last third": part.loc[phase == 2, signal].mean(),
-        }
-        if signal == "reward":
-            row |= {"mean |A|": part["advantage"].mean(), "zero variance": part["zero_variance"].mean()}
-        else:
-            row |= {"rows": part["row"].nunique(), "share of tokens": part["length"].sum() / history["length"].sum()}
-        rows.append(row)
-    return pd.DataFrame(rows).sort_values("arm").set_index("arm")
+    arms = history.groupby("arm", sort=False)
+    made = {"draws": arms.size(), "share": arms.size() / len(history)}
+    for name, k in (("first", 0), ("last", 2)):
+        made[f"{signal}, {name} third"] = history[third == k].groupby("arm")[signal].mean()
+    if signal == "reward":
+        made |= {"mean |A|": arms["advantage"].mean(), "zero variance": arms["zero_variance"].mean()}
+    else:
+        made |= {"rows": arms["row"].nunique(), "share of tokens": arms["length"].sum() / history["length"].sum()}
+    frame = pd.DataFrame(made).rename_axis("arm")
+    return frame.iloc[natural([str(arm) for arm in frame.index])]
 
 
 def print_summary(history: pd.DataFrame, title: str) -> None:
-    """Prints the table that a run closes with."""
-    table = Table(title=f"Where the draws went ({title})")
-    frame = summary(history).reset_index()
-    for column in frame.columns:
-        table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=column == "arm")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-    Console().print(table)
+    """Prints the table that a run closes with: the arms with the most draws, in their order."""
+    frame = summary(history)
+    n, first = len(frame), "arm"
+    if n > LONGEST + 1:
+        frame = frame[frame["draws"].rank(method="first", ascending=False) <= LONGEST]
+        first = f"arm ({LONGEST} of {n:,})"
+    columns = {first: "name"} | dict.fromkeys(frame.columns, "number")
+    rows = [(str(arm), *row) for arm, row in zip(frame.index, frame.itertuples(index=False), strict=True)]
+    show(table(f"Where the draws went ({title})", columns, rows, boxed=True))

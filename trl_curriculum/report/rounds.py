@@ -3,9 +3,9 @@
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from ..data.names import listed
+from .terminal import show, table
 
 
 Reports = dict[str, dict[str, Any]]  # what each stage of a round reports
@@ -52,7 +52,8 @@ def print_selection(rounds: list[Reports]) -> None:
     for k, kept in enumerate(one["selection"] for one in rounds):
         size = f"{kept['effective_size']:.0f}" if "effective_size" in kept else ""
         numbers = (f"{kept['kept']} of {kept['candidates']}", f"{kept['transport']:.3f}", f"{kept['vendi']:.1f}", size)
-        shares = ", ".join(f"{share:.0%} {name}" for name, share in kept["shares"].items())
+        largest = sorted(kept["shares"].items(), key=lambda item: -item[1])
+        shares = listed(f"{share:.0%} {name}" for name, share in largest)
         rows.append([str(k), *numbers, shares])
     _print("Selection", ["round", "kept", "transport", "Vendi", "ESS", "shares"], rows)
 
@@ -68,15 +69,5 @@ def print_seconds(rounds: list[Reports]) -> None:
 
 
 def _print(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in columns:
-        wordy = name in ("task", "shares", "rejected")
-        table.add_column(name, justify="left" if wordy else "right", overflow="fold", no_wrap=not wordy)
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    Console().print(table)
-
-
-def _cell(text: str) -> Text:
-    """Names come from data: what looks like markup is shown as it is, and no control character is printed."""
-    return Text("".join(one if one.isprintable() else "�" for one in text))
+    kind = {"task": "name", "shares": "words", "rejected": "words"}
+    show(table(title, {name: kind.get(name, "number") for name in columns}, rows))

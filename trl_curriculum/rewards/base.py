@@ -17,6 +17,7 @@ class Reward(Method):
     """Rewards completions, by the dataset's columns; `None` where it does not apply."""
 
     trainers: ClassVar[tuple[str, ...]] = ("GRPO",)
+    golds: ClassVar[tuple[str, ...]] = ()  # columns with right answers, of which it reads the first that is there
 
     @property
     def __name__(self) -> str:  # under which TRL logs it

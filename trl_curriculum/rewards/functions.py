@@ -8,17 +8,19 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from ..data.tasks import load_family
 from ..registry import nearest
-from .answers import Completion, boxed, extract_answer, is_literal, same_answer, text_of
+from .answers import Completion, boxed, extract_answer, is_literal, marked, same_answer, text_of
 from .base import REWARDS, Accuracy, RewardFunction, Rewards
 
 
 # reasoning-gym evaluates answers to these families as code, so only what cannot be anything but data is let through.
 ARITHMETIC_FAMILIES = ("countdown", "puzzle24")
 LITERAL_FAMILIES = ("binary_matrix", "n_queens", "number_sorting", "spiral_matrix", "string_insertion")
+LONGEST_ANSWER = 200  # characters of a short answer
 LATEX = {r"\times": "*", r"\cdot": "*", r"\div": "/", r"\left": "", r"\right": "", "×": "*", "÷": "/", "−": "-"}
 
 
@@ -66,23 +68,16 @@ def math_accuracy(
     r"""
     Reward 1.0 if the answer is mathematically equal to the gold answer, else 0.0, by TRL's `accuracy_reward`.
 
-    The gold answer is the column `answer`, or else the last `\boxed{}` of the column `solution`. It may be bare LaTeX.
+    The gold answer is read off the column `answer`, or else `solution`, as the answer is off a completion (see
+    [`~trl_curriculum.rewards.answers.extract_answer`]); it may be bare LaTeX, a number, or a list of which any counts.
     A gold answer that cannot be parsed gives `None` (not applicable), and so does a completion at which the scorer
     fails.
     """
-    from trl.rewards import accuracy_reward
-
     golds = answer if answer is not None else solution
     if golds is None:
         raise ValueError("`math_accuracy` needs the gold answers in a dataset column 'answer' or 'solution'.")
-
-    def score(completion: Completion, gold: str | None) -> float | None:
-        if gold is None:
-            return None
-        text = [{"role": "assistant", "content": text_of(completion)}]
-        return accuracy_reward([text], [f"\\boxed{{{boxed(str(gold)) or gold}}}"])[0]
-
-    return _score_all(score, zip(completions, golds, strict=True), log_metric)
+    _check_golds("math_accuracy", "answer" if answer is not None else "solution", golds)
+    return _score_all(_math_score, zip(completions, golds, strict=True), log_metric)
 
 
 def multiple_choice_accuracy(
@@ -115,6 +110,7 @@ def multiple_choice_accuracy(
             "`multiple_choice_accuracy` needs the right letters in a dataset column 'right_letter': set "
             "`options_column` and `right_option_column`."
         )
+    _check_golds("multiple_choice_accuracy", "right_letter", right_letter, str)
     texts = right_text if right_text is not None else [None] * len(right_letter)
     return [
         None if letter is None else float(_is_option(extract_answer(text_of(completion)), letter, text))
@@ -126,15 +122,60 @@ def exact_match(completions: list[Completion], answer: list[str | None] | None =
     r"""
     Reward 1.0 if the answer is the gold answer, as a text but for case and spaces or as a number, else 0.0.
 
-    The answer is read off as in [`reasoning_gym_accuracy`]. The gold answer is the column `answer`; a row without one
-    gets `None` (not applicable).
+    Both are read off as in [`~trl_curriculum.rewards.answers.same_answer`]. The gold answer is the column `answer`: a
+    text, a number, or a list of which any counts. A row without one gets `None` (not applicable).
     """
     if answer is None:
         raise ValueError("`exact_match` needs the gold answers in a dataset column 'answer'.")
+    _check_golds("exact_match", "answer", answer)
     return [
-        None if gold is None else float(same_answer(text_of(completion), str(gold)))
-        for completion, gold in zip(completions, answer, strict=True)
+        float(any(same_answer(text_of(completion), gold) for gold in right)) if (right := _golds(value)) else None
+        for completion, value in zip(completions, answer, strict=True)
     ]
+
+
+def _golds(value: Any) -> list[str]:
+    """The right answers of a row, as texts; none where it has none."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [text for one in values if one is not None and one == one and (text := str(one)).strip()]
+
+
+def _check_golds(reward: str, column: str, golds: Iterable[Any], *kinds: type) -> None:
+    """Refuses right answers that cannot be read."""
+    kinds = kinds or (str, int, float, Decimal)
+    for k, gold in enumerate(golds):
+        for one in gold if isinstance(gold, list | tuple) else [gold]:
+            if one is not None and not isinstance(one, kinds):
+                wanted = "a text" if kinds == (str,) else "a text, a number, or a list of them"
+                raise ValueError(
+                    f"`{reward}` reads right answers in the column '{column}', and that of completion {k} is a "
+                    f"{type(one).__name__} ({str(gold)[:60]}): make it {wanted}."
+                )
+
+
+def _math_score(completion: Completion, gold: Any) -> float | None:
+    """TRL's verdict on a completion, of the best of its right answers."""
+    from trl.rewards import accuracy_reward
+
+    text, scores = text_of(completion), []
+    for right in _golds(gold):
+        wanted = f"\\boxed{{{_gold(right)}}}"
+        forms = [text]
+        if boxed(text) is None and len(short := extract_answer(text)) <= LONGEST_ANSWER:
+            forms.append(f"\\boxed{{{short}}}")  # TRL reads an answer in LaTeX only
+        for form in forms:
+            score = accuracy_reward([[{"role": "assistant", "content": form}]], [wanted])[0]
+            scores.append(score)
+            if score is None or score == 1:
+                break
+        if scores[-1] == 0 and same_answer(text, right):  # in a spelling that TRL reads in golds only
+            scores.append(1.0)
+    return max((score for score in scores if score is not None), default=None)
+
+
+def _gold(text: str) -> str:
+    """The short answer of a right one; one of several lines that marks none is taken as it is."""
+    return text if len(text.strip().splitlines()) > 1 and marked(text) is None else extract_answer(text)
 
 
 def _is_option(answer: str, letter: str, text: str | None) -> bool:
@@ -147,18 +188,18 @@ def _is_option(answer: str, letter: str, text: str | None) -> bool:
     return text is not None and len(words(text)) > 1 and words(answer) == words(text)
 
 
-def _accuracy(name: str, judge: RewardFunction, **facts: Any) -> None:
-    """Registers an accuracy under a name, with a function's docstring."""
-    fields = {"judge": staticmethod(judge), "__doc__": judge.__doc__, "__module__": __name__}
+def _accuracy(name: str, judge: RewardFunction, *golds: str, **facts: Any) -> None:
+    """Registers an accuracy under a name, with a function's docstring and the columns of its right answers."""
+    fields = {"judge": staticmethod(judge), "golds": golds, "__doc__": judge.__doc__, "__module__": __name__}
     cls: Any = dataclass(frozen=True)(type("".join(map(str.capitalize, name.split("_"))), (Accuracy,), fields))
     globals()[cls.__name__] = REWARDS.add(name, **facts)(cls)  # where pickle finds it
 
 
-_accuracy("reasoning_gym_accuracy", reasoning_gym_accuracy, paper="arXiv 2505.14970")
-_accuracy("reasoning_gym_score", reasoning_gym_score)
-_accuracy("math_accuracy", math_accuracy)
-_accuracy("multiple_choice_accuracy", multiple_choice_accuracy)
-_accuracy("exact_match", exact_match)
+_accuracy("reasoning_gym_accuracy", reasoning_gym_accuracy, "entry", paper="arXiv 2505.14970")
+_accuracy("reasoning_gym_score", reasoning_gym_score, "entry")
+_accuracy("math_accuracy", math_accuracy, "answer", "solution")
+_accuracy("multiple_choice_accuracy", multiple_choice_accuracy, "right_letter", "answer")
+_accuracy("exact_match", exact_match, "answer")
 
 TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
 
@@ -218,10 +259,10 @@ def _score_all(
     return rewards
 
 
-def _score(completion: Completion, family: str | None, entry: str | None) -> float | None:
+def _score(completion: Completion, family: str | None, entry: Any) -> float | None:
     if family is None or entry is None:
         return None
-    values = json.loads(entry)
+    values = entry if isinstance(entry, dict) else json.loads(entry)
     scorer = _scorer(family, json.dumps(values.get("config", {}), sort_keys=True))
     answer = extract_answer(text_of(completion))
     if family in ARITHMETIC_FAMILIES:

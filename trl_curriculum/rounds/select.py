@@ -12,6 +12,7 @@ from .candidates import FILE, Clean
 from .loop import run_stages
 from .model import Model
 from .proxy import Features, Proxy, WarmUp
+from .rows import usable_candidates
 from .selection import Select, SelectionSettings
 from .stage import Stage
 
@@ -71,6 +72,9 @@ class FileSelection:
             Default: off, so that a question may have several answers.
         model_kwargs (`dict`, *optional*):
             For `from_pretrained`.
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows that cannot be encoded or that the chat template refuses: `"refuse"` them, or
+            `"leave_out"`, with a warning.
     """
 
     def __init__(
@@ -83,12 +87,17 @@ class FileSelection:
         args: Any,
         near_duplicates: float | None = None,
         model_kwargs: dict[str, Any] | None = None,
+        unusable_rows: str = "refuse",
     ) -> None:
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
         proxy.check(settings.features)
         self.settings, self.args, self.output = settings, args, Path(str(args.output_dir))
         model = Model.of(proxy.model, model_kwargs)
+        tokens, how = model.tokenizer, (unusable_rows, args.process_index == 0)
+        candidates = usable_candidates(candidates, tokens, "the candidates", *how)
+        targets = usable_candidates(targets, tokens, "the targets", *how)
+        examples = examples and usable_candidates(examples, tokens, "the examples", *how)
         stages = selection_stages(self.output.joinpath, targets, examples, [], settings, proxy, model, args)
         select = stages.pop("selection")
         self.stages = {

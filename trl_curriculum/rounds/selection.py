@@ -35,7 +35,7 @@ class FeatureSettings:
         "How: one addition a coordinate, or signs in blocks.",
         "EvoSelect; LESS",
     )
-    dimension: int = option(4096, "Of the projected gradients.", least=1)
+    dimension: int = option(4096, "Of the projected gradients.", least=1, most=2**24)
     seed: int = option(0, "Of the projection.", least=0)
     batch_tokens: Annotated[int, IGNORED] = option(
         8192, "Tokens, padding included, of one batch of gradients.", least=1
@@ -62,13 +62,17 @@ class SelectionSettings:
     """
 
     method: Annotated[Any, RecordedBy(lambda method: method.spec)] = "evoselect"
-    keep: float = option(0.2, above=0)
+    keep: float = option(0.2, above=0, most=2**31)
     distinct: float | None = option(None, above=0, most=1)
     features: FeatureSettings = FeatureSettings()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", SELECTION.make(self.method))
         check_options(self, "the selection")
+        if self.keep > 1 and self.keep != int(self.keep):
+            raise ValueError(
+                f"keep={self.keep} is no whole number of candidates: give a share below 1, or a whole number."
+            )
         if self.keep == 1 and isinstance(self.keep, float):  # as a share or as a number?
             raise ValueError(
                 f"keep={self.keep} is neither a share of the candidates below 1 nor a number of them above; the "
@@ -80,6 +84,7 @@ class SelectionSettings:
         k = round(self.keep * n) if self.keep < 1 else round(self.keep)
         if k > n:
             raise ValueError(f"keep={self.keep:g} is more than the {n} candidates that can be used.")
+        self.method.refuse(n)
         return max(1, k)
 
 

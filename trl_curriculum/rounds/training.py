@@ -9,19 +9,20 @@ from typing import Annotated, Any
 from peft import LoraConfig
 from transformers import TrainingArguments
 
-from ..disk.checkpoint import newest_first, what_is_missing
 from ..generators import load, to_dataset
 from ..registry import nearest
 from ..rewards.functions import RewardFunction
 from ..trainers.config import CurriculumConfig, CurriculumGRPOConfig, CurriculumSFTConfig
 from ..trainers.grpo import CurriculumGRPOTrainer
+from ..trainers.resuming import AUTO
 from ..trainers.sft import CurriculumSFTTrainer
 from .model import Model
 from .stage import RecordedBy, Report, Stage
 
 
 # Arguments on which neither rows nor weights depend
-IGNORED_ARGUMENTS = {"output_dir", "run_name", "project", "disable_tqdm", "resume_from_checkpoint", "use_cpu"}
+IGNORED_ARGUMENTS = {"output_dir", "overwrite_output_dir", "run_name", "project", "disable_tqdm"}
+IGNORED_ARGUMENTS |= {"resume_from_checkpoint", "use_cpu"}
 IGNORED_PREFIXES = tuple("logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_".split())
 
 
@@ -65,7 +66,7 @@ class Train(Stage):
             )
         model = self.student.load_to_train()
         args = copy.copy(self.training)
-        args.output_dir = str(folder)
+        args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir = str(folder), None, False
         common: dict[str, Any] = {
             "args": args,
             "train_dataset": to_dataset(rows),
@@ -77,8 +78,7 @@ class Train(Stage):
             if self.rewards
             else CurriculumSFTTrainer(model, **common)
         )
-        resume = any(what_is_missing(path) is None for path in newest_first(folder))
-        trainer.train(resume_from_checkpoint=resume)
+        trainer.train(resume_from_checkpoint=AUTO)
         trainer.save_model(str(folder))
         return {"rows": len(rows), "steps": trainer.state.global_step}
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from trl import ScriptArguments
 
+from .repeats import read_json
+
 
 DIFFICULTIES = {"length": "words_of_prompt", "answer_length": "words_of_answer"}  # the columns that they become
 
@@ -96,7 +98,7 @@ class CurriculumScriptArguments(ScriptArguments):
 def task_spec(spec: Any, name: str) -> dict[str, Any]:
     """A task's specification: a mapping in YAML, a JSON object on the command line."""
     try:
-        spec = json.loads(spec) if isinstance(spec, str) else spec
+        spec = read_json(spec) if isinstance(spec, str) else spec
     except json.JSONDecodeError:
         pass
     if not isinstance(spec, dict) or not isinstance(spec.get("config", {}), dict | None):
@@ -107,7 +109,7 @@ def task_spec(spec: Any, name: str) -> dict[str, Any]:
 def mapping(value: Any, name: str, example: dict[str, Any]) -> dict[str, Any]:
     """Options as a mapping in YAML, a JSON object on the command line."""
     try:
-        value = json.loads(value) if isinstance(value, str) else value
+        value = read_json(value) if isinstance(value, str) else value
     except json.JSONDecodeError:
         pass
     if not isinstance(value, dict | None):

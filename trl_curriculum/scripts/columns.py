@@ -4,6 +4,9 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..data.convert import rewrite
+from ..data.formats import to_text
+
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -12,7 +15,12 @@ def with_context(dataset: Dataset, question: str, context: str) -> Dataset:
     """Put the text that a question is about before it."""
     check_is_there(dataset, question, "prompt_column")
     check_is_there(dataset, context, "context_column")
-    return dataset.map(lambda row: {question: f"{row[context]}\n\n{row[question]}"})
+
+    def put(row: dict[str, Any]) -> dict[str, Any]:
+        parts = [to_text(row[name], f"`{name}`") for name in (context, question)]
+        return {question: None if parts[1] is None else "\n\n".join(part for part in parts if part)}
+
+    return rewrite(dataset, put)
 
 
 def with_options(dataset: Dataset, question: str, options: str, right: str | None) -> Dataset:
@@ -25,11 +33,11 @@ def with_options(dataset: Dataset, question: str, options: str, right: str | Non
         if name in dataset.column_names:
             raise ValueError(f"The dataset has a column '{name}', which `right_option_column` makes: rename yours.")
 
-    def append(row: dict[str, Any], index: int) -> dict[str, Any]:
+    def append(row: dict[str, Any]) -> dict[str, Any]:
         choices = _choices(row[options])
         if not isinstance(row[question], str) or not choices:
             raise ValueError(
-                f"Row {index}: `options_column` appends options to plain questions, but '{question}' holds a "
+                f"`options_column` appends options to plain questions, but '{question}' holds a "
                 f"{type(row[question]).__name__} and '{options}' {row[options]!r}."
             )
         made = {question: "\n".join([f"{row[question]}\n", *(f"{k}. {text}" for k, text in choices.items())])}
@@ -37,13 +45,13 @@ def with_options(dataset: Dataset, question: str, options: str, right: str | Non
             letter = _letter_of(row[right], choices, _labels(row[options]))
             if letter is None:
                 raise ValueError(
-                    f"Row {index}: '{right}' holds {row[right]!r}, which is neither the label nor the position nor "
+                    f"'{right}' holds {row[right]!r}, which is neither the label nor the position nor "
                     f"the text of one of {choices}: set `right_option_column`."
                 )
             made |= {"right_letter": letter, "right_text": choices[letter]}
         return made
 
-    return dataset.map(append, with_indices=True)
+    return rewrite(dataset, append)
 
 
 def _choices(options: Any) -> dict[str, str]:
@@ -52,7 +60,8 @@ def _choices(options: Any) -> dict[str, str]:
     if isinstance(options, list):
         options = dict(zip(LETTERS, options, strict=False)) if len(options) <= len(LETTERS) else {}
     choices = {k: v for k, v in options.items() if v is not None} if isinstance(options, dict) else {}
-    return choices if all(isinstance(text, str) for text in choices.values()) else {}
+    texts = {k: to_text(text, "an option") for k, text in choices.items() if not isinstance(text, list | dict)}
+    return {k: text for k, text in texts.items() if text is not None} if len(texts) == len(choices) else {}
 
 
 def _labels(options: Any) -> list[str]:
@@ -65,9 +74,15 @@ def _labels(options: Any) -> list[str]:
 def _letter_of(right: Any, choices: dict[str, str], labels: list[str]) -> str | None:
     if right in labels:  # which need not be letters
         right = labels.index(right)
-    if isinstance(right, int):
-        return list(choices)[right] if 0 <= right < len(choices) else None
-    return right if right in choices else next((k for k, text in choices.items() if text == right), None)
+    if isinstance(right, int) and not isinstance(right, bool) and 0 <= right < len(choices):
+        return list(choices)[right]
+    text = None if isinstance(right, list | dict) else to_text(right, "the right option")
+    if text in choices:
+        return text
+    found = next((k for k, option in choices.items() if option == text), None)
+    if found is None and text is not None and text.isdecimal() and int(text) < len(choices):
+        return list(choices)[int(text)]  # a position as a text
+    return found
 
 
 def check_is_there(dataset: Dataset, column: str, argument: str) -> None:

@@ -26,6 +26,14 @@ class AttrDiv(Selector):
     )
     seed: int = option(0, "Seed of K-means and of the order within a cluster.", least=0)
 
+    def refuse(self, n: int) -> None:
+        left = n - int(self.drop * n)
+        if self.clusters is not None and self.clusters > left:
+            raise ValueError(
+                f"clusters={self.clusters} of attr_div is more than the {left} of {n} candidates that are left after "
+                "the drop: take fewer."
+            )
+
     def choose(self, features: Features, k: int) -> Selection:
         n = len(features)
         kept = np.sort(Attribution()(features, max(k, n - int(self.drop * n))).row)

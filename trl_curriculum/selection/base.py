@@ -24,7 +24,14 @@ class Selector(Method):
             `ValueError`: where k is not between 1 and the number of candidates.
         """
         check_k(k, len(features))
-        return self.choose(features, k)
+        self.refuse(len(features))
+        chosen = self.choose(features, k)
+        if not isinstance(chosen, Selection):
+            raise TypeError(f"choose of {self.name} returned a {type(chosen).__name__}: return a Selection.")
+        return chosen
+
+    def refuse(self, n: int) -> None:
+        """Refuses options that cannot be with n candidates or fewer, in one sentence; the default refuses none."""
 
     def choose(self, features: Features, k: int) -> Selection:
         """The k candidates to keep, the most wanted first."""

@@ -32,6 +32,10 @@ class Diversity(Selector):
     )
     seed: int = option(0, "Seed of K-means and of the order within a cluster.", least=0)
 
+    def refuse(self, n: int) -> None:
+        if self.clusters is not None and self.clusters > n:
+            raise ValueError(f"clusters={self.clusters} of {self.name} is more than the {n} candidates: take fewer.")
+
     def choose(self, features: Features, k: int) -> Selection:
         rng = np.random.default_rng(self.seed)
         vectors = features.candidates.float().cpu().numpy()

@@ -6,7 +6,7 @@ import torch
 from ..registry import option
 from .base import SELECTION, Selector
 from .features import Features, Selection, effective_size, keep_top
-from .sinkhorn import Sinkhorn, SinkhornError
+from .sinkhorn import SMALLEST, Sinkhorn, SinkhornError
 
 
 @SELECTION.add("evoselect", paper="arXiv 2604.26170")
@@ -23,7 +23,8 @@ class EvoSelect(Selector):
     (the bars), so that η and λ have no unit. The k candidates of the largest weights are kept.
 
     It stops before the effective sample size of w falls below k: further on, the order of the last of the k would be
-    arbitrary. Where already the first step would do that, η is halved until it does not (ours).
+    arbitrary. Where already the first step would do that, η is halved until it does not (ours). That one step follows
+    both gradients is ours too: a second-hand summary of the paper says that its steps alternate (`mode`).
 
     Raises:
         [`SinkhornError`]: where the transport does not converge with a doubled epsilon either.
@@ -35,10 +36,15 @@ class EvoSelect(Selector):
     eta: float | None = option(None, "Step size; default: 1 / sqrt(steps).", above=0)
     diversity: float = option(0.3, "λ.", least=0)
     epsilon: float = option(
-        0.05, "Of the transport, for a cost in [0, 2]; doubled once if the iterations do not converge.", above=0
+        0.05,
+        "Of the transport, for a cost in [0, 2]; doubled once if the iterations do not converge.",
+        least=SMALLEST,
+        most=1e6,
     )
     mode: Literal["joint", "alternate"] = option(
-        "joint", "Both gradients in each step, or one after the other.", "ours (one summary says they alternate)"
+        "joint",
+        "`joint`: both gradients in each step; `alternate`: one after the other.",
+        "ours (a second-hand summary of the paper says that they alternate)",
     )
     tolerance: float = option(1e-3, "Of the transport's marginals, as a sum.", above=0)
 
@@ -57,8 +63,9 @@ class EvoSelect(Selector):
                 if transport.epsilon != self.epsilon:
                     raise
             if potentials is None:
+                dtype = transport.dtype
                 del transport  # two kernels at once may be too large
-                transport = Sinkhorn(features.candidates, features.targets, 2 * self.epsilon)
+                transport = Sinkhorn(features.candidates, features.targets, 2 * self.epsilon, dtype)
                 potentials = transport.solve(weight, self.tolerance)
             passes += potentials.passes
             toward = _standardized(potentials.f, weight)

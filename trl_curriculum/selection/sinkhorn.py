@@ -6,6 +6,8 @@ import torch
 
 
 MEMORY = 10  # steps that L-BFGS remembers
+SMALLEST = 0.003  # ε at which exp(-2 / ε), the least that a kernel holds, is still a number in double precision,
+SMALLEST_SINGLE = 0.025  # and in single precision and bfloat16
 
 
 class SinkhornError(ValueError):
@@ -42,20 +44,24 @@ class Sinkhorn:
 
     In kernel form: with $K = \exp(-C / \varepsilon)$, $\varphi = 1 / K (b \psi)$ and $\psi = 1 / K^\top (w \varphi)$
     in turn, $f = \varepsilon \log \varphi$ and $g = \varepsilon \log \psi$. K is held relative to the largest entry of
-    each row and column (absorption), so that small ε does not underflow. Each solution starts from the last one, and
+    each row and column (absorption); its least entries, exp(-2 / ε), are numbers in single precision for ε of .025 and
+    more, and below that the computation is in double precision. Each solution starts from the last one, and
     after the first step ψ goes by L-BFGS on the dual (Cuturi and Peyré 2016): the same solution in fewer passes.
 
     Args:
         candidates (`torch.Tensor`, shape `(n, d)`), targets (`torch.Tensor`, shape `(m, d)`):
             Features of unit norm.
         epsilon (`float`, *optional*, defaults to `0.05`):
-            Regularization in the unit of the cost, which lies in [0, 2].
+            Regularization in the unit of the cost, which lies in [0, 2]; .003 at least.
         dtype (`torch.dtype`, *optional*):
-            Of the computation; default: that of the targets, float32 at least.
+            Of the computation, float32 at least and float64 where ε is below .025; default: that of the targets.
         keep_bytes (`int`, *optional*, defaults to `3 * 2**30`):
             A larger kernel is held in bfloat16, each entry within .2 % of what it should be.
         chunk (`int`, *optional*, defaults to `2**19`):
             Entries that are computed at once: few enough for the cache.
+
+    Raises:
+        `ValueError`: where ε is too small, or a kernel that must be double is larger than `keep_bytes`.
     """
 
     def __init__(
@@ -67,9 +73,10 @@ class Sinkhorn:
         keep_bytes: int = 3 * 2**30,
         chunk: int = 2**19,
     ) -> None:
-        if not epsilon > 0:
-            raise ValueError(f"epsilon={epsilon} must be above 0.")
-        self.dtype = dtype or torch.promote_types(targets.dtype, torch.float32)
+        if not SMALLEST <= epsilon < float("inf"):
+            raise ValueError(f"epsilon={epsilon} must be at least {SMALLEST} and finite.")
+        least = torch.float32 if epsilon >= SMALLEST_SINGLE else torch.float64
+        self.dtype = torch.promote_types(dtype or targets.dtype, least)
         self.epsilon, self.n, self.m = epsilon, len(candidates), len(targets)
         rows = max(1, chunk // self.m)
         self.parts = [slice(k, min(k + rows, self.n)) for k in range(0, self.n, rows)]
@@ -78,6 +85,11 @@ class Sinkhorn:
         self.least = zeros.new_empty(self.n)  # smallest cost of each row,
         self.shift = zeros + torch.inf  # and of each column above that
         whole = self.n * self.m * torch.finfo(self.dtype).bits // 8 <= keep_bytes
+        if not whole and epsilon < SMALLEST_SINGLE:
+            raise ValueError(
+                f"epsilon={epsilon} needs a kernel of {self.n} candidates and {self.m} targets in double precision, "
+                f"{self.n * self.m / 2**27:.1f} GB: take an epsilon of {SMALLEST_SINGLE} or more."
+            )
         self.kernel = zeros.new_empty(self.n, self.m, dtype=self.dtype if whole else torch.bfloat16)
         right = targets.to(self.dtype).T
         for part in self.parts:
@@ -124,7 +136,9 @@ class Sinkhorn:
         Raises:
             [`SinkhornError`]: where the tolerance is not reached.
         """
-        weight = weight.to(self.least)
+        if weight.dtype != self.dtype:  # of which a coarser sum is not 1
+            weight = weight.to(self.least)
+            weight /= weight.sum()
         if start_over:
             self.g = torch.zeros_like(self.b)
         ascent = _Ascent(((self.g - self.shift) / self.epsilon).double())  # log ψ of the kernel as it is held

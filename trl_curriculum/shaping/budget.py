@@ -39,7 +39,9 @@ class Budget(Shaper):
     ```
     """
 
-    weight: float = option(0.6, "Reward of a completion as long as the budget.", "paper (its other: 0.3)", above=0)
+    weight: float = option(
+        0.6, "Reward of a completion as long as the budget.", "paper (its other: 0.3)", above=0, most=1e6
+    )
     initial: int = option(256, "Tokens of the first budget.", "paper", least=1)
     decay: float = option(0.7, "Factor by which it shrinks.", "paper", above=0, most=1)
     every: int = option(150, "Optimizer steps after which it shrinks.", "paper", least=1)

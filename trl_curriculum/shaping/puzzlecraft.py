@@ -41,7 +41,7 @@ class PuzzleCraft(Shaper):
     ```
     """
 
-    scale: float = option(4.0, "Factor lambda: with 4 the weight is at most 1.", "paper", above=0)
+    scale: float = option(4.0, "Factor lambda: with 4 the weight is at most 1.", "paper", above=0, most=1e6)
     gamma: float = option(0.5, "Exponent of how much answers differ; 0 leaves that out.", "paper", least=0)
     outcome: str | None = option(None, "Reward function that d is the mean of; by default the weighted sum.")
 

@@ -35,6 +35,12 @@ class ArmCase(Case):
 
     columns: dict[str, Any] = field(default_factory=columns)
 
+    def try_out(self) -> None:
+        if self.method.estimated:
+            self.method.bind(20, np.random.default_rng(0))
+        else:
+            self.method.label(Dataset.from_dict(self.columns))
+
 
 def each_row_has_one_arm_and_each_arm_a_name(case: ArmCase) -> None:
     if case.method.estimated:

@@ -16,6 +16,7 @@ import pytest
 from ..disk.state import read_state, write_state
 from ..families import FAMILIES
 from ..registry import Registry
+from .options import a_value_of_an_option_is_refused_at_once_or_works
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Case:
     """
 
     method: Any
+
+    def try_out(self) -> None:
+        """Does a little of what the method is for, whatever its options say."""
 
     @property
     def registry(self) -> Registry[Any]:
@@ -99,4 +103,5 @@ EVERY_METHOD: list[Callable[[Any], None]] = [
     it_says_what_it_is,
     a_method_is_a_value,
     it_can_be_sent_to_another_process,
+    a_value_of_an_option_is_refused_at_once_or_works,
 ]

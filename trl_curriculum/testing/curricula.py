@@ -9,7 +9,7 @@ import numpy as np
 from ..curricula import Curriculum, Draw, SuccessRate
 from ..pool import Pool
 from .case import Case
-from .simulated import pool
+from .simulated import pool, run
 
 
 SUCCESS = np.linspace(0, 1, 60)
@@ -64,6 +64,11 @@ class CurriculumCase(Case):
         method = self.method if self.adapted is None else self.adapted(self.method, over)
         bound: Curriculum = method.bind(over, seed)
         return bound
+
+    def try_out(self) -> None:
+        bound = self.bind()
+        for draw in run(bound, 6, SUCCESS):
+            assert ((draw.row >= 0) & (draw.row < len(SUCCESS))).all() and not (draw.probability < 0).any()
 
 
 def rows(draws: list[Draw]) -> list[int]:

@@ -29,6 +29,9 @@ class GeneratorCase(Case):
     examples: list[Candidate] = field(default_factory=lambda: [Candidate("1 + 1?", "2", "2")])
     writes: bool = True
 
+    def try_out(self) -> None:
+        self.method.depends_on()
+
     def make(self) -> Generator:
         if not self.writes:
             pytest.skip("it cannot write here")

@@ -24,6 +24,9 @@ class RewardCase(Case):
     completions: list[str] = field(default_factory=lambda: ["It is 4.", r"So \boxed{4}", "B", "no idea"])
     columns: dict[str, Any] = field(default_factory=dict)
 
+    def try_out(self) -> None:
+        self.reward(self.completions, **self.columns)
+
     def reward(self, completions: list[Any], **columns: Any) -> Rewards:
         """Rewards as TRL asks for them, with columns that it does not read as well."""
         n = len(completions)

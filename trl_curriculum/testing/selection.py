@@ -25,6 +25,9 @@ class SelectorCase(Case):
     repeats: bool = False
     keeps_all: bool = False
 
+    def try_out(self) -> None:
+        self.choose(features(), 7)
+
     def choose(self, features: Features, k: int) -> Selection:
         """Selects, and checks the form of what comes back."""
         n = len(features)

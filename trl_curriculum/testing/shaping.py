@@ -43,6 +43,11 @@ class ShaperCase(Case):
     adds: bool = False
     learns: bool = False
 
+    def try_out(self) -> None:
+        frame = self.frame()
+        if self.is_for("GRPO"):
+            Batch().shape_rollouts(frame)
+
     def frame(self) -> Shaping:
         """What applies it in a trainer."""
         return shaping(self.method)

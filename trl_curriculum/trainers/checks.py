@@ -1,13 +1,15 @@
 """What a curriculum trainer refuses, in one sentence and before training starts, and what was not tried."""
 
 import logging
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from datasets import Dataset, IterableDataset
 from trl import SFTConfig
 
-from ..curricula import ArmCurriculum
+from ..curricula import ArmCurriculum, Order
+from ..data.names import alike, listed, shown
 from ..pool import Pool
 from ..probes import PROBES
 from ..registry import nearest
@@ -40,11 +42,13 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
         raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
     if len(train_dataset) == 0:
         raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
-    refuse_vision(bool({"image", "images"} & set(train_dataset.column_names)))
-    for name in ("split_batches", "dispatch_batches"):
+    for name, instead in (
+        ("split_batches", "per_device_train_batch_size counts the rows of each process"),
+        ("dispatch_batches", "no process waits for another's rows"),
+    ):
         if getattr(args.accelerator_config, name, None):
             raise ValueError(
-                f"accelerator_config.{name}=True has no effect, because every process picks its own rows; "
+                f"accelerator_config.{name}=True has no effect, because every process picks its own rows ({instead}); "
                 "leave it out."
             )
 
@@ -59,21 +63,51 @@ def refuse_unknown_format(columns: list[str], text: str) -> None:
         )
 
 
-def refuse_void(args: Any, **needed: Any) -> None:
-    """Refuses options that have no effect where a curriculum picks the rows, unless they have the value `needed`."""
-    for name, value in {"train_sampling_strategy": "random", **needed}.items():
-        if getattr(args, name, value) not in (value, None):
-            raise ValueError(
-                f"{name}={getattr(args, name)!r} has no effect, because the curriculum picks the rows; leave it out "
-                "(curriculum='order' keeps an order of yours)."
-            )
+def refuse_other_orders(args: Any, method: Any) -> None:
+    """
+    Refuses arguments that order or batch rows otherwise than the curriculum does.
+
+    An order that is asked for (`shuffle_dataset=False` of GRPO, `train_sampling_strategy="sequential"`) is what
+    `order` gives, and rows that shall be shuffled (`shuffle_dataset=True` of SFT) are no other to all but `order`.
+    """
+    is_order, is_sft = isinstance(method, Order), isinstance(args, SFTConfig)
+    strategy = getattr(args, "train_sampling_strategy", "random")
+    shuffles = args.shuffle_dataset
+    asked = [] if is_sft or shuffles else ["shuffle_dataset=False"]
+    asked += ["train_sampling_strategy='sequential'"] if strategy == "sequential" else []
+    if asked and not is_order:
+        raise ValueError(
+            f"{asked[0]} asks for the order of the dataset, and the curriculum {method.name!r} picks the rows: leave "
+            "it out, or set curriculum='order' and difficulty_column to a column that counts the rows."
+        )
+    if is_sft and shuffles and is_order:
+        raise ValueError(
+            "shuffle_dataset=True asks for shuffled rows, and the curriculum 'order' keeps an order: leave one out."
+        )
+    if strategy not in ("random", "sequential"):
+        raise ValueError(
+            f"train_sampling_strategy={getattr(strategy, 'value', strategy)!r} makes batches by length, and the "
+            f"curriculum {method.name!r} picks the rows: leave it out"
+            + (" (packing=True saves the padding)." if is_sft else ".")
+        )
+
+
+def refuse_shrinking_batches(args: Any) -> None:
+    """Refuses to train again with smaller batches when one did not fit: the curriculum has seen half a run by then."""
+    if args.auto_find_batch_size:
+        raise ValueError(
+            "auto_find_batch_size=True starts training over when a batch does not fit in memory, after the curriculum "
+            "has drawn and observed rows: set per_device_train_batch_size to what fits, and "
+            "gradient_accumulation_steps to make up for it."
+        )
 
 
 def refuse_vision(is_vision: bool) -> None:
-    """Refuses vision-language models and datasets with images."""
+    """Refuses vision-language models."""
     if is_vision:
         raise ValueError(
-            "The model or the dataset has images: vision-language models are not supported, use TRL's own trainer."
+            "The model is a vision-language model (its processing class is a processor): these are not supported; use "
+            "TRL's own trainer, or give a tokenizer as processing_class to train its text model."
         )
 
 
@@ -88,13 +122,17 @@ def refuse_parallelism(parallelism: Any) -> None:
 
 
 def say_what_was_not_tried(trainer: Any) -> None:
-    """Warns, once at the start, of back ends that should work and were never run."""
-    for enabled, name in ((trainer.is_deepspeed_enabled, "DeepSpeed ZeRO"), (trainer.is_fsdp_enabled, "FSDP")):
-        if enabled:
+    """Warns, once at the start, of a back end that should work and was never run, and of one that saves no model."""
+    state = trainer.accelerator.state
+    if trainer.is_fsdp_enabled and state.fsdp_plugin.fsdp_version == 1:
+        logger.warning("Version 1 of FSDP was not tried with trl_curriculum, and version 2 was: set fsdp_version: 2.")
+    if trainer.is_deepspeed_enabled and state.deepspeed_plugin.zero_stage == 3:
+        sharding = state.deepspeed_plugin.deepspeed_config.get("zero_optimization", {})
+        if not sharding.get("stage3_gather_16bit_weights_on_model_save"):
             logger.warning(
-                "%s was not tried with trl_curriculum: every process holds its own rows there as under DDP, so it "
-                "should work; check that curriculum/probability is the same in a run under DDP.",
-                name,
+                "ZeRO-3 leaves shards in place of a model where stage3_gather_16bit_weights_on_model_save is not set "
+                "(zero3_save_16bit_model of accelerate): set it to true, or make the model by DeepSpeed's "
+                "zero_to_fp32.py."
             )
 
 
@@ -134,19 +172,86 @@ def warn_of_probe(method: Any, args: Any) -> None:
         logger.warning("probe %r has no effect: curriculum %r %s.", probe.name, method.name, measures)
 
 
-def warn_of_arms(conductor: Any, args: Any, batch: int | None) -> None:
-    """Warns of a single arm, and of arms that are smaller than the `batch` rows that are drawn at once."""
-    pool = conductor.pool
-    if args.arms is not None and pool.n_arms == 1 and pool.estimated is None:
+def warn_of_arms(curriculum: Any, args: Any, batch: int | None) -> None:
+    """
+    Warns of a single arm, of arms that hardly repeat or are smaller than the `batch` rows that are drawn at once, and
+    of names that a person takes for the same.
+    """
+    pool = curriculum.pool
+    if args.arms is None or pool.estimated is not None:
+        return
+    chooses, n = curriculum.outlook(None, batch).by_arm, pool.n_arms
+    if n == 1:
         logger.warning("arms %s has one value: a single arm leaves nothing to choose.", args.arms)
-    small = [name for name, size in zip(pool.arm_names, pool.arm_size, strict=True) if batch and size < batch]
-    if small and pool.n_arms > 1 and isinstance(conductor.curriculum, ArmCurriculum):
+    small = int((pool.arm_size < batch).sum()) if batch else 0
+    if n > 1 and chooses and 2 * n > pool.size:
+        logger.warning(
+            "arms %s makes %d arms of %d rows: an arm is a category of many rows, and curriculum %r learns nothing of "
+            "one from the others; name a column with fewer values.",
+            *(args.arms, n, pool.size, curriculum.method.name),
+        )
+    elif n > 1 and small and isinstance(curriculum, ArmCurriculum):
         logger.warning(
             "%d arms have fewer rows than a batch has (%d), for example %r: when such an arm is favoured a row can "
             "come twice in a batch; curriculum/repeated_rows counts it.",
-            len(small),
-            batch,
-            small[0],
+            *(small, batch, shown(pool.arm_names[int((pool.arm_size < batch).argmax())])),
+        )
+    warn_of_names(pool.arm_names, f"arms {args.arms}")
+
+
+def warn_of_names(names: Sequence[str], what: str) -> None:
+    """Warns, in one sentence, of names that are blank and of names that a person takes for the same."""
+    blank = sum(not name.strip() for name in names)
+    pairs = alike(names)
+    odd = [f"{a!r} and {b!r}" for a, b in pairs] + (["a blank name"] if blank else [])
+    if odd:
+        logger.warning(
+            "%s: %s; these are arms of their own, so if they are meant to be the same (or to be filled), mend the "
+            "column.",
+            *(what, listed(odd, 3)),
+        )
+
+
+def refuse_unevaluated(args: Any, eval_dataset: Any, computes_metrics: bool = False) -> None:
+    """
+    Refuses an evaluation without rows, and a best model by a metric that no evaluation reports.
+
+    Args:
+        args ([`~transformers.TrainingArguments`]):
+            The run's arguments.
+        eval_dataset (`Dataset` or `dict[str, Dataset]`, *optional*):
+            Rows that are evaluated on.
+        computes_metrics (`bool`, *optional*, defaults to `False`):
+            Whether the user computes metrics, which are then not known here.
+    """
+    strategy = getattr(args.eval_strategy, "value", args.eval_strategy)
+    sets = eval_dataset if isinstance(eval_dataset, dict) else {} if eval_dataset is None else {"": eval_dataset}
+    if strategy == "no":
+        return
+    if not sets:
+        raise ValueError(
+            f"eval_strategy={strategy!r} evaluates on held-out rows, and there are none: give eval_dataset (in a "
+            "recipe a test split, which dataset_test_split names, test_split_size cuts off or test_tasks makes), or "
+            "set eval_strategy: no."
+        )
+    empty = [name for name, rows in sets.items() if hasattr(rows, "__len__") and len(rows) == 0]
+    if empty:
+        raise ValueError(
+            f"eval_dataset {shown(empty[0]) if empty[0] else ''} has no rows: give some, or set eval_strategy: no."
+        )
+    metric = args.metric_for_best_model
+    reported = [
+        "_".join(filter(None, ("eval", name, what)))
+        for name in sets
+        for what in ("loss", "runtime", "samples_per_second", "steps_per_second")
+    ]
+    wanted = metric if metric is None or metric.startswith("eval_") else f"eval_{metric}"
+    if wanted is not None and wanted not in reported and not computes_metrics:
+        losses = [name for name in reported if name.endswith("loss")]
+        option = "load_best_model_at_end" if args.load_best_model_at_end else "metric_for_best_model"
+        raise ValueError(
+            f"{option} follows the metric {wanted!r}, which no evaluation of this run reports: set "
+            f"metric_for_best_model to {listed(losses)}."
         )
 
 
@@ -205,4 +310,9 @@ def refuse_unknown_outcome(methods: tuple[Any, ...], reward_names: list[str]) ->
             raise ValueError(
                 f"{method.name} decides by outcome={name!r}, which is no reward function"
                 f"{nearest(name, reward_names)}: choose one of {', '.join(reward_names)}."
+            )
+        if reward_names.count(name) > 1:
+            raise ValueError(
+                f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions have "
+                "this name: give them names of their own (__name__)."
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..curricula import CurriculumMethod, Draw
 from ..curricula.base import MAX_LOGGED_ARMS
+from ..data.names import keys
 from ..pool import Pool
 from ..records import PoolMapping
 from ..report.history import History
@@ -59,6 +60,8 @@ class Conductor:
         self._since_log: dict[str, list[float]] = defaultdict(list)
         self._pulls: Counter[str] = Counter()
         self._unanswered = 0
+        names = self.curriculum.arm_names
+        self._arm_keys = keys(names) if len(names) <= MAX_LOGGED_ARMS else {}
 
     # A step
 
@@ -129,7 +132,12 @@ class Conductor:
         values.update({key: value for key, value in self.curriculum.metrics().items() if np.isfinite(value)})
         self._since_log.clear()
         self._pulls.clear()
-        return values
+        return {self._key(key): value for key, value in values.items()}
+
+    def _key(self, key: str) -> str:
+        """A key of the log whose arm is spelled such as trackers take it."""
+        what, slash, arm = key.partition("/")
+        return what + slash + self._arm_keys.get(arm, arm)
 
     @property
     def has_news(self) -> bool:

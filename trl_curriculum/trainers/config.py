@@ -8,11 +8,14 @@ from trl import GRPOConfig, SFTConfig
 from ..arms import ARMS, make_arms
 from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
+from ..data.unusable import CHOICES, HELP, check_choice
+from ..disk.fingerprint import redact
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
 from ..shaping import SHAPING, Shaper
 from .checks import refuse_unfit
+from .limits import refuse_out_of_range
 
 
 MOVED = {  # what earlier spellings have become
@@ -52,6 +55,12 @@ class CurriculumConfig:
         on_data_change (`str`, *optional*, defaults to `"refuse"`):
             What to do when a run is resumed on other data: `"refuse"`, or `"carry_over"`, which matches rows by their
             content and reports how many were kept, are new and were lost.
+        overwrite_output_dir (`bool`, *optional*, defaults to `False`):
+            Whether a run may start where an earlier one has left checkpoints or a history: its checkpoints are
+            removed, its history is moved aside.
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows that cannot be used (null, blank, refused by the chat template, too long, …):
+            `"refuse"` the run, or `"leave_out"` these rows, with a warning.
         probe (`str` or `dict`, *optional*):
             How what the curriculum asks for is measured, for example `{"prefix_entropy": {"length": 32}}`.
         rollouts (`list`, *optional*):
@@ -91,6 +100,11 @@ class CurriculumConfig:
             "choices": ["refuse", "carry_over"],
         },
     )
+    overwrite_output_dir: bool = field(
+        default=False,
+        metadata={"help": "Start where an earlier run is: remove its checkpoints, move its history aside."},
+    )
+    unusable_rows: str = field(default="refuse", metadata={"help": HELP, "choices": CHOICES})
     probe: dict[str, Any] | str | None = field(
         default=None,
         metadata={
@@ -123,9 +137,15 @@ class CurriculumConfig:
     def __post_init__(self) -> None:
         if self.on_data_change not in ("refuse", "carry_over"):
             raise ValueError(f"on_data_change={self.on_data_change!r} is neither 'refuse' nor 'carry_over'.")
+        refuse_out_of_range(self)
+        check_choice(self.unusable_rows)
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
+        self._check_methods()
+
+    def _check_methods(self) -> None:
+        """Brings every spec into one spelling, with all mistakes in options found; for what TRL has completed."""
         if self.method is not None:
             bundle = BUNDLES.make(self.method)
             self.method = _spec("method", bundle)
@@ -135,12 +155,17 @@ class CurriculumConfig:
         # Every mistake in an option is found here. Arguments are plain values, as trackers and checkpoints keep them.
         self.curriculum = _spec("curriculum", self.curriculum_method)
         arms: Any = self.arm_source
-        self.arms = None if arms is None else [*arms.names] if arms.name == "columns" else arms.spec
+        plain = arms is not None and arms.name == "columns" and arms.order is None
+        self.arms = None if arms is None else [*arms.names] if plain else arms.spec
         if self.probe is not None:
             self.probe = _spec("probe", PROBES.make(self.probe))
         refuse_unfit(self.rollout_methods, self.shapers, self)
         self.rollouts = self.rollouts and [_spec("rollouts", method) for method in self.rollout_methods]
         self.shaping = self.shaping and [_spec("shaping", shaper) for shaper in self.shapers]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments as trackers and logs are given them: without secrets, nested ones included."""
+        return redact(super().to_dict())  # type: ignore[misc]
 
     @property
     def curriculum_method(self) -> CurriculumMethod:
@@ -189,16 +214,6 @@ def _spec(role: str, method: Method) -> Any:
     return method.spec
 
 
-def own_config(args: Any, model: Any, config: type[CurriculumConfig], trainer: str, suffix: str) -> Any:
-    """The arguments, which must be a `config`; without any, its defaults, with an output folder as TRL names it."""
-    if args is None:
-        name = model if isinstance(model, str) else model.config._name_or_path
-        args = config(f"{name.split('/')[-1]}-{suffix}")
-    if not isinstance(args, config):
-        raise TypeError(f"args is a {type(args).__name__}; {trainer} takes a {config.__name__}.")
-    return args
-
-
 @dataclass
 class CurriculumGRPOConfig(CurriculumConfig, GRPOConfig):
     """
@@ -236,8 +251,8 @@ class CurriculumSFTConfig(CurriculumConfig, SFTConfig):
         metadata={"help": "Input tokens after which training ends, and over which the learning rate is scheduled."},
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check_methods(self) -> None:
+        super()._check_methods()
         if self.max_tokens is not None:
             check_token_budget(self)
         if self.packing and self.max_length is None:

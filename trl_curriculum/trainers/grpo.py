@@ -9,21 +9,34 @@ import torch
 from trl import GRPOTrainer
 
 from ..data.columns import check_column
+from ..data.rendered import first_prompt
+from ..data.reserved import refuse_reward_arguments, without_images
 from ..lm.losses import head_at_temperature_1, row_losses
+from ..pool import Pool
+from ..rewards.golds import check_golds
+from ..rewards.returned import guarded
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
+from .agreement import check_arguments
+from .arguments import own_config
 from .checks import (
+    refuse_other_orders,
     refuse_parallelism,
+    refuse_unevaluated,
     refuse_unknown_outcome,
     refuse_unsupported,
     refuse_vision,
-    refuse_void,
     say_what_was_not_tried,
 )
-from .config import CurriculumGRPOConfig, own_config
+from .config import CurriculumGRPOConfig
+from .content import columns_of_grpo
+from .found import golds_line, prompt_lines, quoted
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
 from .mixin import ClockDataset, CurriculumMixin
 from .open_window import OpenWindow
+from .outlook import Run, grpo_run, refuse_one_arm
+from .reward_watch import RewardWatch
+from .row_checks import TRAINING, by_name, check_grpo_forms, check_grpo_prompts, evaluation, without_images_in
 from .vllm_cpu import reload_weights_on_cpu
 
 
@@ -58,7 +71,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
 
     Args:
         model, reward_funcs, args, train_dataset, ...:
-            As in [`~trl.GRPOTrainer`]; `args` is a [`CurriculumGRPOConfig`].
+            As in [`~trl.GRPOTrainer`]; `args` is a [`CurriculumGRPOConfig`], or a [`~trl.GRPOConfig`], whose
+            curriculum is `uniform` unless one is given here.
         curriculum (`str`, `dict` or [`~trl_curriculum.curricula.CurriculumMethod`], *optional*):
             Overrides `args.curriculum`.
         rollouts, shaping (`list`, *optional*):
@@ -81,7 +95,6 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     """
 
     _tag_names = ["trl", "grpo", "trl-curriculum"]
-    _name = "Curriculum GRPO"
 
     def __init__(
         self,
@@ -89,6 +102,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         reward_funcs: Any = None,
         args: CurriculumGRPOConfig | None = None,
         train_dataset: Any = None,
+        eval_dataset: Any = None,
         *positional: Any,
         curriculum: Any = None,
         rollouts: Any = None,
@@ -97,13 +111,39 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumGRPOConfig, "CurriculumGRPOTrainer", "GRPO")
         refuse_unsupported(args, train_dataset)
-        refuse_void(args, remove_unused_columns=False, shuffle_dataset=True)
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
+        refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
+        check_arguments(args, train_dataset, eval_dataset)
         self.host = GRPOHost(self)
-        made = self._rollouts_and_shapers(rollouts, shaping, args)
-        self._set_up(self._method(curriculum, args), made, args, train_dataset)
-        super().__init__(model, reward_funcs, args, train_dataset, *positional, **kwargs)
+        method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
+        refuse_other_orders(args, method)
+        # Mistakes in columns, rows and rewards are found before a model is loaded.
+        refuse_reward_arguments(train_dataset.column_names)
+        train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
+        has_environment = kwargs.get("environment_factory") is not None or len(positional) > 0
+        rows = check_grpo_forms(train_dataset, TRAINING, args, has_environment)
+        eval_rows = {
+            name: check_grpo_forms(dataset, evaluation(name), args, has_environment)
+            for name, dataset in by_name(eval_dataset).items()
+        }
+        pool = Pool.from_dataset(rows.dataset, args.arms, args.difficulty_column, hash_rows=False)
+        refuse_one_arm(method.bind(pool), args)
+        functions = self._rewards_as_given = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+        check_golds(functions, rows.dataset, args.process_index == 0)
+        super().__init__(model, reward_funcs, args, rows.dataset, eval_dataset, *positional, **kwargs)
+        self.prompts = check_grpo_prompts(rows, self)
+        self.train_dataset = self.prompts.rows.dataset
+        if eval_rows:
+            checked = {name: check_grpo_prompts(part, self).rows.dataset for name, part in eval_rows.items()}
+            self.eval_dataset = checked if isinstance(eval_dataset, dict) else checked[""]
+        content = (
+            None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
+        )
+        self._set_up(method, made, args, self.train_dataset, self.prompts.rows.position, content)
+        self._scored: IntArray | None = None  # rows of the user's dataset whose completions are being scored
+        self.reward_funcs = [guarded(function, self._row_scored) for function in self.reward_funcs]
+        self._reward_watch = RewardWatch(self.accelerator.is_main_process)
         if self.use_vllm:
             reload_weights_on_cpu(self.vllm_generation)
         refuse_parallelism(self.accelerator.parallelism_config)
@@ -113,10 +153,30 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         group, batch = args.num_generations, args.generation_batch_size
         assert group is not None and batch is not None  # TRL has set them
         self._prompts_per_generation = batch // group
+        removes = args.remove_unused_columns  # then rewards see the prompt alone, as in TRL
+        self._read = self._remove_unused_columns(self.train_dataset, "training") if removes else self.train_dataset
         self._window = OpenWindow(args, self.accelerator.device)
         self._set_up_probe(self._prompts_per_generation)
         wants = self.curriculum.method.wants
         self._late = LatePrefixEntropy(args.prefix_entropy) if "prefix_entropy" in wants else None
+
+    def _run(self) -> Run:
+        return grpo_run(self.args, self.pool.size, self.accelerator.num_processes)
+
+    @property
+    def left_out(self) -> int:
+        return self.prompts.rows.size - self.pool.size
+
+    @property
+    def found(self) -> dict[str, str]:
+        rows, length = self.prompts.rows, self.prompts.length
+        lines = golds_line(self._rewards_as_given, rows.dataset, rows.position)
+        if len(length):
+            options: Any = (self.chat_template, self.tools, self.chat_template_kwargs)
+            longest = int(length.max()), int(rows.position[length.argmax()])
+            lines |= prompt_lines(*longest, self.prompts.window, self.args)
+            lines |= {"first row": quoted(first_prompt(rows.dataset, self._tokenizer, *options))}
+        return lines
 
     def get_train_dataloader(self) -> Any:
         # TRL's own sampler over ticks: epochs and steps count as in stock TRL, and no row is read twice. A dataset
@@ -127,6 +187,11 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             return super().get_train_dataloader()
         finally:
             self.train_dataset = rows
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().train(*args, **kwargs)
+        self._reward_watch.finish()
+        return output
 
     # Rollouts
 
@@ -148,10 +213,13 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         # One read per rollout, as stock TRL does it: each gets its own copy, since rollout_func may write into it.
         mine = parts[self.accelerator.process_index].tolist()
         generate = super()._generate_and_score_completions
-        output = self.shaping.score(generate, self.train_dataset.__getitems__(mine))
+        self._scored = self.prompts.rows.position[mine]
+        output = self.shaping.score(generate, self._read.__getitems__(mine))
+        self._scored = None
         lengths = torch.tensor(self._completion_lengths, device=output["advantages"].device)
         advantage, length = self.conductor.gather_checked(parts, output["advantages"], lengths)
         rewards, reward = self._rewards()
+        self._reward_watch.see(rewards, *self._example)
         rollouts = Rollouts(
             row=rows,
             draw=np.repeat(draw.id, group),
@@ -177,8 +245,12 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         # The completion mask does not tell lengths: TRL clears it where mask_truncated_completions is set.
         self._completion_lengths = [len(ids) for ids in completion_ids_list]
         self.shaping.read(completions)
+        self._example = completions[0], inputs[0]
         self._rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         return self._rewards_per_func  # gathered: (rollouts of all processes, functions)
+
+    def _row_scored(self, completion: int) -> int | None:
+        return None if self._scored is None else int(self._scored[completion])
 
     def _rewards(self) -> tuple[dict[str, FloatArray], FloatArray]:
         """Rewards of every process's rollouts: of each function, and their weighted sum; NaN where none applied."""

@@ -1,6 +1,9 @@
 """What curriculum trainers override of TRL's in the same way: logging, saving and resuming. No method lives here."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,25 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..curricula import CURRICULA, CurriculumMethod
 from ..disk import checkpoint as checkpoints
+from ..disk.atomic import name_full_disk
+from ..disk.main_process import name_lost_process, on_main_process
 from ..disk.state import read_state, write_state
+from ..lm.weights import whole_when_saved
 from ..pool import Pool
+from ..report.card import PATH, complete, public_name, without_local_paths
 from ..report.history import History, print_summary, read_history
+from ..report.terminal import lines, say
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
+from .agreement import check_agreement
 from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
+from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .refilling import Refilling
-from .resuming import resolve_checkpoint
+from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, resolve_checkpoint
+from .run_settings import run_settings
 from .shaping import Shaping
 
 
@@ -45,8 +56,8 @@ class CurriculumMixin:
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
-    Args of `_set_up`: the curriculum, methods of rollouts and shapers, the rows, and their places in the user's
-    dataset.
+    Args of `_set_up`: the curriculum, methods of rollouts and shapers, the rows, their places in the user's dataset,
+    and the columns that training reads, by which a resume knows rows again (all, unless given).
     """
 
     # Of the Trainer that this class is mixed into.
@@ -54,6 +65,7 @@ class CurriculumMixin:
     accelerator: Any
     args: Any
     control: Any
+    eval_dataset: Any
     model: Any
     state: Any
     train_dataset: Any
@@ -89,8 +101,16 @@ class CurriculumMixin:
         refuse_unfit(methods, shapers, args)
         return methods, shapers
 
-    def _set_up(self, method: CurriculumMethod, made: Any, args: Any, rows: Any, position: Any = None) -> None:
-        pool = Pool.from_dataset(rows, args.arms, args.difficulty_column)
+    def _set_up(
+        self,
+        method: CurriculumMethod,
+        made: Any,
+        args: Any,
+        rows: Any,
+        position: Any = None,
+        content: Sequence[str] | None = None,
+    ) -> None:
+        pool = Pool.from_dataset(rows, args.arms, args.difficulty_column, content=content)
         seed = args.data_seed if args.data_seed is not None else args.seed
         history = History(args.output_dir, write=args.process_index == 0)
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
@@ -100,7 +120,7 @@ class CurriculumMixin:
     def _set_up_probe(self, batch: int | None) -> None:
         """To be called once the trainer is made; `batch` rows are drawn at once, where that is known."""
         refuse_fresh_optimizer(self.curriculum.method, self)
-        warn_of_arms(self.conductor, self.args, batch)
+        warn_of_arms(self.curriculum, self.args, batch)
         warn_of_probe(self.curriculum.method, self.args)
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
@@ -116,23 +136,86 @@ class CurriculumMixin:
             num_batches = 0
         return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[misc]
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Trains; `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely."""
-        checkpoint = resolve_checkpoint(self.accelerator, self.args.output_dir, resume_from_checkpoint)
+    def train(
+        self, resume_from_checkpoint: str | bool | None = None, *args: Any, summary: bool = True, **kwargs: Any
+    ) -> Any:
+        """
+        Trains.
+
+        `resume_from_checkpoint=True` continues from the newest checkpoint that was saved completely, `"auto"` does so
+        where there is one. The default is that of the arguments. What the curriculum can do in this run is printed
+        before (once a trainer), and where the draws went afterwards, by [`print_summary`], unless `summary` is
+        `False` (to save the model first) or `disable_tqdm` is set.
+        """
+        check_agreement(self, resume_from_checkpoint)
+        checkpoint = self._find_start(resume_from_checkpoint)
         if checkpoint is None:
-            if self.curriculum.drawn == 0 and checkpoints.newest_first(self.args.output_dir):
-                logger.warning(
-                    "%s holds checkpoints of an earlier run, which resume_from_checkpoint=True would take for this "
-                    "one's; use another output_dir or remove them.",
-                    self.args.output_dir,
-                )
+            self._say_what_it_can_do()
+            if self.args.overwrite_output_dir and self.curriculum.drawn == 0:  # now that nothing is refused any more
+                on_main_process(lambda: begin_afresh(self.args.output_dir))
             self.conductor.start()
             self._start_from(None, {})
-        output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
+        with name_lost_process(timedelta(seconds=self.args.ddp_timeout)):
+            output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self.conductor.finish()
-        if self.accelerator.is_main_process and not self.args.disable_tqdm:
-            print_summary(read_history(self.args.output_dir), self.curriculum.name)
+        if summary:
+            self.print_summary()
         return output
+
+    def _find_start(self, asked: str | bool | None) -> str | None:
+        """The checkpoint to go on from, or `None`; a run that nobody has decided about is refused."""
+        args, first = self.args, self.curriculum.drawn == 0
+        if first and asked is None:
+            asked = args.resume_from_checkpoint
+        if first:  # or else it is this trainer's own run that goes on in the folder
+            on_main_process(lambda: refuse_earlier_run(args.output_dir, asked, args.overwrite_output_dir))
+        self._settings = run_settings(self)
+        checkpoint = resolve_checkpoint(self.accelerator, args.output_dir, asked)
+        if checkpoint is not None:
+            refuse_other_run(checkpoint, self._settings)
+        return checkpoint
+
+    def _run(self) -> Run:
+        """The sizes of this run."""
+        raise NotImplementedError
+
+    def _say_what_it_can_do(self) -> None:
+        """Refuses a curriculum that could do nothing; prints what it can do, on the main process, once a trainer."""
+        if self.curriculum.drawn:  # another `train` of a trainer that has trained
+            return
+        run = self._run()
+        outlook = self.curriculum.outlook(run.batches, run.rows)
+        refuse_powerless(self.curriculum, outlook, run)
+        if self.accelerator.is_main_process:
+            warn_of_odd(self.curriculum, outlook, run, self.args)
+            given = (self.left_out, self.eval_dataset, self.found)
+            say(lines(block(self.curriculum, outlook, run, self.args, *given)))
+
+    @property
+    def left_out(self) -> int | None:
+        """Rows of the dataset that cannot be trained on."""
+        return None
+
+    @property
+    def found(self) -> dict[str, str]:
+        """Lines on what the trainer has found out about the rows, for what is printed before training."""
+        return {}
+
+    def print_summary(self) -> None:
+        """Prints where the draws went, on the main process, unless `disable_tqdm` is set; a failure is a warning."""
+        if not self.accelerator.is_main_process or self.args.disable_tqdm:
+            return
+        try:
+            print_summary(read_history(self.args.output_dir), self.curriculum.name)
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("Where the draws went cannot be printed, because the history cannot be read: %s.", error)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Saves the whole model, also where FSDP writes its checkpoints in shards."""
+        folder = Path(output_dir or self.args.output_dir)
+        whole = nullcontext() if _internal_call else whole_when_saved(self.accelerator)
+        with whole, name_full_disk(folder.parent, f"the model in {folder.name} was not written"):
+            super().save_model(output_dir, _internal_call)  # type: ignore[misc]
 
     # Logging
 
@@ -157,6 +240,27 @@ class CurriculumMixin:
         self.accelerator.wait_for_everyone()
         return read_history(self.args.output_dir)
 
+    # The model card
+
+    def create_model_card(self, model_name: str | None = None, dataset_name: Any = None, tags: Any = None) -> None:
+        """TRL's model card with the curriculum; what is a path on this machine is left out of it."""
+        folder = Path(self.args.output_dir)
+        name = folder.resolve().name if model_name is None or PATH.search(model_name) else model_name
+        given = dataset_name if isinstance(dataset_name, list) else [dataset_name]
+        public = [one for one in given if public_name(one)]
+        sets = public if len(public) > 1 else next(iter(public), None)
+        super().create_model_card(name, sets, tags)  # type: ignore[misc]
+        if self.is_world_process_zero():  # type: ignore[attr-defined]
+            self.conductor.history.flush()
+            card = folder / "README.md"
+            card.write_text(complete(card.read_text(encoding="utf-8"), self), encoding="utf-8")
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)  # type: ignore[misc]
+        card = Path(output_dir or self.args.output_dir) / "README.md"  # PEFT's, which names the path of the base model
+        if card.exists() and self.args.should_save:
+            card.write_text(without_local_paths(card.read_text(encoding="utf-8")), encoding="utf-8")
+
     # State
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -166,12 +270,13 @@ class CurriculumMixin:
         folder.mkdir(parents=True, exist_ok=True)
         if self.args.should_save:
             (folder / "trainer_state.json").unlink(missing_ok=True)
-            state = {"world_size": self.args.world_size} | self.conductor.state_dict() | self._trainer_state()
-            write_state(folder / checkpoints.FOLDER, state)
+            state = {"world_size": self.args.world_size, "run": self._settings}
+            write_state(folder / checkpoints.FOLDER, state | self.conductor.state_dict() | self._trainer_state())
         self._save_process_state(folder)
         self.conductor.history.flush()
         self.accelerator.wait_for_everyone()
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        with name_full_disk(folder.parent, f"{folder.name} was not written"):
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]

@@ -1,6 +1,5 @@
 """SFT whose rows are chosen at the moment they are trained on."""
 
-import logging
 import math
 from collections.abc import Iterator
 from itertools import islice
@@ -11,30 +10,35 @@ import numpy as np
 import torch
 from trl import SFTTrainer
 
+from ..data.reserved import without_images
 from ..lm.losses import row_losses
 from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
 from ..probes import PrefixEntropy
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .agreement import check_arguments
+from .arguments import own_config
 from .checks import (
+    refuse_other_orders,
     refuse_own_loss,
     refuse_parallelism,
+    refuse_shrinking_batches,
+    refuse_unevaluated,
     refuse_unknown_format,
     refuse_unsupported,
     refuse_vision,
-    refuse_void,
     say_what_was_not_tried,
 )
-from .config import CurriculumSFTConfig, own_config
+from .config import CurriculumSFTConfig
+from .content import columns_of_sft
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
+from .outlook import Run, refuse_one_arm, sft_run
 from .packing import draw_packed
+from .row_checks import TRAINING, SFTChecks, without_images_in
 from .sft_rows import SFTRows, with_positions
 from .shaped_head import ShapedHead
 from .token_budget import TokenBudget
-
-
-logger = logging.getLogger(__name__)
 
 
 class SFTHost(TrainerHost):
@@ -48,7 +52,12 @@ class SFTHost(TrainerHost):
 
     def prompts(self, rows: IntArray) -> list[Any]:
         spec = self.trainer.args.probe_for(self.trainer.curriculum.method)
-        return self.trainer.rows.prompts(rows, isinstance(spec, PrefixEntropy) and bool(spec.text_before()))
+        is_entropy = isinstance(spec, PrefixEntropy)
+        as_trained = self.trainer.completion_only_loss and is_entropy and spec.chat_template is None
+        return self.trainer.rows.prompts(rows, is_entropy and bool(spec.text_before()), as_trained)
+
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        return self.trainer.rows.template_options(rows)
 
     def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
         trainer = self.trainer
@@ -79,7 +88,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     Args:
         model, args, train_dataset, ...:
-            As in [`~trl.SFTTrainer`]; `args` is a [`CurriculumSFTConfig`].
+            As in [`~trl.SFTTrainer`]; `args` is a [`CurriculumSFTConfig`], or TRL's or transformers' own, whose
+            curriculum is `uniform` unless one is given here.
         curriculum (`str`, `dict` or [`~trl_curriculum.curricula.CurriculumMethod`], *optional*):
             Overrides `args.curriculum`.
         shaping (`list`, *optional*):
@@ -100,7 +110,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     """
 
     _tag_names = ["trl", "sft", "trl-curriculum"]
-    _name = "Curriculum SFT"
 
     def __init__(
         self,
@@ -108,6 +117,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         args: CurriculumSFTConfig | None = None,
         data_collator: Any = None,
         train_dataset: Any = None,
+        eval_dataset: Any = None,
         *positional: Any,
         curriculum: Any = None,
         shaping: Any = None,
@@ -115,25 +125,33 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
-        refuse_void(args, shuffle_dataset=False, auto_find_batch_size=False)
-        if "formatting_func" not in kwargs and not positional:
+        refuse_shrinking_batches(args)
+        train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
+        whole_rows = kwargs.get("formatting_func") is None and not positional
+        if whole_rows:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
+        refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
+        check_arguments(args, train_dataset, eval_dataset)
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
+        refuse_other_orders(args, method)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
         # Mistakes in columns are found before everything is tokenized.
-        method.bind(Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False))
-        self._given = with_positions(train_dataset)
-        super().__init__(model, args, data_collator, self._given, *positional, **kwargs)
-        del self._given
+        pool = Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False)
+        refuse_one_arm(method.bind(pool), args)
+        self._checks = SFTChecks(with_positions(train_dataset), args, whole_rows)
+        given = self._checks.given.dataset
+        super().__init__(model, args, data_collator, given, eval_dataset, *positional, **kwargs)
         refuse_parallelism(self.accelerator.parallelism_config)
         refuse_vision(self._is_vision_dataset)
         say_what_was_not_tried(self)
-        self.rows = SFTRows(train_dataset, self.train_dataset, args)
+        self.rows = SFTRows(train_dataset, self.train_dataset, args, self._checks.given)
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
         self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)
-        self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position)
+        all_columns = "formatting_func" in kwargs or positional or not args.remove_unused_columns
+        content = None if all_columns else columns_of_sft(args)
+        self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position, content)
         self.budget = TokenBudget(args.max_tokens)
         if args.max_tokens is not None and self.lr_scheduler is not None:
             raise ValueError(
@@ -148,13 +166,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self._start_from(None, {})
         self._checked_apart = False
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        # Rows of the training set are packed when they are drawn; TRL only tokenizes and truncates them.
-        if dataset is getattr(self, "_given", None):
-            names = ("processing_class", "args", "packing", "formatting_func", "dataset_name")
-            kwargs |= dict(zip(names, args, strict=False)) | {"packing": False}
-            args = ()
-        return super()._prepare_dataset(dataset, *args, **kwargs)
+    def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        return self._checks.prepare(super()._prepare_dataset, self.chat_template, *args, **kwargs)
 
     @property
     def _batches_per_step(self) -> int:
@@ -165,6 +178,18 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     def _capacity(self) -> int:
         """Tokens of a packed device batch."""
         return self.args.per_device_train_batch_size * self.args.max_length
+
+    def _run(self) -> Run:
+        length = self.rows.length
+        return sft_run(self.args, len(length), self.accelerator.num_processes, int(length.sum(dtype=np.int64)))
+
+    @property
+    def left_out(self) -> int:
+        return len(self.rows.source) - len(self.rows.length)
+
+    @property
+    def found(self) -> dict[str, str]:
+        return self.rows.found(self.processing_class, self.args.max_length)
 
     # The dataloader gives ticks, the curriculum the rows.
 
@@ -230,8 +255,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         loss, entropy = (
             np.divide(sums, count, out=np.full(len(sums), np.nan), where=trained) for sums in (nll, entropy)
         )
-        self._look_for_nan(trained & ~np.isfinite(loss), trained)
         draw = self._drawn
+        self.rows.look_for_nan(draw.row, trained & ~np.isfinite(loss), trained, self.state.global_step)
         loss[~np.isfinite(loss)] = np.nan
         self.conductor.observe(
             draw,
@@ -243,23 +268,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
                 loss=loss,
                 entropy=entropy,
             ),
-        )
-
-    def _look_for_nan(self, broken: np.ndarray, trained: np.ndarray) -> None:
-        if not broken.any():
-            return
-        rows = sorted(set(self.rows.position[self._drawn.row[broken]].tolist()))
-        text = f"{', '.join(map(str, rows[:5]))}{', ...' if len(rows) > 5 else ''}"
-        if (broken == trained).all():
-            raise FloatingPointError(
-                f"All losses of step {self.state.global_step} are nan or infinite (rows {text}): the model has "
-                "diverged, or these rows are broken; resume from a checkpoint before with a smaller learning rate."
-            )
-        logger.warning(
-            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
-            "gradient is not a number either; take them out of the dataset.",
-            text,
-            self.state.global_step,
         )
 
     # Tokens

@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from numpy.typing import NDArray
 
+from ..data.rows import Rows
 from ..lm.tap import count_tokens
-from ..probes.prompts import prompt_of
+from ..probes.prompts import options_of, prompt_of
 from ..signals import IntArray
+from .found import quoted
+from .row_checks import TRAINING
 
 
 logger = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ class SFTRows:
             What TRL has made of it, with positions.
         args ([`CurriculumSFTConfig`]):
             Packing and lengths.
+        given ([`~trl_curriculum.data.rows.Rows`], *optional*):
+            What TRL was given of the user's rows. Default: all.
 
     Attributes:
         dataset (`datasets.Dataset`):
@@ -42,7 +48,7 @@ class SFTRows:
             Place of each in the user's dataset, and its tokens.
     """
 
-    def __init__(self, source: Dataset, prepared: Dataset, args: Any) -> None:
+    def __init__(self, source: Dataset, prepared: Dataset, args: Any, given: Rows | None = None) -> None:
         if POSITION not in prepared.column_names:
             raise RuntimeError(f"TRL has dropped the column {POSITION!r} while it prepared the dataset.")
         if "input_ids" not in prepared.column_names:
@@ -51,18 +57,10 @@ class SFTRows:
         length, trained = count_tokens(prepared)
         kept = np.flatnonzero(trained > 0)
         rows = prepared.remove_columns(POSITION)
-        if len(kept) == 0:
-            raise ValueError(
-                f"None of the {len(source)} rows has a token to train on: all are masked, for example because prompts "
-                f"are longer than max_length={args.max_length}."
-            )
-        if len(kept) < len(source):
-            logger.warning(
-                "%d of %d rows have no token to train on and are left out (max_length=%s).",
-                len(source) - len(kept),
-                len(source),
-                args.max_length,
-            )
+        given = given or Rows.of(source, TRAINING, args.unusable_rows, args.process_index == 0)
+        trainable = set(position[kept].tolist())
+        nothing = f"no token of it is trained on: all are masked, or behind max_length={args.max_length}"
+        given.without({k: nothing for k, row in enumerate(given.position.tolist()) if row not in trainable})
         self.source = source
         self.dataset = rows.select(kept) if len(kept) < len(rows) else rows
         self.position: IntArray = position[kept]
@@ -74,6 +72,12 @@ class SFTRows:
                 f"{args.max_length}: rows that are given tokenized must be truncated before."
             )
         self._read = self.dataset
+
+    def found(self, tokenizer: Any, max_length: int | None) -> dict[str, str]:
+        """How long the longest row is, and the first one, for what is printed before training."""
+        of = "" if max_length is None else f", of max_length={max_length:,}"
+        longest = f"{int(self.length.max()):,} tokens in row {self.position[int(self.length.argmax())]}{of}"
+        return {"longest": longest, "first row": quoted(tokenizer.decode(self[[0]][0]["input_ids"]))}
 
     def read_only(self, columns: list[str] | None) -> None:
         """Reads no other columns than these from now on."""
@@ -96,12 +100,38 @@ class SFTRows:
         made = [name for name in ("input_ids", "labels") if name not in self.source.column_names]
         return self.dataset.remove_columns(made)
 
-    def prompts(self, rows: IntArray, asks_for_answer: bool) -> list[Any]:
+    def look_for_nan(self, rows: IntArray, broken: NDArray, trained: NDArray, step: int) -> None:
+        """Warns of rows whose loss is `broken`; raises where all that were `trained` on are."""
+        if not broken.any():
+            return
+        where = sorted(set(self.position[rows[broken]].tolist()))
+        text = f"{', '.join(map(str, where[:5]))}{', ...' if len(where) > 5 else ''}"
+        if (broken == trained).all():
+            raise FloatingPointError(
+                f"All losses of step {step} are nan or infinite (rows {text}): the model has diverged, or these rows "
+                "are broken; resume from a checkpoint before with a smaller learning rate."
+            )
+        logger.warning(
+            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
+            "gradient is not a number either; take them out of the dataset.",
+            *(text, step),
+        )
+
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        """What each row hands to the chat template; `None` where none has anything."""
+        if not {"tools", "chat_template_kwargs"} & set(self.source.column_names):
+            return None
+        return [options_of(row) for row in self.as_given(rows)]
+
+    def prompts(self, rows: IntArray, asks_for_answer: bool, as_trained: bool = False) -> list[Any]:
         """
         Prompts of rows: texts, messages, or the tokens before the first one that is trained on.
 
-        `asks_for_answer` says whether something is put in front of the question, which tokens do not allow.
+        `asks_for_answer` says whether something is put in front of the question, which tokens do not allow, and
+        `as_trained` whether the tokens before a completion are wanted, rendered and cut as they are trained on.
         """
+        if as_trained and not asks_for_answer and {"prompt", "completion"} <= set(self.source.column_names):
+            return [_before(row["input_ids"], row["labels"]) for row in self[rows]]
         prompts = [prompt_of(row) for row in self.as_given(rows)]
         missing = [int(self.position[k]) for k, prompt in zip(rows, prompts, strict=True) if prompt is None]
         if not missing:
@@ -123,4 +153,9 @@ def _tokens_before(row: dict[str, Any]) -> list[int]:
             "A prefix entropy is that of an answer to a prompt, but these rows are trained on from their first token; "
             "give them as prompt and completion, or as messages."
         )
-    return row["input_ids"][: next(k for k, label in enumerate(labels) if label != -100)]
+    return _before(row["input_ids"], labels)
+
+
+def _before(ids: list[int], labels: list[int]) -> list[int]:
+    """The tokens before the first one that is trained on."""
+    return ids[: next(k for k, label in enumerate(labels) if label != -100)]

@@ -18,6 +18,15 @@ class Arms(Stateful):
     queues: Queues
     by_rows: bool  # whether an arm is drawn in proportion to its rows where nothing is known
 
+    @property
+    def first_change(self) -> int | None:
+        """The first batch, counted from 1, for which arms may be others than at the start; `None` for fixed ones."""
+        return None
+
+    def remedy(self, batches: int | None) -> str:
+        """What to set so that arms change within so many batches."""
+        return ""
+
     @abstractmethod
     def observe(self, feedback: Feedback) -> None:
         """Learns where rows belong."""

@@ -20,12 +20,13 @@ class SuccessRate(ArmSource):
     """
     Arms are buckets of equal width over the rows' running success rates, and one for rows that were never tried.
 
-    A row's rate is the mean of its last group and of its rate before. A row that was tried and never scored joins the
-    lowest bucket, so that unscorable rows cannot fill the untried arm for ever (ours). Within a bucket the rows that
-    were drawn least often come first (ours).
+    A row's rate is the mean of its last group and of its rate before; success is the mean reward (ours), which must
+    lie in [0, 1]. Rows that were never tried have an arm of their own (ours). A row that was tried and never scored
+    joins the lowest bucket, so that unscorable rows cannot fill the untried arm for ever (ours). Within a bucket the
+    rows that were drawn least often come first (ours). That buckets weigh alike is PipelineRL's.
     """
 
-    bins: int = option(5, "Buckets over [0, 1].", "PipelineRL", least=2)
+    bins: int = option(5, "Buckets over [0, 1].", "PipelineRL", least=2, most=1000)
     every: int = option(5, "Batches between two regroupings.", "PipelineRL", least=1)
     outcome: str | None = option(None, "Reward function that says what success is; default: the weighted sum.")
 
@@ -69,6 +70,14 @@ class SuccessBuckets(Arms):
         self.arm = np.where(self.visits > 0, bucket, 0).astype(np.int32)
         by_visits = np.lexsort((self.rng.random(len(self.arm)), self.visits, self.arm))
         self.queues = Queues(self.arm, len(self.names), self.rng, order=by_visits)
+
+    @property
+    def first_change(self) -> int | None:
+        return self.source.every + 1
+
+    def remedy(self, batches: int | None) -> str:
+        least = (batches or 0) - 1
+        return f"set every of success_rate to at most {least}" if least > 0 else "train for more steps"
 
     def observe(self, feedback: Feedback) -> None:
         """Moves the success rates of the batch's rows, and regroups all rows every few batches."""

@@ -33,9 +33,14 @@ class RowSampler(Stateful):
         self.cumulative: FloatArray | None = None  # equal weights need none
         self.taken = None if replacement else np.zeros(size, bool)
         self.queue: NDArray[np.int32] | None = None  # rows that are left, in the order in which they will come
+        self.line: NDArray[np.int32] | None = None  # the order of every pass, where it is fixed
 
-    def set(self, weight: FloatArray) -> None:
-        """Takes weights, shape `(size,)` and not all 0, over: the array is reused."""
+    def set(self, weight: FloatArray, line: IntArray | None = None) -> None:
+        """
+        Takes weights over, shape `(size,)` and not all 0: the array is reused. `line` has the rows with a weight, each
+        once, in the order in which every pass takes them; default: at random. It needs draws without replacement.
+        """
+        self.line = None if line is None else line.astype(np.int32)
         self.cumulative = np.cumsum(weight, out=weight)
         if not self.cumulative[-1] > 0:
             raise ValueError("All rows have weight 0: nothing could be drawn.")
@@ -88,7 +93,7 @@ class RowSampler(Stateful):
 
     def start_over(self) -> None:
         """Forgets what was drawn."""
-        self.queue = None
+        self.queue = None if self.line is None else self.line.copy()
         if self.taken is not None:
             self.taken[:] = False
 
@@ -126,7 +131,7 @@ class RowSampler(Stateful):
         return int(np.searchsorted(self.cumulative, self.cumulative[-1], side="left"))
 
     def state_dict(self) -> dict[str, Any]:
-        held = {name: getattr(self, name) for name in ("cumulative", "taken", "queue")}
+        held = {name: getattr(self, name) for name in ("cumulative", "taken", "queue", "line")}
         return {name: value.copy() for name, value in held.items() if value is not None}
 
     def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
@@ -134,18 +139,19 @@ class RowSampler(Stateful):
         if self.taken is not None:
             check_array("taken", state.get("taken"), bool, self.taken.shape if mapping is None else None)
         if mapping is not None:
-            self.cumulative, self.queue = None, None
+            self.cumulative = self.queue = self.line = None
             if self.taken is not None:
                 self.taken = mapping.rows(state["taken"], False)
             return
-        self.cumulative = self.queue = None
+        self.cumulative = self.queue = self.line = None
         if "cumulative" in state:
             check_array("cumulative", state["cumulative"], float, (self.size,), 0)
             if (np.diff(state["cumulative"]) < 0).any() or not state["cumulative"][-1] > 0:
                 raise self.damaged("cumulative")
             self.cumulative = state["cumulative"].copy()
-        if "queue" in state:
-            check_array("queue", state["queue"], np.int32, None, 0, self.size - 1)
-            self.queue = state["queue"].copy()
+        for name in ("queue", "line"):
+            if name in state:
+                check_array(name, state[name], np.int32, None, 0, self.size - 1)
+                setattr(self, name, state[name].copy())
         if self.taken is not None:
             self.taken = state["taken"].copy()

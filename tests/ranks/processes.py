@@ -1,0 +1,53 @@
+"""Several processes of one run, as forks of a process that has imported everything: seconds, not a minute of imports."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from commands import Done, Fork
+
+
+def begin(body: Callable[[int], int | None], folder: Path, world: int = 2) -> list[Fork]:
+    """Processes that run `body(rank)` with torchrun's environment; nobody ends the others where one ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def of(rank: int) -> Callable[[], int | None]:
+        def run() -> int | None:
+            for state in (AcceleratorState, GradientState, PartialState):
+                state._reset_state()
+            numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+            os.environ |= {name: str(number) for name, number in numbers.items()}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            return body(rank)
+
+        return run
+
+    folders = [folder / f".process-{rank}" for rank in range(world)]
+    for one in folders:
+        one.mkdir(parents=True, exist_ok=True)
+    return [Fork(of(rank), one) for rank, one in enumerate(folders)]
+
+
+def end(forks: list[Fork], timeout: float = 120) -> list[Done]:
+    """How each of them ended, in the order of the ranks; raises `TimeoutError` where one did not."""
+    until = time.monotonic() + timeout
+    ended: list[Done] = []
+    try:
+        for fork in forks:
+            ended.append(fork.wait(max(1.0, until - time.monotonic())))
+    finally:
+        for fork in forks[len(ended) + 1 :]:
+            os.kill(fork.pid, signal.SIGKILL)
+            os.waitpid(fork.pid, 0)
+    return ended
+
+
+def together(body: Callable[[int], int | None], folder: Path, world: int = 2, timeout: float = 120) -> list[Done]:
+    """`body(rank)` in several processes, until the last one has ended."""
+    return end(begin(body, folder, world), timeout)

@@ -1,0 +1,48 @@
+"""Which columns training reads: by these a row is known again when a run goes on with changed data."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+
+OF_PROMPTS = ("prompt", "messages", "conversations", "tools", "chat_template_kwargs", "image", "images")
+OF_TOKENS = ("completion", "text", "input_ids", "attention_mask", "position_ids", "seq_lengths", "labels")
+OF_MASKS = ("completion_mask", "assistant_masks")
+OF_CONVERSATIONS = ("chosen", "rejected")
+
+
+def columns_of_sft(args: Any) -> list[str]:
+    """Columns that SFT makes tokens of."""
+    return [*OF_PROMPTS, *OF_TOKENS, *OF_MASKS, *OF_CONVERSATIONS, args.dataset_text_field]
+
+
+def columns_of_grpo(args: Any, reward_funcs: Any, columns: Sequence[str]) -> list[str] | None:
+    """
+    Columns that GRPO makes prompts of, those that its rewards name as their arguments, and that of answers.
+
+    Args:
+        args ([`CurriculumGRPOConfig`]):
+            The arguments.
+        reward_funcs:
+            As the trainer is given them.
+        columns (`Sequence[str]`):
+            Of the dataset.
+
+    Returns:
+        `None` where a reward may take any column, since it names none and takes `**kwargs`.
+    """
+    found = [*OF_PROMPTS, *([args.answer_column] if args.answer_column is not None else [])]
+    for one in reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]:
+        function = getattr(one, "judge", one)  # one of ours hands its columns on
+        if isinstance(one, str) or hasattr(one, "config") or not callable(function):  # a model: reads texts
+            continue
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        named = [parameter.name for parameter in parameters if parameter.name in columns]
+        takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+        if takes_any and not named:
+            return None
+        found += named
+    return found

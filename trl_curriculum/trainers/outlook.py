@@ -1,0 +1,288 @@
+"""What a run is going to do, as far as its curriculum says it beforehand: refused, warned of, printed."""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..curricula.outlook import Outlook
+from ..data.names import counts, listed, shown
+from ..probes import PrefixEntropy
+
+
+logger = logging.getLogger(__name__)
+
+FEW = 12  # arms that are printed
+GIVE_ARMS = "arms: COLUMN, or arms: {success_rate: {bins: 5}} for rows by how often they are solved"
+GIVE_ORDER = "another order is arms: {columns: {names: [%s], order: [...]}}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    Sizes of a run.
+
+    Args:
+        steps (`int`, *optional*):
+            Optimizer steps.
+        rows (`int`, *optional*):
+            Rows that are drawn at once (GRPO: prompts).
+        per_batch (`float`):
+            Optimizer steps that are made of rows drawn at once.
+        exact (`bool`):
+            Whether steps and rows are counted, not estimated from lengths.
+        largest (`float`, *optional*):
+            Largest mean |advantage| of an arm, where there is a bound.
+        of_prompts (`bool`):
+            Whether rows are prompts, drawn for a generation, which may serve several steps.
+    """
+
+    steps: int | None
+    rows: int | None
+    per_batch: float = 1.0
+    exact: bool = True
+    largest: float | None = None
+    of_prompts: bool = False
+
+    @property
+    def batches(self) -> int | None:
+        """How often rows are drawn."""
+        return None if self.steps is None else math.ceil(self.steps / self.per_batch - 1e-9)
+
+    def step(self, batch: int) -> int:
+        """The optimizer step, counted from 1, before which a batch, counted from 1, is drawn."""
+        return math.floor((batch - 1) * self.per_batch + 1e-9) + 1
+
+
+def grpo_run(args: Any, size: int, processes: int) -> Run:
+    """The sizes of a GRPO run over `size` rows, as TRL counts them."""
+    rollouts = args.per_device_train_batch_size * processes * args.steps_per_generation
+    prompts = max(1, rollouts // args.num_generations)
+    per_generation = args.steps_per_generation * args.num_iterations / args.gradient_accumulation_steps
+    steps = args.max_steps
+    if steps <= 0:
+        per_epoch = max(1, int(max(1, size // prompts) * per_generation))
+        steps = math.ceil(args.num_train_epochs * per_epoch)
+    by_group = args.scale_rewards in ("group", True)  # divided by the standard deviation of the group
+    group = args.num_generations
+    largest = math.sqrt((group - 1) / group) if by_group and group > 1 else None
+    return Run(steps, prompts, per_generation, largest=largest, of_prompts=True)
+
+
+def sft_run(args: Any, size: int, processes: int, tokens: int | None = None) -> Run:
+    """The sizes of an SFT run over `size` rows of so many `tokens` in all, where these are counted."""
+    batches = args.gradient_accumulation_steps * processes
+    rows, exact = args.per_device_train_batch_size * batches, True
+    if args.packing:
+        exact = False
+        if tokens is None:
+            return Run(args.max_steps if args.max_steps > 0 else None, None, exact=False)
+        rows = max(1, round(args.per_device_train_batch_size * args.max_length * batches * size / tokens))
+    if args.max_steps > 0 and args.max_tokens is None:
+        return Run(args.max_steps, rows, exact=exact)
+    if args.max_tokens is not None:
+        if tokens is None:
+            return Run(args.max_steps if args.max_steps > 0 else None, rows, exact=False)
+        steps = math.ceil(args.max_tokens / (rows * tokens / size))
+        return Run(min(steps, args.max_steps) if args.max_steps > 0 else steps, rows, exact=False)
+    round_to = math.floor if args.dataloader_drop_last and not args.packing else math.ceil
+    return Run(math.ceil(args.num_train_epochs * max(1, round_to(size / rows))), rows, exact=exact)
+
+
+# Refused, and warned of
+
+
+def refuse_one_arm(curriculum: Any, args: Any) -> None:
+    """Refuses a curriculum that chooses among arms where there is one."""
+    pool, method = curriculum.pool, curriculum.method
+    if not curriculum.outlook(None, None).by_arm or pool.n_arms > 1:
+        return
+    one = shown(pool.arm_names[0])
+    why = "there are no arms" if args.arms is None else f"arms {title(args)} has one value, {one!r}"
+    give = GIVE_ARMS if curriculum.takes_estimated_arms else "arms: COLUMN"
+    raise ValueError(
+        f"Curriculum {method.name!r} chooses among arms, and {why}, so that it would draw as 'uniform' does: give "
+        f"{give}; or take curriculum: uniform."
+    )
+
+
+def is_late(outlook: Outlook, run: Run) -> bool:
+    """Whether a curriculum would choose by what it has seen only after the last step."""
+    return outlook.acts_at is not None and run.batches is not None and outlook.acts_at > run.batches
+
+
+def refuse_powerless(curriculum: Any, outlook: Outlook, run: Run) -> None:
+    """Refuses a curriculum that would choose by what it has seen only after the last step."""
+    if is_late(outlook, run) and run.exact:
+        event = outlook.event or "regrouping of arms"
+        raise ValueError(
+            f"Curriculum {curriculum.name!r} could not follow what it sees: its first {event} that has an effect "
+            f"would come before step {run.step(outlook.acts_at or 1)}, and the run has {run.steps}; {outlook.remedy}, "
+            "or take curriculum: uniform."
+        )
+
+
+def warn_of_odd(curriculum: Any, outlook: Outlook, run: Run, args: Any) -> None:
+    """Warns of what is allowed and hardly meant, a sentence each."""
+    name, pool = curriculum.method.name, curriculum.pool
+    for sentence in outlook.odd:
+        logger.warning("Curriculum %r: %s.", name, sentence)
+    if is_late(outlook, run) and not run.exact:  # and not refused, because the sizes are estimates
+        logger.warning(
+            "Curriculum %r: its first %s would come about step %d, and the run has about %d; %s.",
+            *(name, outlook.event, run.step(outlook.acts_at or 1), run.steps, outlook.remedy),
+        )
+    learns = outlook.by_arm or curriculum.method.follows or pool.estimated is not None
+    group = getattr(args, "num_generations", None)
+    if run.rows == 1 and group is not None and learns:
+        logger.warning(
+            "One prompt a step: %d rollouts in groups of num_generations=%d are one prompt, so that curriculum %r "
+            "sees one row at a time; raise per_device_train_batch_size, gradient_accumulation_steps or "
+            "steps_per_generation.",
+            *(group, group, name),
+        )
+
+
+# Printed
+
+
+def title(args: Any) -> str:
+    """Where arms come from, in words."""
+    source = args.arm_source
+    if source is None:
+        return "one"
+    return " x ".join(map(shown, source.names)) if source.name == "columns" else source.name
+
+
+def block(
+    curriculum: Any,
+    outlook: Outlook,
+    run: Run,
+    args: Any,
+    left_out: int | None = None,
+    held_out: Any = None,
+    more: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """
+    What the curriculum can do in this run, as lines by their names.
+
+    Args:
+        curriculum ([`~trl_curriculum.curricula.Curriculum`]):
+            Over its pool.
+        outlook ([`~trl_curriculum.curricula.outlook.Outlook`]):
+            What it says of itself.
+        run ([`Run`]):
+            Sizes.
+        args ([`CurriculumConfig`]):
+            The run's arguments.
+        left_out (`int`, *optional*):
+            Rows of the dataset that cannot be trained on, where that was looked at.
+        held_out (`Dataset` or `dict[str, Dataset]`, *optional*):
+            Rows that are evaluated on.
+        more (`Mapping[str, str]`, *optional*):
+            Lines on what the trainer has found out about the rows.
+    """
+    method, pool = curriculum.method, curriculum.pool
+    sets = held_out if isinstance(held_out, dict) else {} if held_out is None else {"all": held_out}
+    without = "" if left_out is None else f"{left_out:,} left out, "
+    options = ", ".join(f"{name}={shown(value, 80)}" for name, value in method.options.items())
+    made = {
+        "rows": f"{pool.size:,} to train on, {without}{sum(map(len, sets.values())):,} held out",
+        "arms": f"{title(args)}: {_arms(curriculum)}",
+        "curriculum": f"{curriculum.name} ({options})",
+        "signal": f"{method.signal}; extra cost: {method.cost}",
+    }
+    if outlook.in_order and pool.n_arms > 1:
+        made["order"] = _order(pool.arm_names, args)
+    if (spread := _spread(curriculum, outlook, run)) is not None:
+        made["spread"] = spread
+    if outlook.event or outlook.acts_at:
+        made["acts"] = _acts(outlook, run)
+    if outlook.tau is not None:
+        made["odds"] = _odds(outlook, run)
+    if method.probe is not None and outlook.probes:
+        made["probe"] = _probe(method, outlook, args)
+    return made | dict(more or {})
+
+
+def _arms(curriculum: Any) -> str:
+    pool = curriculum.pool
+    if pool.estimated is not None:
+        return listed(curriculum.arm_names, FEW)
+    named = zip(pool.arm_names, pool.arm_size, strict=True)
+    return listed((f"{shown(name, 30)} ({size:,})" for name, size in named), FEW)
+
+
+def _order(names: tuple[str, ...], args: Any) -> str:
+    text, source = listed(names, FEW, " → "), args.arm_source
+    if source is None or source.name != "columns":
+        return text
+    if source.order is not None:
+        return f"{text} (as given)"
+    by = "numbers" if counts(names) else "the alphabet"
+    return f"{text} (by {by}; {GIVE_ORDER % ', '.join(map(shown, source.names))})"
+
+
+def _spread(curriculum: Any, outlook: Outlook, run: Run) -> str | None:
+    if not (outlook.by_arm or curriculum.pool.estimated) or run.rows is None:
+        return None
+    n = len(curriculum.arm_names)
+    what, when = ("prompts", "generation") if run.of_prompts else ("rows", "step")
+    whole = "" if run.batches is None else f", {run.batches * run.rows / n:,.1f} in the run"
+    return f"{run.rows / n:.2g} {what} an arm and {when} (of {run.rows:,}){whole}, were all arms drawn alike"
+
+
+def _acts(outlook: Outlook, run: Run) -> str:
+    about = "" if run.exact else "about "
+    of = "" if run.steps is None else f" of {about}{run.steps:,}"
+    if not outlook.event:
+        return f"arms regrouped first before step {run.step(outlook.acts_at or 1):,}{of}"
+    if not outlook.events:
+        if outlook.acts_at is None:
+            return f"first {outlook.event} not known before rows are counted"
+        never = f": never in this run; {outlook.remedy}" if is_late(outlook, run) else ""
+        return f"first {outlook.event} at step {about}{run.step(outlook.acts_at):,}{of}{never}"
+    steps = [run.step(batch) for batch in outlook.events]
+    text = f"first {outlook.event} at step {about}{steps[0]:,}{of}"
+    if len(steps) > 1:
+        text += f"; {_plural(outlook.event)} at {listed(map('{:,}'.format, steps), 5)}"
+    if outlook.acts_at is not None and outlook.acts_at > outlook.events[0]:
+        when = f"never; {outlook.remedy}" if is_late(outlook, run) else f"from step {run.step(outlook.acts_at):,} on"
+        text += f"; it follows what it sees {when}"
+    return text
+
+
+def _odds(outlook: Outlook, run: Run) -> str:
+    assert outlook.tau is not None
+    if run.largest is None:
+        return f"between arms at most exp(difference of mean |A| / {outlook.tau:g}) : 1, in the rewards' own unit"
+    exponent = run.largest / outlook.tau
+    most = f"{math.exp(exponent):,.3g}" if exponent < 15 else f"10^{exponent / math.log(10):.0f}"
+    bonus = ", besides the bonus of arms that were rarely drawn" if outlook.bonus else ""
+    return f"between arms at most {most} : 1 at tau={outlook.tau:g}, as mean |A| is at most {run.largest:.2f}{bonus}"
+
+
+def _probe(method: Any, outlook: Outlook, args: Any) -> str:
+    """What is measured beforehand, and what that costs at most."""
+    times, rows = outlook.probes, outlook.probed_rows
+    often = f"{times} {_plural(outlook.event) if outlook.event and times > 1 else outlook.event or 'time'} x "
+    most = "at most " if outlook.or_fewer else ""
+    if method.probe != "prefix_entropy":
+        return f"{often}{most}{rows:,} rows, one forward over each with its answer"
+    spec = args.prefix_entropy
+    back_end: str = spec.back_end
+    if back_end == "auto":
+        back_end = "vllm" if getattr(args, "use_vllm", False) else "transformers"
+    return f"{often}{most}{prefixes(rows, spec, times)}, {back_end}"
+
+
+def prefixes(rows: int, spec: PrefixEntropy, times: int = 1) -> str:
+    """What it costs at most to score rows by prefix entropies, a number of times."""
+    samples = f" x {spec.samples} samples" if spec.samples > 1 else ""
+    most = times * rows * spec.length * spec.samples
+    return f"{rows} rows x {spec.length} tokens{samples} = at most {most:,} tokens"
+
+
+def _plural(word: str) -> str:
+    return f"{word}es" if word.endswith("sh") else f"{word}s"

@@ -1,0 +1,220 @@
+"""The check of rows as TRL's trainers read and render them."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from trl.data_utils import maybe_convert_to_chatml
+
+from ..data.rendered import check_prompts, refusal, window_of
+from ..data.reserved import refuse_tokens_without_ids, without_images
+from ..data.rows import Flaws, Rows, form_flaws, read
+from ..signals import IntArray
+
+
+logger = logging.getLogger(__name__)
+
+TRAINING = "the training dataset"
+
+OPTIONS = ("tools", "chat_template_kwargs")  # columns that SFT hands to the chat template
+FORMATS = (("prompt", "completion"), ("messages",), ("conversations",))  # of SFT, in the order in which TRL looks
+
+
+def by_name(datasets: Any) -> dict[str, Dataset]:
+    """Evaluation datasets by their names, a single one by none; streams are left out, which cannot be checked."""
+    named = datasets if isinstance(datasets, dict) else {"": datasets}
+    return {name: rows for name, rows in named.items() if isinstance(rows, Dataset)}
+
+
+def without_images_in(datasets: Any) -> Any:
+    """Evaluation datasets, one or several by name, without columns for images that hold none."""
+    checked = {name: without_images(rows, evaluation(name)) for name, rows in by_name(datasets).items()}
+    return {**datasets, **checked} if isinstance(datasets, dict) else checked.get("", datasets)
+
+
+def evaluation(name: str = "") -> str:
+    """What a dataset of the evaluation is called."""
+    return "the evaluation dataset" if name in ("", "eval") else f"the evaluation dataset {name!r}"
+
+
+def check_forms(dataset: Dataset, what: str, args: Any, *columns: Sequence[str]) -> Rows:
+    """The rows of a dataset whose columns hold what a trainer reads: texts, numbers and options of the template."""
+    rows = Rows.of(dataset, what, args.unusable_rows, args.process_index == 0)
+    return rows.without(form_flaws(dataset, *columns, quiet=bool(args.disable_tqdm)))
+
+
+# GRPO
+
+
+def check_grpo_forms(dataset: Dataset, what: str, args: Any, has_environment: bool) -> Rows:
+    """The same for GRPO, before a model is loaded."""
+    if "prompt" not in dataset.column_names and not has_environment:
+        raise ValueError(
+            f"The columns of {what} are {', '.join(dataset.column_names)}, and GRPO generates from a column 'prompt': "
+            "rename yours (recipes: prompt_column)."
+        )
+    answers = (args.answer_column,) if args.answer_column in dataset.column_names else ()
+    return check_forms(dataset, what, args, ["prompt"] if "prompt" in dataset.column_names else [], answers)
+
+
+@dataclass(frozen=True)
+class PromptCheck:
+    """
+    What the check of a dataset's prompts has found.
+
+    Args:
+        rows ([`~trl_curriculum.data.rows.Rows`]):
+            Those that can be generated from.
+        length (`IntArray`, shape `(n,)`):
+            Tokens of each of their prompts; empty where they were not counted.
+        window (`int`, *optional*):
+            Tokens of prompt and completion that fit.
+    """
+
+    rows: Rows
+    length: IntArray
+    window: int | None
+
+
+def check_grpo_prompts(rows: Rows, trainer: Any) -> PromptCheck:
+    """Prompts that the trainer can generate from, rendered and tokenized by itself."""
+    args = trainer.args
+    window = grpo_window(trainer.model.config, args)
+    own = trainer.rollout_func is not None or trainer.environment_factories is not None
+    if own or "prompt" not in rows.dataset.column_names:  # what is generated from is made later, by the user's code
+        return PromptCheck(rows, np.zeros(0, np.int64), window)
+    new = args.max_completion_length or 1
+    if window is not None and new >= window:
+        raise ValueError(
+            f"max_completion_length={new} leaves no room for a prompt in the {window} tokens that the model reads: "
+            "make it smaller."
+        )
+    prompts = (row["prompt"] for row in read(rows.dataset, ["prompt"], "Checking prompts", bool(args.disable_tqdm)))
+    flaws, length = check_prompts(prompts, lambda batch: trainer._tokenize_prompts(batch)[0], window, new)
+    left = rows.without(flaws)
+    return PromptCheck(left, np.delete(length, list(flaws)), window)
+
+
+def grpo_window(config: Any, args: Any) -> int | None:
+    """Tokens of prompt and completion that fit into what generates."""
+    given = args.vllm_max_model_length if args.use_vllm and args.vllm_mode == "colocate" else None
+    return given or window_of(config)
+
+
+# SFT
+
+
+def sft_texts(columns: list[str], text: str) -> list[str]:
+    """The columns that TRL's SFT reads texts or conversations of; none where it reads tokens, or nothing."""
+    if not columns or "input_ids" in columns:
+        return []
+    if "prompt" in columns and "completion" not in columns:
+        raise ValueError(
+            "The dataset has a column 'prompt' and no 'completion', without which TRL does not know what to train on: "
+            "add it, or rename or remove 'prompt' where another column holds the rows."
+        )
+    return list(next((names for names in FORMATS if {*names} <= {*columns}), (text,)))
+
+
+class SFTChecks:
+    """
+    Checks the rows that TRL prepares for SFT.
+
+    Args:
+        dataset (`datasets.Dataset`):
+            The training rows, as TRL shall get them.
+        args ([`CurriculumSFTConfig`]):
+            What is done with rows that cannot be used.
+        whole_rows (`bool`):
+            Whether TRL reads the columns itself, and no function of the user's.
+
+    Attributes:
+        given ([`~trl_curriculum.data.rows.Rows`]):
+            What is left of the training rows.
+    """
+
+    def __init__(self, dataset: Dataset, args: Any, whole_rows: bool) -> None:
+        skipped = (args.dataset_kwargs or {}).get("skip_prepare_dataset", False)
+        self.reads, self.args = whole_rows and not skipped, args
+        self.given = self._check_forms(dataset, TRAINING)
+
+    def _check_forms(self, dataset: Dataset, what: str) -> Rows:
+        columns = dataset.column_names if self.reads else []
+        refuse_tokens_without_ids(columns)
+        texts = sft_texts(columns, self.args.dataset_text_field)
+        options = [name for name in OPTIONS if texts and name in columns]
+        return check_forms(dataset, what, self.args, texts, (), options)
+
+    def prepare(
+        self,
+        prepare: Callable[..., Any],
+        chat_template: str | None,
+        dataset: Any,
+        processing_class: Any,
+        args: Any,
+        packing: bool,
+        formatting_func: Any,
+        dataset_name: str,
+    ) -> Any:
+        """What TRL's `prepare` makes of the rows that are left of a dataset; training rows are packed when drawn."""
+        if not isinstance(dataset, Dataset):
+            return prepare(dataset, processing_class, args, packing, formatting_func, dataset_name)
+        is_given = dataset is self.given.dataset
+        rows = self.given if is_given else self._check_forms(dataset, evaluation(dataset_name))
+        if self.reads:
+            rows = check_sft_templates(rows, processing_class, chat_template, args)
+        if is_given:
+            self.given, packing = rows, False
+        prepared = prepare(rows.dataset, processing_class, args, packing, formatting_func, dataset_name)
+        if not is_given and not packing and len(prepared) < len(rows.dataset) and args.process_index == 0:
+            logger.warning(
+                "%d of %d rows of %s have no token that is trained on within max_length=%s: TRL leaves them out.",
+                len(rows.dataset) - len(prepared),
+                len(rows.dataset),
+                rows.what,
+                args.max_length,
+            )
+        return prepared
+
+
+def check_sft_templates(rows: Rows, tokenizer: Any, chat_template: str | None, args: Any) -> Rows:
+    """Rows that the chat template takes."""
+    columns = rows.dataset.column_names
+    texts = sft_texts(columns, args.dataset_text_field)
+    if not texts or len(rows.dataset) == 0 or isinstance(rows.dataset[0][texts[0]], str):
+        return rows
+    options = [name for name in OPTIONS if name in columns]
+    flaws: Flaws = {}
+    for k, row in enumerate(read(rows.dataset, [*texts, *options], "Checking messages", bool(args.disable_tqdm))):
+        row = maybe_convert_to_chatml(row)
+        reason = refusal(_render(row, tokenizer, chat_template))
+        said = row["completion"] if "completion" in row else row["messages"]
+        if reason is None and args.assistant_only_loss and all(message["role"] != "assistant" for message in said):
+            reason = "it has no message of the assistant, and assistant_only_loss trains on nothing else"
+        if reason is not None:
+            flaws[k] = reason
+    return rows.without(flaws)
+
+
+def _render(row: dict[str, Any], tokenizer: Any, chat_template: str | None) -> Callable[[], None]:
+    """What renders a row as TRL does."""
+    tools = row.get("tools")
+    options = {
+        "chat_template": chat_template,
+        "tools": json.loads(tools) if isinstance(tools, str) else tools,
+        "tokenize": False,
+        **row.get("chat_template_kwargs", {}),
+    }
+
+    def render() -> None:
+        if "prompt" in row:
+            tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, **options)
+            tokenizer.apply_chat_template(row["prompt"] + row["completion"], **options)
+        else:
+            tokenizer.apply_chat_template(row["messages"], **options)
+
+    return render
