@@ -278,7 +278,7 @@ def spec_shape(rng: random.Random) -> Input:
         "option: shape of a spec",
         place.scene,
         allowed,
-        (*name(place.key, method), "(?i)" + place.key.rstrip("s").replace("_", ".")),
+        (*name(place.key, method, repr(spec)), "(?i)" + place.key.rstrip("s").replace("_", ".")),
         config,
         dry=place.scene.command != "score",
         what=f"{place.key} is {text}: {spec!r}",
