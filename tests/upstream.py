@@ -98,7 +98,11 @@ def main() -> int:
     tests = [test for test in args.tests if test not in CONTRACTS]
     trained = _pytest([*tests, *(f"--ignore={path}" for path in CONTRACTS)])
     failures = contracts.failures + trained.failures
-    which = "" if args.tests == ["tests/trainers"] else f" ({', '.join(dict.fromkeys(Path(test.split('::')[0]).stem for test in args.tests))})"
+    which = (
+        ""
+        if args.tests == ["tests/trainers"]
+        else f" ({', '.join(dict.fromkeys(Path(test.split('::')[0]).stem for test in args.tests))})"
+    )
     result = "works" if not failures else f"fails: {hook_of(failures[0])}".replace("|", "/")
     PAGE.write_text(updated(PAGE.read_text(), (*versions, str(contracts), f"{trained}{which}", result)))
     print(f"\nTRL {versions[0]} with transformers {versions[1]}: {contracts} of the contract, {trained}; {result}.")
