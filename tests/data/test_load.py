@@ -221,4 +221,4 @@ def test_a_difficulty_is_a_number_however_it_is_kept(content: str, kind: str, tm
     pool = Pool.from_dataset(rows, difficulty_column="d", hash_rows=False)
     assert pool.difficulty is not None
     assert pool.difficulty.tolist() == ([0.5, 1.25] if kind == "csv" else [1, 2.5])
-    assert Pool.from_dataset(rows, "d").arm_names == (("0.50", "1.25") if kind == "csv" else ("1", "2.5"))
+    assert Pool.from_dataset(rows, "d").arm_names == (("0.50", "1.25") if kind == "csv" else ("1.0", "2.5"))
