@@ -93,8 +93,10 @@ def to_prompts(
         if isinstance(prompt, list) and row.get("prompt") is None:
             whole = conversation_of(row) or []
             prompt = whole if whole and whole[-1]["role"] != "assistant" else prompt  # which asks for an answer
-        prompt = ask(prompt) if isinstance(prompt, str) and prompt == question_of(row) else prompt
-        return {"prompt": prompt, **({"answer": answer_of(row)} if answers else {})}
+        question, answer = question_of(row), answer_of(row)
+        if prompt is None and question is not None:
+            prompt, answer = ask(question), to_text(row["output"], "`output`")
+        return {"prompt": prompt, **({"answer": answer} if answers else {})}
 
     return _one_kind(rewrite(dataset, make, (*conversations, *ALPACA[:1], "input")), ("prompt",))
 
@@ -117,11 +119,11 @@ def to_examples(dataset: Dataset, text_column: str = "text", ask: Callable[[str]
             f"{dataset.column_names}: {SET}."
         )
     first = there[0]
-    others = tuple(name for columns in formats for name in columns if name not in first)
+    others = tuple(name for columns in formats[:-1] for name in columns if name not in first)
     several = [columns for columns in there if columns not in ((text_column,), ("input_ids",))]
     if len(several) > 1 and first in several and _nulls(dataset, *first):
         say("Rows come in several formats: all become conversations, the column `messages`.")
-        return rewrite(dataset, lambda row: {"messages": conversation_of(row)}, (*EXAMPLE, *others, "input"))
+        return rewrite(dataset, lambda row: {"messages": conversation_of(row)}, (*EXAMPLE, *others))
     if first == ALPACA:
 
         def make(row: Row) -> Row:

@@ -98,9 +98,7 @@ def prompt_of(row: dict[str, Any]) -> Any:
     if row.get("prompt") is not None:
         return to_half(row["prompt"], "`prompt`")
     messages = next((to_messages(row[name], f"`{name}`") for name in CONVERSATIONS if row.get(name)), None)
-    if messages is not None:
-        return messages[: last_answer(messages)]
-    return question_of(row)
+    return None if messages is None else messages[: last_answer(messages)]
 
 
 def example_of(row: dict[str, Any]) -> tuple[Half, Half]:
@@ -137,8 +135,6 @@ def answer_of(row: dict[str, Any]) -> str | None:
         name = next((name for name in CONVERSATIONS if row.get(name)), None)
         messages = to_messages(row[name], f"`{name}`") if name is not None else []
         half = [one for one in messages if one["role"] == "assistant"]
-        if name is None:
-            return to_text(row.get("output"), "`output`") if set(ALPACA) <= row.keys() else None
     if not isinstance(half, list):
         return half
     content = half[-1]["content"] if half else None

@@ -18,7 +18,8 @@ def with_context(dataset: Dataset, question: str, context: str) -> Dataset:
 
     def put(row: dict[str, Any]) -> dict[str, Any]:
         parts = [to_text(row[name], f"`{name}`") for name in (context, question)]
-        return {question: None if parts[1] is None else "\n\n".join(part for part in parts if part)}
+        blank = not (parts[1] or "").strip()
+        return {question: None if blank else "\n\n".join(part for part in parts if part)}
 
     return rewrite(dataset, put)
 

@@ -237,8 +237,9 @@ def with_difficulty(dataset: Dataset, script_args: CurriculumScriptArguments, tr
         text = _prompt_text(row) if name == "words_of_prompt" else _answer_text(row, answer_column)
         return {name: len(text.split())}
 
+    made = rewrite(dataset, count)
     training_args.difficulty_column = name
-    return dataset.map(count)
+    return made
 
 
 def _prompt_text(row: dict[str, Any]) -> str:
@@ -290,6 +291,12 @@ def _refuse_void(script_args: CurriculumScriptArguments) -> None:
 
 
 def _asks(system: str | None, instruction: str) -> Callable[[str], Half]:
-    """What makes a conversational prompt of a plain question."""
+    """What makes a conversational prompt of a plain question, and nothing of a blank one."""
     before = [{"role": "system", "content": system}] if system else []
-    return lambda question: [*before, {"role": "user", "content": f"{question}\n\n{instruction}".strip()}]
+
+    def ask(question: str) -> Half:
+        if not question.strip():
+            return None  # an instruction is no question
+        return [*before, {"role": "user", "content": f"{question}\n\n{instruction}".strip()}]
+
+    return ask
