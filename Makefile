@@ -6,7 +6,8 @@ VLLM := .venv-vllm
 UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-vllm upstream golden lint pages ladder mixture prefix pool overhead scale selection kills clean
+.PHONY: demo test test-vllm upstream golden lint pages ladder mixture prefix pool overhead scale selection kills fuzz
+.PHONY: soak clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -68,7 +69,17 @@ selection: $(VENV)/.dev
 	$(BIN)/python evals/speed/selection.py
 
 kills: $(VENV)/.dev
+	$(BIN)/python tests/disk/kills.py
 	$(BIN)/python -m pytest -m slow tests/trainers/test_kill.py
+
+# 3,000 wrong or odd inputs to the real commands: one sentence, or a run that is right; about half an hour.
+fuzz: $(VENV)/.dev
+	$(BIN)/python tests/fuzz/fuzz.py --jobs 2 --record after
+
+# Tests again and again on a busy machine: make soak TESTS="tests/lm tests/rounds/test_processes.py"
+soak: $(VENV)/.dev
+	@test -n "$(TESTS)" || { echo 'Say which tests: make soak TESTS="tests/rounds"'; exit 1; }
+	$(BIN)/python tests/soak.py -n 5 --load 2 $(TESTS)
 
 # torch first and pinned: without a GPU this may be a CPU build, which later requirements then keep.
 $(VENV)/.torch: constraints.txt

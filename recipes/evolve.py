@@ -151,8 +151,10 @@ def main(
     from trl import get_peft_config
 
     from trl_curriculum.generators import from_dataset, make_generators
+    from trl_curriculum.generators.candidates import in_one_form
     from trl_curriculum.rewards import reward
     from trl_curriculum.rounds import Job
+    from trl_curriculum.rounds.rows import usable_examples
     from trl_curriculum.rounds.training import grpo_args
     from trl_curriculum.scripts.data import load_examples, locate
     from trl_curriculum.scripts.train import check_output_dir, model_path, model_to_load
@@ -180,6 +182,8 @@ def main(
     by_grpo: Any = script_args.grpo
     args = grpo_args(training_args, by_grpo) if by_grpo or reward_funcs else training_args
     rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
+    rows = usable_examples(rows, "the training dataset", training_args)
+    test = usable_examples(test, "the test dataset", training_args) if test is not None else None
     short = script_args.short_answer_column
     if script_args.tasks or (short is not None and short == script_args.completion_column):
         short = "completion"  # into which that column was made
@@ -188,8 +192,10 @@ def main(
     if not 2 <= n <= len(rows):
         raise ValueError(f"trusted={n} of {len(rows)} rows: take 2 to as many as there are.")
     drawn = np.random.default_rng(training_args.seed).permutation(len(rows))[:n]
-    examples = from_dataset(rows if n == len(rows) else rows.select(drawn), *columns)
+    drawn = np.arange(n) if n == len(rows) else drawn
+    examples = from_dataset(rows.select(drawn), *columns, drawn)
     held_out = from_dataset(test, *columns) if test is not None else []
+    examples, held_out = in_one_form(examples, held_out)
     if training_args.process_index == 0:
         names = ", ".join(f"{one.name} {one.share:.0%}" for one in generators)
         print(

@@ -35,6 +35,7 @@ import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from trl_curriculum.data.unusable import CHOICES, HELP, check_choice
 from trl_curriculum.scripts.arguments import mapping
 
 
@@ -65,13 +66,18 @@ class SelectScriptArguments:
             Options of [`~trl_curriculum.rounds.selection.FeatureSettings`], by which candidates are compared.
         proxy (`dict`, *optional*):
             Options of [`~trl_curriculum.rounds.proxy.Proxy`].
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows that are no candidates, that cannot be encoded or that the chat template refuses:
+            `"refuse"` them, or `"leave_out"`, with a warning.
         near_duplicates (`float`, *optional*):
             Word overlap above which a question repeats another or a target's, and goes. Default: off.
         dry_run (`bool`, *optional*, defaults to `False`):
             Whether to read the files, print the plan, and end before a model is loaded.
     """
 
-    candidates: list[str] | None = field(default=None, metadata={"help": "Files with the pool: .jsonl or .parquet."})
+    candidates: list[str] | None = field(
+        default=None, metadata={"help": "Files with the pool: .jsonl, .json, .csv, .parquet."}
+    )
     targets: str | None = field(default=None, metadata={"help": "File with trusted rows of the target task."})
     examples: str | None = field(default=None, metadata={"help": "File with rows that the proxy is warmed up on."})
     selection: dict[str, Any] | str | None = field(
@@ -88,11 +94,13 @@ class SelectScriptArguments:
     near_duplicates: float | None = field(
         default=None, metadata={"help": "Word overlap above which a question repeats another, and goes."}
     )
+    unusable_rows: str = field(default="refuse", metadata={"help": HELP, "choices": CHOICES})
     dry_run: bool = field(default=False, metadata={"help": "Print the plan and end before a model is loaded."})
 
     def __post_init__(self) -> None:
         if isinstance(self.candidates, str):
             self.candidates = [self.candidates]
+        check_choice(self.unusable_rows)
         self.features = mapping(self.features, "features", {"dimension": 1024})
         self.proxy = mapping(self.proxy, "proxy", {"steps": 8})
 
@@ -103,8 +111,11 @@ def main(
     model_args: "ModelConfig",
     num_processes: int | None = None,
 ) -> None:
+    from trl_curriculum.data.convert import say
     from trl_curriculum.data.load import load_rows
     from trl_curriculum.generators import load
+    from trl_curriculum.generators.candidates import in_one_form
+    from trl_curriculum.generators.file import load_placed
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.select import FileSelection
@@ -126,9 +137,20 @@ def main(
         script_args.distinct,
         make_options(FeatureSettings, features, "features"),
     )
-    candidates = [row for file in script_args.candidates for row in load(file)]
-    targets = load(script_args.targets)
-    examples = load(script_args.examples) if script_args.examples is not None else None
+    how = (script_args.unusable_rows, training_args.process_index == 0)
+    own: list[dict[str, Any]] = []  # the pool with all its columns, and where in it each candidate is
+    place, candidates = [], []
+    for file in script_args.candidates:
+        for k, one in load_placed(file, *how):
+            place.append(len(own) + k)
+            candidates.append(one)
+        own += load_rows(file)
+    targets = load(script_args.targets, *how)
+    examples = load(script_args.examples, *how) if script_args.examples is not None else None
+    if len({isinstance(row.prompt, str) for row in [*candidates, *targets, *(examples or ())]}) > 1:
+        say("Some rows are texts and others messages: all become messages.")
+        candidates, targets, warmed = in_one_form(candidates, targets, examples or [])
+        examples = warmed if examples is not None else None
     model = model_to_load(model_args, training_args)
     proxy: Proxy = make_options(Proxy, {"model": model} | given, "proxy")
     kwargs = {name: value for name, value in (training_args.model_init_kwargs or {}).items() if value is not None}
@@ -139,9 +161,18 @@ def main(
         print(f"{method} keeps {k} of {len(candidates)} candidates at most, for {len(targets)} targets")
     if script_args.dry_run:
         return
-    own = [row for file in script_args.candidates for row in load_rows(file)]
     job = FileSelection(
-        candidates, targets, examples, settings, proxy, training_args, script_args.near_duplicates, kwargs, own
+        candidates,
+        targets,
+        examples,
+        settings,
+        proxy,
+        training_args,
+        script_args.near_duplicates,
+        kwargs,
+        script_args.unusable_rows,
+        place,
+        own,
     )
     folder = job.run()
     if training_args.process_index == 0:

@@ -43,10 +43,12 @@ class Done:
         return self.err.strip().splitlines()[-1]
 
 
-def command(argv: list[str], folder: Path, launched: bool = False, timeout: float = 240) -> Done:
+def command(
+    argv: list[str], folder: Path, launched: bool = False, timeout: float = 240, kill_after: float | None = None
+) -> Done:
     """
     `trl-curriculum` with these arguments, run in a folder. Without `launched` a training command is the script that
-    `accelerate launch` would start, in one process.
+    `accelerate launch` would start, in one process. It is killed after `kill_after` seconds, where that is given.
     """
 
     def body() -> int:
@@ -58,12 +60,14 @@ def command(argv: list[str], folder: Path, launched: bool = False, timeout: floa
         run_script(script.main, script.make_parser())
         return 0
 
-    return forked(body, folder, timeout)
+    return forked(body, folder, timeout, kill_after)
 
 
-def forked(body: Callable[[], int | None], folder: Path, timeout: float = 240) -> Done:
-    """A function in a process of its own; its return value is the code."""
-    return Fork(body, folder).wait(timeout)
+def forked(
+    body: Callable[[], int | None], folder: Path, timeout: float = 240, kill_after: float | None = None
+) -> Done:
+    """A function in a process of its own; its return value is the code, or -9 where it was killed."""
+    return Fork(body, folder).wait(timeout, kill_after)
 
 
 class Fork:
@@ -93,18 +97,20 @@ class Fork:
             sys.stderr.flush()
         os._exit(code)
 
-    def wait(self, timeout: float = 240) -> Done:
-        """How it ended; raises `TimeoutError` and kills it where it did not."""
-        end = time.monotonic() + timeout
+    def wait(self, timeout: float = 240, kill_after: float | None = None) -> Done:
+        """How it ended, killed after some seconds if asked for; raises `TimeoutError` and kills it where it did not."""
+        start = time.monotonic()
         while True:
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
                 break
-            if time.monotonic() > end:
+            if kill_after is not None and time.monotonic() > start + kill_after:
+                os.kill(self.pid, signal.SIGKILL)
+            if time.monotonic() > start + timeout:
                 os.killpg(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
                 raise TimeoutError(
                     f"The command was still there after {timeout} s: {self.logs[1].read_text()[-2000:]}"
                 )
-            time.sleep(0.02)
+            time.sleep(0.02 if kill_after is None else 0.002)
         return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in self.logs))

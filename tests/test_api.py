@@ -235,6 +235,7 @@ CURRICULUM = [
     "observe",
     "observe_late",
     "observe_probe",
+    "outlook",
     "own_mapping",
     "parts",
     "progress",
@@ -321,7 +322,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "arms": {
-        "columns": {"names": REQUIRED},
+        "columns": {"names": REQUIRED, "order": None},
         "clusters": {"k": REQUIRED, "column": None, "seed": 0},
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
@@ -535,6 +536,7 @@ CONFIG: dict[str, Any] = {
     "arms": None,
     "difficulty_column": None,
     "on_data_change": "refuse",
+    "unusable_rows": "refuse",
     "probe": None,
     "rollouts": None,
     "shaping": None,
@@ -621,7 +623,7 @@ SCORE: dict[str, Any] = {
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods"]
+    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods", "recipes"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)

@@ -110,7 +110,8 @@ def test_the_baselines_of_edco_can_be_typed(capsys: pytest.CaptureFixture[str]) 
     for found in flags:
         recipe = "edco_law_llama3_3b" if "ucb1" in found[1] else "edco_medqa_qwen3_4b"
         config = str(ROOT / "recipes" / "grpo" / "cpu" / f"{recipe}.yaml")
-        assert main(["grpo", "--config", config, "--dry_run", *shlex.split(found[1])]) == 0, found[1]
+        long_enough = ["--max_steps", "160"]  # for rounds of 20 batches
+        assert main(["grpo", "--config", config, "--dry_run", *shlex.split(found[1]), *long_enough]) == 0, found[1]
         assert "curriculum  " in capsys.readouterr().out
 
 

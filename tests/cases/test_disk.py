@@ -1,14 +1,20 @@
 """Nothing on disk is lost, foreign or silently wrong: cases, and others of their kinds."""
 
 import json
+import os
+import resource
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
-from commands import Done, command
+from commands import SCRIPTS, Done, command, forked
 from kit import GRPO, SELECT, SFT, case
 
+from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.report.history import read_history
+from trl_curriculum.scripts.launch import run_script
 
 
 SECRET = "not-for-any-file-91827"
@@ -63,8 +69,6 @@ def test_the_models_own_folder_is_no_output_folder(inputs: Path) -> None:
 
 
 def select_argv() -> list[str]:
-    import shlex
-
     return [*shlex.split(SELECT), "--candidates", "data/pool/train.jsonl"]
 
 
@@ -181,3 +185,48 @@ def test_select_leaves_secrets_in_no_file(inputs: Path) -> None:
     assert done.code == 0, done.said
     assert SECRET not in done.said and PASSWORD not in done.said
     secretive(inputs, "out/secret_select")
+
+
+# A full disk
+
+
+SAVED = ("--save_strategy", "steps", "--save_steps", "1", "--resume_from_checkpoint", "auto")
+
+
+def on_a_full_disk(argv: list[str], inputs: Path, most: int) -> Done:
+    """A command whose files cannot grow beyond `most` bytes."""
+
+    def body() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        os.chdir(inputs)
+        script = load_recipe(SCRIPTS[argv[0]])
+        sys.argv = [str(script.__file__), *argv[1:]]
+        run_script(script.main, script.make_parser())
+        return 0
+
+    return forked(body, inputs)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt"])
+def test_a_checkpoint_on_a_full_disk(inputs: Path, name: str) -> None:
+    """One sentence, and the last whole checkpoint is as good as before."""
+    out, whole = f"out/full_{name}", f"out/not_full_{name}"
+    assert sft(inputs, whole, *SAVED).code == 0
+    shutil.copytree(inputs / whole, inputs / out)
+    for step in (2, 3):
+        shutil.rmtree(inputs / out / f"checkpoint-{step}")
+    size = (inputs / out / "checkpoint-1" / name).stat().st_size
+    argv = [*SFT.split(), "--dataset_name", "data/texts", "--output_dir", out, *SAVED]
+    said = on_a_full_disk(argv, inputs, size - 100).sentence
+    assert f"was not written in {out}" in said and "bytes are free; make room and run it again." in said
+    assert sft(inputs, out, *SAVED).code == 0
+    assert read_history(inputs / out).equals(read_history(inputs / whole))
+
+
+def test_a_selection_on_a_full_disk(inputs: Path) -> None:
+    argv = [*select_argv(), "--output_dir", "out/full_select"]
+    for most in (15_000, 40_000):
+        said = on_a_full_disk(argv, inputs, most).sentence
+        assert "File too large" in said and "make room and run it again." in said, (most, said)
+    done = command(argv, inputs)
+    assert done.code == 0, done.said

@@ -60,7 +60,11 @@ def config(folder: Path, recipe: str = "grpo/cpu/sec_math.yaml", **keys: object)
         ({"arms": None}, [], "`eval_per_arm` needs `arms` to be a column that tells the arms apart"),
         ({"arms": {"success_rate": {}}}, [], "`eval_per_arm` needs `arms` to be a column that tells the arms apart"),
         ({"options_column": "choices"}, [], "no column 'choices', only"),
-        ({"options_column": "subject"}, [], "Row 0: `options_column` appends options to plain questions"),
+        (
+            {"options_column": "subject"},
+            [],
+            "Row 0 (counted from 0): `options_column` appends options to",
+        ),
         ({"right_option_column": "answer"}, [], "set options_column to the column that holds them"),
         ({"difficulty_from": "lenght"}, [], "difficulty_from='lenght' is neither 'length' nor 'answer_length'"),
         ({"difficulty_from": "length"}, [], "difficulty_column='level' both say what is difficult: drop one"),
@@ -307,7 +311,7 @@ def test_a_right_option_that_is_none_is_an_error(tmp_path: Path) -> None:
     args = CurriculumScriptArguments(
         dataset_name=name, prompt_column="q", options_column="options", right_option_column="right"
     )
-    with pytest.raises(ValueError, match="Row 0: 'right' holds 2, which is neither the label nor the position"):
+    with pytest.raises(ValueError, match=r"Row 0 \(counted from 0\): 'right' holds 2, which is neither"):
         load_prompts(args, DatasetMixtureConfig(), 0)
 
 
@@ -399,8 +403,12 @@ HARDEST = '{"order": {"mode": "hard_to_easy"}}'
         ),
         (("--curriculum", HARDEST, "--difficulty_from", "length"), "order (difficulty=column, mode=hard_to", None),
         (("--curriculum", HARDEST, "--difficulty_from", "answer_length"), "mode=hard_to_easy", None),
-        (("--curriculum", '{"order": {"mode": "hard_to_easy", "difficulty": "probe"}}'), "difficulty=probe", None),
-        (("--curriculum", "ucb1"), "ucb1 (round_batches=20, levels=3, outcome=None)", None),
+        (
+            ("--curriculum", '{"order": {"mode": "hard_to_easy", "difficulty": "probe"}}'),
+            "difficulty=probe",
+            "1 time x 24 rows, one",
+        ),
+        (("--curriculum", "ucb1", "--max_steps", "160"), "ucb1 (round_batches=20, levels=3, outcome=None)", None),
         (("--curriculum", "uniform"), "uniform ()", None),
     ],
 )
@@ -420,5 +428,8 @@ def test_ucb1_plays_terciles_of_a_difficulty(tmp_path: Path, capsys: pytest.Capt
     argv = ["--config", str(RECIPES / "grpo/cpu/edco_law_llama3_3b.yaml"), "--dry_run", "--curriculum", "ucb1"]
     assert main(["grpo", *argv]) == 1
     assert "set arms, or difficulty_column to be cut into arms" in capsys.readouterr().err
-    assert main(["grpo", *argv, "--difficulty_from", "length"]) == 0
+    argv += ["--difficulty_from", "length"]
+    assert main(["grpo", *argv]) == 1  # 20 generations are one round
+    assert "set round_batches to at most 2" in capsys.readouterr().err
+    assert main(["grpo", *argv, "--max_steps", "160"]) == 0
     assert "ucb1 (round_batches=20, levels=3, outcome=None)" in capsys.readouterr().out

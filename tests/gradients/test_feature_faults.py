@@ -217,7 +217,19 @@ def damaged(file: Path, how: str) -> None:
         file.write_bytes({"empty": b"", "cut": content[: len(content) * 2 // 3], "other": b"x" * len(content)}[how])
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", ["gone", "empty", "cut", "other"])
+def test_files_that_were_not_written_here_stay(tmp_path: Path, whole: dict[str, bytes], how: str) -> None:
+    """The manifest is the mark: it is written first and removed last."""
+    for file, content in whole.items():
+        (tmp_path / file).write_bytes(content)
+    damaged(tmp_path / "manifest.json", how)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=r"has no manifest\.json that this package has written, .* move it elsewhere"):
+        write(tmp_path, Counted())
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["features.npy", "norm.npy"])
 @pytest.mark.parametrize("how", ["gone", "empty", "cut", "other"])
 def test_damaged_files_are_written_anew(
     tmp_path: Path, whole: dict[str, bytes], caplog: pytest.LogCaptureFixture, name: str, how: str
@@ -225,14 +237,13 @@ def test_damaged_files_are_written_anew(
     for file, content in whole.items():
         (tmp_path / file).write_bytes(content)
     damaged(tmp_path / name, how)
-    if name != "manifest.json":
-        with pytest.raises(ValueError, match=r"The features in .* cannot be read .*: compute them again"):
-            read_features(tmp_path)
+    with pytest.raises(ValueError, match=r"The features in .* cannot be read .*: compute them again"):
+        read_features(tmp_path)
     anew = Counted()
     with caplog.at_level(logging.WARNING):
         write(tmp_path, anew)
     assert sum(anew.forwards) == N and contents(tmp_path) == whole
-    assert ("are computed anew" in caplog.text) == (how != "gone")
+    assert "are computed anew" in caplog.text
 
 
 def test_files_of_other_rows_are_not_taken(tmp_path: Path, whole: dict[str, bytes]) -> None:

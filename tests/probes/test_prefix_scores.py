@@ -18,7 +18,7 @@ from trl_curriculum import CurriculumSFTConfig
 from trl_curriculum.disk import partial
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.probes.prefix_entropy import QUICK_ANSWER, PrefixEntropy, Scores, prefix_entropy
-from trl_curriculum.probes.prompts import prompt_of, tokenize
+from trl_curriculum.probes.prompts import options_of, prompt_of, tokenize
 
 
 TEXTS = ["1:abc#", "22:fedc#", "k", "some longer question: what comes after abcdef?", "9:aa#", "0:ffff#", "3:bb#"]
@@ -420,11 +420,18 @@ class TestPrompts:
     def test_without_thinking_where_the_template_has_that_switch(self) -> None:
         switch = "{% if enable_thinking is defined and enable_thinking is false %}no{% else %}yes{% endif %}"
         assert self.text([self.CHAT], switch) == ["no"]
+        tokens, thinks = tiny.tokenizer(), {"enable_thinking": True}  # the rollouts
+        for spec, words in ((PrefixEntropy(), "no"), (PrefixEntropy(quick_answer=None), "yes")):
+            given = tokenize([self.CHAT], tokens, spec, switch, None, thinks)
+            assert tokens.decode(given[0]).replace(" ", "") == words
+
+    def test_what_a_row_has_of_its_own(self) -> None:
+        template = "{{ tools[0]['name'] if tools else '' }}{{ mood }}|"
+        rows = [{"tools": '[{"name": "add"}]', "chat_template_kwargs": {"mood": "x"}}, {"chat_template_kwargs": None}]
         tokens, spec = tiny.tokenizer(), PrefixEntropy(quick_answer=None)
-        given = tokenize(
-            [self.CHAT], tokens, spec, switch, None, {"enable_thinking": True}
-        )  # the rollouts' is not its
-        assert tokens.decode(given[0]).replace(" ", "") == "no"
+        own = [options_of(row) for row in rows]
+        given = tokenize([self.CHAT] * 2, tokens, spec, template, None, {"mood": "y"}, own)
+        assert [tokens.decode(ids).replace(" ", "") for ids in given] == ["addx|", "y|"]
 
     def test_conversations_are_cut_before_the_last_answer(self) -> None:
         turns = [{"role": role, "content": text} for role, text in zip(("user", "assistant") * 2, "abcd", strict=True)]

@@ -9,6 +9,7 @@ import tiny
 import torch
 from harness import Recorder, RecorderCurriculum, trainer, weights
 from peft import LoraConfig
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from trl_curriculum import read_history
 from trl_curriculum.trainers.mixin import ClockDataset
@@ -267,7 +268,9 @@ class TestBesideTRLsOptions:
             return a * b
 
         data = tiny.dataset(conversational=True)
-        run, recorder = train(tmp_path, tools=[multiply], train_dataset=data, processing_class=tokens, max_steps=2)
+        model = LlamaForCausalLM(LlamaConfig(**tiny.SIZES | {"max_position_embeddings": 1024}))  # for the tool's text
+        options = {"processing_class": tokens, "model": model, "max_steps": 2}
+        run, recorder = train(tmp_path, tools=[multiply], train_dataset=data, **options)
         assert run.tools == [multiply] and len(recorder.feedbacks) == 2
 
 

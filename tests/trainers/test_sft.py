@@ -54,9 +54,11 @@ class TestRowsAndTheirLosses:
         data = tiny.sft_dataset(24)
         long = [row | {"prompt": row["prompt"] * 3} if row["index"] in (0, 5, 6, 23) else row for row in data]
         data = Dataset.from_list([row | {"completion": row["completion"] * 3} for row in long])
+        options = {"max_length": 16, "max_steps": 6, "unusable_rows": "leave_out"}
         with caplog.at_level(logging.WARNING, "trl_curriculum"):
-            run = sft_trainer(tmp_path, train_dataset=data, **layout | {"max_length": 16, "max_steps": 6})
-        assert "4 of 24 rows have no token to train on and are left out (max_length=16)" in caplog.text
+            run = sft_trainer(tmp_path, train_dataset=data, **layout | options)
+        assert "4 of 24 rows of the training dataset cannot be used" in caplog.text
+        assert "max_length=16 (rows 0, 5, 6, 23). They are left out" in caplog.text
         assert run.pool.size == 20
         witness = Witness(run, data)
         witness.tokens = [(ids[:16], trained[:16]) for ids, trained in witness.tokens]
@@ -347,15 +349,17 @@ class TestBadInput:
         labels[8][0] = tokens[8][0][0]
         given = Dataset.from_dict({"input_ids": [ids for ids, _ in tokens], "labels": labels})
         with caplog.at_level(logging.WARNING, "trl_curriculum"):
-            run = sft_trainer(tmp_path, train_dataset=given, max_length=None, max_steps=3)
-        assert "4 of 16 rows have no token to train on and are left out (max_length=None)" in caplog.text
+            run = sft_trainer(tmp_path, train_dataset=given, max_length=None, max_steps=3, unusable_rows="leave_out")
+        assert "4 of 16 rows of the training dataset cannot be used" in caplog.text
         witness = Witness(run, tiny.sft_dataset(16))
         run.train()
         witness.check()
         assert set(run.history()["row"]) == set(range(16)) - masked
 
     def test_nothing_to_train_on_is_said_in_one_sentence(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"None of the 40 rows has a token to train on.*max_length=4") as error:
+        with pytest.raises(
+            ValueError, match=r"None of the 40 rows .* no token of it is trained on.*max_length=4"
+        ) as error:
             sft_trainer(tmp_path, max_length=4)
         assert "\n" not in str(error.value)
 
@@ -402,13 +406,6 @@ class TestBadInput:
                 {"train_dataset": tiny.sft_dataset(4).add_column("curriculum_row", [1] * 4)},
                 "a column 'curriculum_row'",
             ),
-            ({"shuffle_dataset": True}, "shuffle_dataset=True has no effect.*curriculum='order'"),
-            (
-                {"train_sampling_strategy": "group_by_length"},
-                "train_sampling_strategy='group_by_length' has no effect",
-            ),
-            ({"auto_find_batch_size": True}, "auto_find_batch_size=True has no effect"),
-            ({"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches=True has no effect"),
             ({"curriculum": "sec", "arms": "arm"}, "'sec' as it is set up follows the advantage"),
             ({"curriculum": "order"}, "set difficulty_column to a numeric column"),
             ({"probe": {"loss": {"batch_tokens": 0}}}, "batch_tokens=0 of loss must be at least 1"),
@@ -432,14 +429,6 @@ class TestBadInput:
         with pytest.raises((ValueError, TypeError), match=words) as error:
             sft_trainer(tmp_path, **changes)
         assert "\n" not in str(error.value)
-
-    def test_stock_arguments_are_refused(self, tmp_path: Path) -> None:
-        from trl_curriculum import CurriculumSFTTrainer
-
-        with pytest.raises(TypeError, match="args is a SFTConfig; CurriculumSFTTrainer takes a CurriculumSFTConfig"):
-            CurriculumSFTTrainer(
-                tiny.model(), SFTConfig(str(tmp_path), use_cpu=True), train_dataset=tiny.sft_dataset()
-            )
 
 
 class TestWhatAPersonSees:

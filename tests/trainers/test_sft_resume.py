@@ -107,7 +107,7 @@ def test_changed_data_are_refused_or_carried_over(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="36 rows kept, 12 new, 4 lost"):
         sft_run(tmp_path, True, train_dataset=other)
     with pytest.raises(StateError, match="The dataset changed"):  # as other rows are left out
-        sft_run(tmp_path, True, max_length=7)
+        sft_run(tmp_path, True, max_length=7, unusable_rows="leave_out")
     second = sft_run(tmp_path, True, train_dataset=other, on_data_change="carry_over", max_steps=6)
     later = second.history().query("draw >= 12")["row"] + 4
     assert len(later) == 12 and not drawn & set(later)

@@ -16,12 +16,17 @@ TOKENS = [[5, 6, 7], [5, 6], [5, 6, 7, 8], [9], [5]]
 LABELS = [[-100, 6, 7], [-100, -100], [-100, -100, 7, 8], [9], [-100]]
 
 
+def arguments(**changes: Any) -> SimpleNamespace:
+    options = {"packing": False, "max_length": 16, "unusable_rows": "leave_out", "process_index": 0}
+    return SimpleNamespace(**options | changes)
+
+
 def rows(source: dict[str, Any] | None = None, tokens: Any = TOKENS, labels: Any = LABELS, **args: Any) -> SFTRows:
     given = Dataset.from_dict(source or {"prompt": [f"question {k}" for k in range(len(tokens))]})
     prepared = with_positions(given).add_column("input_ids", tokens)
     if labels is not None:
         prepared = prepared.add_column("labels", labels)
-    return SFTRows(given, prepared, SimpleNamespace(**{"packing": False, "max_length": 16} | args))
+    return SFTRows(given, prepared, arguments(**args))
 
 
 def test_rows_know_their_places() -> None:
@@ -34,7 +39,8 @@ def test_rows_know_their_places() -> None:
 def test_rows_without_a_token_to_train_on_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "trl_curriculum"):
         left = rows()
-    assert "3 of 5 rows have no token to train on and are left out (max_length=16)" in caplog.text
+    assert "3 of 5 rows of the training dataset cannot be used: no token of it is trained on" in caplog.text
+    assert "max_length=16 (rows 1, 3, 4). They are left out" in caplog.text
     assert left.position.tolist() == [0, 2] and left.length.tolist() == [3, 4] and len(left.dataset) == 2
     assert [row["input_ids"] for row in left[[1, 0]]] == [TOKENS[2], TOKENS[0]]
     assert [row["prompt"] for row in left.as_given(np.array([1, 0]))] == ["question 2", "question 0"]
@@ -44,7 +50,7 @@ def test_rows_without_a_token_to_train_on_are_left_out(caplog: pytest.LogCapture
 def test_rows_that_truncation_dropped_or_reordered_keep_their_places() -> None:
     given = Dataset.from_dict({"prompt": list("abcd")})
     prepared = with_positions(given).add_column("input_ids", [[5, 6]] * 4).select([3, 1])
-    left = SFTRows(given, prepared, SimpleNamespace(packing=False, max_length=8))
+    left = SFTRows(given, prepared, arguments(max_length=8))
     assert left.position.tolist() == [3, 1]
     assert [row["prompt"] for row in left.as_given([0, 1])] == ["d", "b"]
 
@@ -62,7 +68,7 @@ def test_the_pool_is_what_the_user_gave() -> None:
     given = {"input_ids": TOKENS, "arm": list("xyxyx")}
     source = Dataset.from_dict(given)
     prepared = with_positions(source).add_column("labels", LABELS)
-    left = SFTRows(source, prepared, SimpleNamespace(packing=False, max_length=8))
+    left = SFTRows(source, prepared, arguments(max_length=8))
     assert left.without_tokens().column_names == ["input_ids", "arm"]
 
 
@@ -91,8 +97,12 @@ class TestPrompts:
 
 
 class TestMistakes:
+    def test_rows_without_a_token_to_train_on_are_refused_unless_they_may_be_left_out(self) -> None:
+        with pytest.raises(ValueError, match=r"3 of 5 rows .* \(rows 1, 3, 4\)\. Mend them, or .* unusable_rows"):
+            rows(unusable_rows="refuse")
+
     def test_nothing_is_left(self) -> None:
-        with pytest.raises(ValueError, match=r"None of the 5 rows has a token to train on.*max_length=16"):
+        with pytest.raises(ValueError, match=r"None of the 5 rows .* no token of it is trained on.*max_length=16"):
             rows(labels=[[-100] * len(ids) for ids in TOKENS])
 
     def test_a_row_longer_than_a_packed_batch(self) -> None:
@@ -105,4 +115,4 @@ class TestMistakes:
         given = Dataset.from_dict({"prompt": ["a"]})
         prepared = with_positions(given).add_column("input_ids", [[3, 4]]).remove_columns(column)
         with pytest.raises((ValueError, RuntimeError), match=words):
-            SFTRows(given, prepared, SimpleNamespace(packing=False, max_length=8))
+            SFTRows(given, prepared, arguments(max_length=8))

@@ -11,6 +11,8 @@ from .. import __version__
 from ..disk.fingerprint import redact
 from ..registry import nearest
 from ..scripts import MISTAKES
+from ..scripts.hub import use_the_cache_where_the_hub_is_silent
+from ..scripts.recipes import with_found_config
 
 
 COMMANDS = {
@@ -20,6 +22,7 @@ COMMANDS = {
     "select": "Keep the rows of a pool that move a model towards a target task",
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
     "methods": "List the methods of all families, or the options of one",
+    "recipes": "List the recipes that come with the package, or print one",
 }
 
 
@@ -52,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"trl-curriculum: unknown command '{command}'{hint}: choose one of {list(COMMANDS)}.", file=sys.stderr)
         return 2
     try:
-        return importlib.import_module(f".{command}", __name__).run(argv[1:])
+        words = with_found_config(argv[1:], command)  # a name with a typo is told before anything is imported
+        use_the_cache_where_the_hub_is_silent(words)
+        return importlib.import_module(f".{command}", __name__).run(words)
     except BrokenPipeError:  # `trl-curriculum methods | head`
         sys.stderr.close()
         return 0

@@ -19,6 +19,10 @@ from rich.table import Table
 from trl import DatasetMixtureConfig, TrlParser
 
 from ..data.names import natural
+from ..data.rendered import check_prompts
+from ..data.reserved import without_images
+from ..data.rows import Rows, form_flaws
+from ..data.unusable import CHOICES, HELP, check_choice
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint, redact, weights_key
 from ..lm.dtypes import check_dtype
@@ -27,7 +31,7 @@ from ..lm.load import ENGINES
 from ..pool import Pool
 from ..probes import PROBES, PrefixEntropy
 from ..probes.prefix_entropy import Scores, prefix_entropy
-from ..probes.prompts import prompt_of, tokenize
+from ..probes.prompts import options_of, prompt_of, tokenize
 from ..report.terminal import LONGEST, show, table
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
@@ -66,6 +70,9 @@ class ScoreArguments(CurriculumScriptArguments):
             What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`. Its
             `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
             arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server_engine.ServerEngine`]).
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows without a prompt, or whose prompt the chat template refuses: `"refuse"`, or
+            `"leave_out"`, with a warning. Prompts that are too long have no score either way.
         arms (`list[str]` or `dict`, *optional*):
             By what the closing table is broken down: a column, or several for joint arms.
         seed (`int`, *optional*, defaults to `42`):
@@ -82,11 +89,13 @@ class ScoreArguments(CurriculumScriptArguments):
     probe: dict[str, Any] | str | None = field(
         default=None, metadata={"help": 'What is measured, for example \'{"prefix_entropy": {"length": 32}}\'.'}
     )
+    unusable_rows: str = field(default="refuse", metadata={"help": HELP, "choices": CHOICES})
     arms: list[str] | None = field(default=None, metadata={"help": "Column that names each row's arm."})
     seed: int = field(default=42, metadata={"help": "Seed of a mixture's split."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice(self.unusable_rows)
         for name in VOID:
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
@@ -132,16 +141,17 @@ def run(argv: Sequence[str]) -> int:
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
     file, name = args.file, model_path(args.model_name_or_path)
-    rows, _ = load_prompts(args, dataset_args, args.seed, or_conversations=True)
-    pool = Pool.from_dataset(rows, args.arms, hash_rows=False)
+    loaded, _ = load_prompts(args, dataset_args, args.seed, answers=False)
+    given = check_forms(loaded, args.unusable_rows)
+    pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     if pool.estimated is not None:
         raise ValueError(f"arms={args.arms!r} are estimated while training: name a column, or leave them out.")
-    prompts = [prompt_of(row) for row in rows]
-    print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(len(rows), args.spec)}")
+    print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(pool.size, args.spec)}")
     if args.dry_run:
         return 0
     tokenizer = load_tokenizer(args, name)
-    ids = tokenize(prompts, tokenizer, args.spec)
+    given, ids = tokenized(given, tokenizer, args.spec)
+    pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     folder = file.with_name(f".{file.name}-{_key(args, name)}")
     try:
         engine = make_engine(args, name, tokenizer)
@@ -151,15 +161,39 @@ def run(argv: Sequence[str]) -> int:
         return 130
     except (FloatingPointError, RuntimeError) as error:
         raise ValueError(str(error)) from error
-    frame = pd.DataFrame({"row": np.arange(len(rows)), "score": scores.value, "tokens": scores.tokens})
+    frame = pd.DataFrame({"row": given.position, "score": scores.value, "tokens": scores.tokens})
     if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
     write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
     with suppress(OSError):  # what else is in it is not ours
         folder.rmdir()
-    show(_by_arm(frame, scores), _extremes(frame, rows))
+    show(_by_arm(frame, scores), _extremes(frame, loaded))
     print(f"{len(frame)} rows written to {file}")
     return 0
+
+
+def check_forms(dataset: Dataset, how: str) -> Rows:
+    """The rows that have a prompt."""
+    rows = Rows.of(without_images(dataset, "the dataset"), "the dataset", how)
+    name = next((name for name in ("prompt", "messages", "conversations") if name in dataset.column_names), None)
+    rows = rows.without(form_flaws(rows.dataset, [name] if name else []))
+    prompts = map(prompt_of, rows.dataset)
+    return rows.without({k: "it has no question" for k, prompt in enumerate(prompts) if not prompt})
+
+
+def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy) -> tuple[Rows, list[list[int]]]:
+    """The rows whose prompts the chat template takes, and the token ids of these."""
+    ids: list[list[int]] = []
+
+    def keep(batch: list[dict[str, Any]]) -> list[list[int]]:
+        # Rows of SFT hand more to the template than messages; those of GRPO do not.
+        own = [{} if "prompt" in row and "completion" not in row else options_of(row) for row in batch]
+        made = tokenize([prompt_of(row) for row in batch], tokenizer, spec, own=own)
+        ids.extend(made)
+        return made
+
+    flaws, _ = check_prompts(rows.dataset, keep)
+    return rows.without(flaws), [one for one in ids if one]
 
 
 def load_tokenizer(args: ScoreArguments, name: str) -> Any:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from datasets import Dataset, Features, Json, LargeList, List
+from datasets import Dataset, Features, LargeList, List, Value
 
 from .formats import (
     ALPACA,
@@ -59,8 +59,8 @@ def to_prompts(
     answers: bool = True,
 ) -> Dataset:
     """
-    The dataset with a column `prompt`: of its own, of plain questions in another column, of Alpaca's columns, or of
-    conversations, which are cut before their last answer. That becomes the column `answer`, unless there is one.
+    The dataset with a column `prompt`: of its own, of plain questions in another column, of conversations, which are
+    cut before their last answer, or of Alpaca's columns. The answer becomes the column `answer`, unless there is one.
 
     Args:
         dataset (`Dataset`):
@@ -70,12 +70,12 @@ def to_prompts(
         ask (`Callable`, *optional*):
             Makes a prompt of a plain question (of another column, or of Alpaca's).
         answers (`bool`, *optional*, defaults to `True`):
-            Whether the last answers of conversations become `answer`.
+            Whether the last answers of conversations, and Alpaca's outputs, become `answer`.
 
     Raises:
         `ValueError`: where there is none, and for a value that is no prompt, with its row.
     """
-    have = set(dataset.column_names)
+    have = _filled(dataset)
     if column != "prompt":
         return rewrite(dataset, lambda row: {"prompt": _asked(row[column], f"`{column}`", ask)}, (column,))
     conversations = tuple(name for name in CONVERSATIONS if name in have)
@@ -83,12 +83,16 @@ def to_prompts(
         return _one_kind(_clean(dataset, ("prompt",)), ("prompt",))
     if not conversations and not set(ALPACA) <= have:
         raise ValueError(f"The dataset has no column 'prompt', only {dataset.column_names}: set `prompt_column`.")
-    answers = answers and "answer" not in have and bool(conversations)
+    answers = answers and "answer" not in have
     if answers:
-        say("Prompts are conversations without their last answer, which is the column `answer`.")
+        what = "conversations without their last answer" if conversations else "instructions without their output"
+        say(f"Prompts are {what}, which is the column `answer`.")
 
     def make(row: Row) -> Row:
         prompt = prompt_of(row)
+        if isinstance(prompt, list) and row.get("prompt") is None:
+            whole = conversation_of(row) or []
+            prompt = whole if whole and whole[-1]["role"] != "assistant" else prompt  # which asks for an answer
         prompt = ask(prompt) if isinstance(prompt, str) and prompt == question_of(row) else prompt
         return {"prompt": prompt, **({"answer": answer_of(row)} if answers else {})}
 
@@ -104,7 +108,7 @@ def to_examples(dataset: Dataset, text_column: str = "text", ask: Callable[[str]
     Raises:
         `ValueError`: where it has none, and for a value that is no message or no text, with its row.
     """
-    have = set(dataset.column_names)
+    have = _filled(dataset, text_column)
     formats = (("messages",), EXAMPLE, (text_column,), ("conversations",), ("input_ids",), ALPACA)
     there = [columns for columns in formats if have.issuperset(columns)]
     if not there:
@@ -125,107 +129,41 @@ def to_examples(dataset: Dataset, text_column: str = "text", ask: Callable[[str]
             return {"prompt": ask(question) if question is not None else None, "completion": chat(answer, "assistant")}
 
         return rewrite(dataset, make, (*ALPACA, "input"))
-    dropped = [name for name in others if name in have]
+    dropped = [name for name in others if name in dataset.column_names]
     if first == ("input_ids",):
-        return dataset.remove_columns(dropped)
-    return _one_kind(_clean(dataset.remove_columns(dropped), first, text_column), EXAMPLE)
-
-
-def in_common(parts: dict[str, Dataset], prompts: bool) -> dict[str, Dataset]:
-    """
-    Datasets of a mixture, each in one of TRL's formats, in a common one.
-
-    Raises:
-        `ValueError`: with the sources, where they have none in common, or a column of two types.
-    """
-    names = ("prompt",) if prompts else EXAMPLE
-    kinds = {source: _format(part, names) for source, part in parts.items()}
-    if len(set(kinds.values())) > 1:
-        other = next((s for s, kind in kinds.items() if kind not in ("messages", "texts", "chats")), None)
-        if other is not None:
-            rest = next(s for s, kind in kinds.items() if kind != kinds[other])
-            raise ValueError(
-                f"Source '{other}' has {kinds[other]}, and source '{rest}' {kinds[rest]}: a mixture needs one format, "
-                "give both as messages, or both as prompt and completion."
-            )
-        if prompts or "messages" not in kinds.values():
-            say("Sources have texts and conversations: all become conversations.")
-            parts = {source: rewrite(part, lambda row: _chats(row, names)) for source, part in parts.items()}
-        else:
-            say("Sources have different formats: all rows become conversations, the column `messages`.")
-            parts = {
-                source: part if kinds[source] == "messages" else rewrite(part, _messages, EXAMPLE)
-                for source, part in parts.items()
-            }
-    return _one_type(parts, ("messages", *EXAMPLE))
-
-
-def _messages(row: Row) -> Row:
-    return {"messages": conversation_of(row)}
-
-
-def _chats(row: Row, names: tuple[str, ...]) -> Row:
-    roles = {"prompt": "user", "completion": "assistant"}
-    return {name: chat(to_half(row[name], f"`{name}`"), roles[name]) for name in names}
-
-
-def _format(dataset: Dataset, names: tuple[str, ...]) -> str:
-    """What a part of a mixture holds, in words that an error can use."""
-    have = set(dataset.column_names)
-    if "messages" in have and names == EXAMPLE:
-        return "messages"
-    if have.issuperset(names):
-        return "chats" if _is_list(dataset.features["prompt"]) else "texts"
-    return "tokens" if "input_ids" in have else "whole texts"
-
-
-def _one_type(parts: dict[str, Dataset], conversational: tuple[str, ...]) -> dict[str, Dataset]:
-    """Parts whose columns have the same types, so that they can be concatenated."""
-    kinds: dict[str, dict[str, Any]] = {}
-    for source, part in parts.items():
-        for name, kind in part.features.items():
-            if "null" not in repr(kind):
-                kinds.setdefault(name, {})[source] = kind
-    for name, found in kinds.items():
-        first, *others = found
-        other = next((source for source in others if found[source] != found[first]), None)
-        if other is None:
-            continue
-        if name not in conversational:
-            raise ValueError(
-                f"The column '{name}' is {found[first]} in source '{first}' and {found[other]} in source '{other}': "
-                "make them alike, or leave it out with `columns`."
-            )
-        parts = {source: _as_json(part, name) if name in part.features else part for source, part in parts.items()}
-    return parts
-
-
-def _as_json(dataset: Dataset, name: str) -> Dataset:
-    features = Features({**dataset.features, name: List(Json())})
-    return dataset.map(lambda row: {name: row[name]}, features=features)
+        return dataset.remove_columns(dropped) if dropped else dataset
+    left = dataset.remove_columns(dropped) if dropped else dataset
+    return _one_kind(_clean(left, first, text_column), EXAMPLE)
 
 
 def _clean(dataset: Dataset, names: tuple[str, ...], text_column: str = "text") -> Dataset:
     """Known roles, `role` and `content`, and texts where they belong; a dataset that is so already stays as it is."""
-    makers: dict[str, Callable[[Row], Any]] = {}
+    makers: dict[str, tuple[str, Callable[[Any, str], Any]]] = {}
     for name in names:
         kind = dataset.features.get(name)
-        if kind is None or getattr(kind, "dtype", "") in ("string", "null", "large_string"):
+        texts = name not in CONVERSATIONS and getattr(kind, "dtype", "") in ("string", "large_string")
+        if kind is None or texts or kind == Value("null"):
             continue
-        if name == "messages" or (name in EXAMPLE and _is_list(kind)):
+        if name == "messages" or (name in EXAMPLE and is_list(kind)):
             if _is_clean(dataset, name):
                 continue
         target = "messages" if name == "conversations" else name
-        convert = to_messages if name in CONVERSATIONS else to_text if name == text_column else to_half
-        makers[target] = lambda row, name=name, convert=convert: (
-            None if row[name] is None else convert(row[name], f"`{name}`")
-        )
+        convert: Any = to_messages if name in CONVERSATIONS else to_text if name == text_column else to_half
+        makers[target] = name, convert
     if not makers:
         return dataset
-    return rewrite(dataset, lambda row: {name: make(row) for name, make in makers.items()}, ("conversations",))
+
+    def make(row: Row) -> Row:
+        given = {target: (row[name], name, convert) for target, (name, convert) in makers.items()}
+        return {
+            target: None if value is None else convert(value, f"`{name}`")
+            for target, (value, name, convert) in given.items()
+        }
+
+    return rewrite(dataset, make, ("conversations",))
 
 
-def _is_list(kind: Any) -> bool:
+def is_list(kind: Any) -> bool:
     return isinstance(kind, list | List | LargeList)
 
 
@@ -251,16 +189,35 @@ def _is_clean(dataset: Dataset, name: str) -> bool:
 def _one_kind(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
     """Prompts and completions that are all texts or all messages: texts beside messages become messages."""
     names = tuple(name for name in names if name in dataset.features)
-    lists = [_is_list(dataset.features[name]) for name in names]
+    lists = [is_list(dataset.features[name]) for name in names]
     scalars = [getattr(dataset.features[name], "dtype", "") == "string" for name in names]
     if all(lists) or all(scalars) or "input_ids" in dataset.features:
         return dataset
-    return rewrite(dataset, lambda row: _chats(row, names))
+    return rewrite(dataset, lambda row: as_chats(row, names))
+
+
+def as_chats(row: Row, names: tuple[str, ...]) -> Row:
+    roles = {"prompt": "user", "completion": "assistant"}
+    return {name: chat(to_half(row[name], f"`{name}`"), roles[name]) for name in names}
 
 
 def _asked(value: Any, what: str, ask: Callable[[str], Half]) -> Half:
     half = to_half(value, what)
     return ask(half) if isinstance(half, str) else half
+
+
+def _filled(dataset: Dataset, text_column: str = "text") -> set[str]:
+    """The columns, but for those of formats that are null in all rows."""
+    have = set(dataset.column_names)
+    empty = [
+        name
+        for name in have & {*CONVERSATIONS, *EXAMPLE, text_column, *ALPACA}
+        if all(
+            batch.column(name).null_count == len(batch)
+            for batch in dataset.select_columns([name]).with_format("arrow").iter(10_000)
+        )
+    ]
+    return have if len(dataset) == 0 else have - set(empty)
 
 
 def _nulls(dataset: Dataset, *names: str) -> bool:

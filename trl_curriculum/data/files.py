@@ -144,7 +144,9 @@ def _parsed(text: str, path: Path, place: str, otherwise: str) -> Any:
     if re.search(r"\\u[dD][89a-fA-F]", text):  # a pair is a sign, one alone cannot be encoded
         lone = next((one for one in _strings(value) if SURROGATE.search(one)), None)
         if lone is not None:
-            raise ValueError(f"{where} has half of a sign (a lone surrogate) in {short(lone)}: remove or repair it.")
+            raise ValueError(
+                f"{where} has a lone surrogate (half of a UTF-16 pair) in {short(lone)}: remove or repair it."
+            )
     return value
 
 

@@ -19,6 +19,7 @@ ROLES = {  # by any name, the one that chat templates know
     "function": "function",
     "ipython": "ipython",
 }
+NAMES = "system, user, assistant or tool (or as ShareGPT does: human, gpt)"
 CONVERSATIONS = ("messages", "conversations")
 ALPACA = ("instruction", "output")  # with `input`, which may be empty
 SET = "set `prompt_column` and `completion_column`"
@@ -120,7 +121,7 @@ def example_of(row: dict[str, Any]) -> tuple[Half, Half]:
         messages = to_messages(row[name], f"`{name}`")
         if messages and messages[-1]["role"] != "assistant":
             raise ValueError(
-                f"`{name}` ends with the turn of {messages[-1]['role']!r}, not with an answer: cut it off."
+                f"`{name}` ends with the turn of {messages[-1]['role']!r}, not with an answer: drop that turn."
             )
         return (messages[:-1], messages[-1:]) if messages else (None, None)
     if set(ALPACA) <= row.keys():
@@ -174,7 +175,7 @@ def _message(one: Any, k: int, what: str) -> Message:
     role = made["role"]
     known = ROLES.get(role.strip().casefold()) if isinstance(role, str) else None
     if known is None:
-        raise ValueError(f"{what} has the unknown role {role!r} in message {k}: name it one of {', '.join(ROLES)}.")
+        raise ValueError(f"{what} has the unknown role {role!r} in message {k}: name it {NAMES}.")
     content = made["content"]
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         content = to_text(content, f"{what}, message {k},")

@@ -1,6 +1,6 @@
 """From what a user names to rows: a file, a folder, a dataset saved on disk, or one on the Hub."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint
-from .files import KNOWN, check_file, kind_of, open_bytes, read_file
+from .files import KNOWN, Placed, check_file, kind_of, open_bytes, read_file
 from .tables import Shapes, encoded
 
 
@@ -47,12 +47,27 @@ def load_splits(name: str, config_name: str | None = None, revision: str | None 
 
 def load_rows(path: str | Path) -> list[dict[str, Any]]:
     """
-    The rows of a file or of a dataset's split `train`, with all their columns and in their order: that of the
+    The rows of a file, or of the split `train` of a folder, with all their columns and in their order: that of the
     candidates that [`~trl_curriculum.generators.load`] makes of them.
     """
-    if Path(path).is_dir():
-        return list(load_splits(str(path))["train"])
-    return [row for _, row in read_file(path)]
+    return [row for _, row in placed_rows(path)]
+
+
+def placed_rows(path: str | Path) -> Iterator[Placed]:
+    """
+    The same rows with their places, such as `line 3`.
+
+    Raises:
+        As [`load_splits`].
+    """
+    if not Path(path).is_dir():
+        yield from read_file(path)
+        return
+    splits = load_splits(str(path))
+    if "train" not in splits:
+        raise ValueError(f"{path} has no split 'train', only {', '.join(map(str, splits))}: name the file.")
+    for k, row in enumerate(splits["train"]):
+        yield f"row {k} (counted from 0)", row
 
 
 def read_files(paths: Sequence[Path], alike: Sequence[Path] = ()) -> Dataset:
@@ -96,6 +111,8 @@ def _folder(path: Path, config_name: str | None) -> DatasetDict:
         return _saved(path)
     try:
         builder = load_dataset_builder(str(path), config_name)
+    except ValueError as error:  # of splits in several kinds of files, of a configuration
+        raise ValueError(f"{path}: {error}") from error
     except FileNotFoundError as error:  # of no file that `datasets` knows
         raise FileNotFoundError(f"The folder {path} has no files of rows in it: {KNOWN}.") from error
     given = builder.config.data_files or {}

@@ -59,8 +59,8 @@ def check_prompts(
     flaws |= {int(k): "it has no token" for k in np.flatnonzero(length == 0)}
     if window is not None:
         needed = f"{new_tokens} new tokens do" if new_tokens else "an answer do"
-        for k in np.flatnonzero(length + max(1, new_tokens) > window):
-            flaws[int(k)] = f"its prompt and {needed} not fit into {window} tokens | {length[k]} in the prompt"
+        for k in np.flatnonzero(length + max(1, new_tokens) > window).tolist():
+            flaws[k] = f"its prompt and {needed} not fit into {window} tokens | {length[k]} tokens"
     return flaws, length
 
 

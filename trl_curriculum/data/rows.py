@@ -21,9 +21,6 @@ from ..signals import IntArray
 
 logger = logging.getLogger(__name__)
 
-CHOICES = ["refuse", "leave_out"]
-HELP = "What to do with rows that cannot be used (null, blank, too long, …): refuse the run, or leave them out."
-
 BLANK = re.compile("[\\s\u0000-\u001f\u00ad\u200b-\u200f\u2060\ufeff]*")  # what is not seen
 SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN = 5  # rows that are named for each reason
@@ -80,12 +77,6 @@ class Rows:
         return replace(self, dataset=self.dataset.select(kept), position=self.position[kept])
 
 
-def check_choice(how: str) -> None:
-    """Refuses a value of `unusable_rows` that there is not."""
-    if how not in CHOICES:
-        raise ValueError(f"unusable_rows={how!r} is neither 'refuse' nor 'leave_out'.")
-
-
 def settle(flaws: Mapping[int, str], size: int, left: int, what: str, how: str = "refuse", speak: bool = True) -> None:
     """
     Refuses rows that cannot be used, or warns that they are left out.
@@ -104,7 +95,9 @@ def settle(flaws: Mapping[int, str], size: int, left: int, what: str, how: str =
     if not flaws:
         return
     if left == 0:
-        raise ValueError(f"None of the {size} rows of {what} can be used: {spell(flaws)}.")
+        raise ValueError(
+            f"None of the {size} rows of {what} can be used: {spell(flaws)}. Mend them, or what they do not go with."
+        )
     sentence = f"{len(flaws)} of {size} rows of {what} cannot be used: {spell(flaws)}."
     if how == "refuse":
         raise ValueError(f"{sentence} Mend them, or leave them out with unusable_rows: leave_out.")
@@ -175,7 +168,14 @@ def _conversation_flaw(messages: list[Any], name: str) -> str | None:
     return None
 
 
-def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = (), quiet: bool = False) -> Flaws:
+def form_flaws(
+    dataset: Dataset,
+    texts: Sequence[str],
+    numbers: Sequence[str] = (),
+    options: Sequence[str] = (),
+    *,
+    quiet: bool = False,
+) -> Flaws:
     """
     Rows that are not what a trainer reads: null, blank, empty, not text, or of another form than the first.
 
@@ -186,14 +186,18 @@ def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = 
             Columns with texts or conversations; in a row all of them are one kind.
         numbers (`Sequence[str]`, *optional*):
             Columns with texts or numbers.
+        options (`Sequence[str]`, *optional*):
+            Columns of `tools` and `chat_template_kwargs`, where the trainer hands them to the chat template.
         quiet (`bool`, *optional*, defaults to `False`):
             Whether to show no progress bar.
     """
-    flaws, first = {}, None
-    for k, row in enumerate(read(dataset, [*texts, *numbers], "Checking rows", quiet)):
+    flaws: Flaws = {}
+    first: tuple[int, bool] | None = None
+    columns = [*texts, *numbers, *options]
+    for k, row in enumerate(read(dataset, columns, "Checking rows", quiet) if columns else ()):
         found = [text_flaw(row[name], name) for name in texts]
         found += [text_flaw(row[name], name) for name in numbers if not _is_number(row[name])]
-        found += [_option_flaw(row, name) for name in OPTIONS if name in row]
+        found += [_option_flaw(row, name) for name in options]
         kinds = [isinstance(row[name], str) for name in texts]
         if not any(found) and len(set(kinds)) > 1:
             found.append(f"{' and '.join(f'`{name}`' for name in texts)} are a text and messages")
@@ -206,9 +210,6 @@ def form_flaws(dataset: Dataset, texts: Sequence[str], numbers: Sequence[str] = 
         if reason is not None:
             flaws[k] = reason
     return flaws
-
-
-OPTIONS = ("tools", "chat_template_kwargs")  # columns that SFT hands to the chat template
 
 
 def _option_flaw(row: dict[str, Any], name: str) -> str | None:

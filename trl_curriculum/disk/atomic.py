@@ -12,7 +12,8 @@ import psutil
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FULL_IN_WORDS = ("No space left", "File too large", "file write failed", "failed writing", "Disk quota exceeded")
+FULL_IN_WORDS = ("No space left", "File too large", "Disk quota exceeded")
+FULL_IN_WORDS += ("file write failed", "failed writing", "iostream error")  # torch's, which knows no more
 BEFORE = "~before"
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from ..data.columns import check_column
-from ..data.formats import chat, example_of, to_messages, to_text
+from ..data.formats import chat, example_of, to_half, to_text
 from ..disk.atomic import atomic_write
 from ..rewards.answers import Completion, text_of
 
@@ -57,7 +57,8 @@ class Candidate:
         """The same row as messages."""
         if not isinstance(self.prompt, str):
             return self
-        prompt, completion = chat(self.prompt, "user"), chat(self.completion, "assistant")
+        prompt: Any = chat(self.prompt, "user")
+        completion: Any = chat(self.completion, "assistant")
         return dataclasses.replace(self, prompt=prompt, completion=completion)
 
     @property
@@ -169,7 +170,12 @@ def to_dataset(candidates: Sequence[Candidate]) -> Dataset:
     return Dataset(_table(candidates))
 
 
-def from_dataset(rows: Dataset, source_column: str | None = None, answer_column: str | None = None) -> list[Candidate]:
+def from_dataset(
+    rows: Dataset,
+    source_column: str | None = None,
+    answer_column: str | None = None,
+    numbers: Sequence[int] | None = None,
+) -> list[Candidate]:
     """
     Rows in any format with prompts and answers as candidates, see [`from_row`].
 
@@ -180,6 +186,8 @@ def from_dataset(rows: Dataset, source_column: str | None = None, answer_column:
             Names the source of each row. Default: `source`, where it is there.
         answer_column (`str`, *optional*):
             Holds its short answer; `"completion"`: the whole completion is that. Default: `answer`, where it is there.
+        numbers (`Sequence[int]`, *optional*):
+            What errors call the rows, where they are some of many.
 
     Raises:
         `ValueError`: with the row, for one that is no candidate.
@@ -193,7 +201,8 @@ def from_dataset(rows: Dataset, source_column: str | None = None, answer_column:
         try:
             made.append(from_row(row, source_column or "source", answer_column or "answer"))
         except ValueError as error:
-            raise ValueError(f"Row {index} (counted from 0): {error}") from error
+            number = index if numbers is None else numbers[index]
+            raise ValueError(f"Row {number} (counted from 0): {error}") from error
     return in_one_form(made)
 
 
@@ -218,11 +227,10 @@ def from_row(row: Mapping[str, Any], source: str = "source", answer: str = "answ
                 "conversations."
             )
     if answer == "completion":
-        given = text_of(completion)
+        given: str | None = text_of(completion)
     else:
-        value = row.get(answer)
-        given = text_of(to_messages(value, f"`{answer}`")) if isinstance(value, list) and value else value
-        given = to_text(given, f"`{answer}`")
+        half = to_half(row.get(answer), f"`{answer}`")
+        given = text_of(half) if half else None
     return Candidate(prompt, completion, given or None, to_text(row.get(source), f"`{source}`") or "")
 
 

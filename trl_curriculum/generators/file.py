@@ -9,30 +9,40 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..data.files import check_file, read_file, stem_of
+from ..data.files import check_file, stem_of
+from ..data.load import placed_rows
+from ..data.rows import settle
 from ..disk.fingerprint import fingerprint
 from ..registry import option
 from .base import GENERATORS, Generator, GeneratorMethod, Student
 from .candidates import Batch, Candidate, from_row, in_one_form
 
 
-def load(path: str | Path) -> list[Candidate]:
+def load(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) -> list[Candidate]:
     """
-    Reads the rows of a file, as [`~trl_curriculum.data.files.read_file`] reads it, as candidates, see
+    Reads the rows of a file or folder, as [`~trl_curriculum.data.load.load_rows`] reads it, as candidates, see
     [`~trl_curriculum.generators.candidates.from_row`]: prompts and completions, or conversations, and, where they are
-    there, `answer` and `source`. Other columns are not read; [`~trl_curriculum.data.load.load_rows`] gives them, in
-    the same order.
+    there, `answer` and `source`. Other columns are not read; `load_rows` gives them, in the same order. Rows that are
+    no candidates can be left out, with a warning unless another process is to `speak`.
 
     Raises:
         `FileNotFoundError`: without such a file; `ValueError`, with the line or the row, for a row that is no
         candidate.
     """
-    candidates = []
-    for place, row in read_file(path):
+    return [one for _, one in load_placed(path, unusable_rows, speak)]
+
+
+def load_placed(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) -> list[tuple[int, Candidate]]:
+    """As [`load`], each with its place among the rows that `load_rows` gives."""
+    candidates, flaws = [], {}
+    for k, (place, row) in enumerate(placed_rows(path)):
         try:
-            candidates.append(from_row(row))
+            candidates.append((k, from_row(row)))
         except ValueError as error:
-            raise ValueError(f"{path}, {place}: {error}") from error
+            if unusable_rows == "refuse":
+                raise ValueError(f"{path}, {place}: {error}") from error
+            flaws[k] = str(error).rstrip(".")
+    settle(flaws, len(candidates) + len(flaws), len(candidates), str(path), "leave_out", speak)
     return candidates
 
 

@@ -50,6 +50,7 @@ class Stored:
 NOT_YET = -1.0
 CHUNK = 1 << 12  # rows that are checked at once
 UNIT = 0.02  # by which the length of features in half precision may differ from 1
+MANIFEST = "manifest.json"
 
 
 def write_features(
@@ -153,28 +154,50 @@ def _load(folder: Path) -> Stored:
 
 def _prepare(folder: Path, key: str, n: int, d: int) -> None:
     """Files for n features of d numbers, or those that are there, if they are of this key and whole."""
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     wanted = {"key": key, "rows": n, "dimension": d, "dtype": "float16"}
-    try:
-        if json.loads(manifest.read_text()) == wanted and _load(folder).features.shape == (n, d):
-            return
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, EOFError) as error:
-        logger.warning("The features in %s cannot be read (%s) and are computed anew.", folder, error)
+    files = [folder / "features.npy", folder / "norm.npy"]
+    found = _read_manifest(folder, files)
+    if found == wanted:
+        try:
+            if _load(folder).features.shape == (n, d):
+                return
+        except (OSError, ValueError, EOFError) as error:
+            logger.warning("The features in %s cannot be read (%s) and are computed anew.", folder, error)
     folder.mkdir(parents=True, exist_ok=True)
-    files = [manifest, folder / "features.npy", folder / "norm.npy"]
-    for file in files:  # the manifest first: it never speaks of other files
+    for file in files:
         file.unlink(missing_ok=True)
     with name_full_disk(folder, _takes(n, d)):
         try:
-            _create(files[1], np.float16, (n, d))
-            _create(files[2], np.float32, (n,), NOT_YET)
-            write_json(manifest, wanted)
+            write_json(manifest, wanted)  # first: features without one are somebody else's
+            _create(files[0], np.float16, (n, d))
+            _create(files[1], np.float32, (n,), NOT_YET)
         except OSError:
-            for file in files:
+            for file in (*files, manifest):
                 file.unlink(missing_ok=True)
             raise
+
+
+def _read_manifest(folder: Path, files: list[Path]) -> dict[str, Any] | None:
+    """
+    What a folder says of its features, `None` where it has none.
+
+    Raises:
+        `ValueError`: where files of these names were not written here, so that they are not ours to remove.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.exists() and not any(file.exists() for file in files):
+        return None
+    try:
+        found = json.loads(manifest.read_text())
+        if set(found) == {"key", "rows", "dimension", "dtype"}:
+            return found
+    except (OSError, ValueError, TypeError):
+        pass
+    raise ValueError(
+        f"{folder} has no {MANIFEST} that this package has written, so what it holds may be somebody else's: move it "
+        "elsewhere, or use another folder."
+    )
 
 
 def _create(file: Path, dtype: type, shape: tuple[int, ...], start: float = 0) -> None:

@@ -23,6 +23,24 @@ logger = logging.getLogger(__name__)
 SAME = 1e-2  # nats by which two answers of the same weights may differ, for example in bfloat16
 
 
+class TalkingRetry(Retry):
+    """Says at the first failure what is awaited, and for how long."""
+
+    def increment(self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any) -> "Retry":
+        after = super().increment(method, url, *args, **kwargs)
+        if not self.history and after.total:
+            pauses = sum(self.backoff_factor * 2**k for k in range(1, int(after.total) + 1))
+            failed = after.history[-1]
+            logger.warning(
+                "The vLLM server does not answer %s (%s): it is asked up to %d times more, over %.0f seconds.",
+                url,
+                failed.error or failed.status,
+                after.total + 1,
+                min(pauses, self.backoff_max * after.total),
+            )
+        return after
+
+
 class ServerEngine(Engine):
     """
     Generates with a stock vLLM server over its OpenAI interface.
@@ -72,7 +90,7 @@ class ServerEngine(Engine):
             check_number(value, limits, f"{name}={value!r} of a server")
         self.url, login = check_address(url)
         self.model, self.vocabulary, self.timeout, self.retries = model, vocabulary, timeout, retries
-        retry = Retry(
+        retry = TalkingRetry(
             total=retries,
             backoff_factor=backoff,
             status_forcelist=(429, 500, 502, 503, 504),

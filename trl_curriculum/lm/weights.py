@@ -39,3 +39,18 @@ def whole_weights(model: Any) -> dict[str, torch.Tensor]:
         finally:
             if adapted:
                 model.unmerge_adapter()
+
+
+@contextmanager
+def whole_when_saved(accelerator: Any) -> Iterator[None]:
+    """Has FSDP give whole weights, of which `save_model` writes none where its `state_dict_type` is a sharded one."""
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    before = getattr(plugin, "state_dict_type", None)
+    if plugin is None or plugin.fsdp_version != 2 or "FULL" in str(before):
+        yield
+        return
+    plugin.set_state_dict_type("FULL_STATE_DICT")
+    try:
+        yield
+    finally:
+        plugin.set_state_dict_type(before)

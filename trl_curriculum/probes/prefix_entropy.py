@@ -80,8 +80,8 @@ class PrefixEntropy(Probe):
     )
     chat_template: bool | None = option(
         None,
-        "Whether the question goes through the chat template, without thinking where the template has that switch; "
-        "default: where the dataset is conversational.",
+        "Whether the question goes through the chat template, as the rollouts do (a quick answer without thinking, "
+        "where the template has that switch); default: where the dataset is conversational.",
         "ours (the code: false)",
     )
     seed: int = option(0, "Of the answer's sampling.", least=0)

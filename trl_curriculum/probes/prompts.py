@@ -1,5 +1,7 @@
 """The prompts that a probe answers: those of the training rows, with or without what asks for a quick answer."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from ..data.formats import prompt_of
@@ -17,6 +19,7 @@ def tokenize(
     chat_template: str | None = None,
     tools: Any = None,
     template_kwargs: dict[str, Any] | None = None,
+    own: Sequence[dict[str, Any]] | None = None,
 ) -> list[list[int]]:
     """
     Token ids of prompts, each a text or a list of messages, with what asks for a quick answer in front of the question
@@ -30,7 +33,10 @@ def tokenize(
         spec ([`PrefixEntropy`]):
             Says what goes in front, and whether the chat template is used.
         chat_template, tools, template_kwargs (*optional*):
-            As the trainer's own rollouts have them.
+            As the trainer's own rollouts have them: without anything in front these are the ids that it generates
+            from.
+        own (`Sequence[dict]`, *optional*):
+            What each row has of these itself, see [`options_of`].
     """
     conversational = not isinstance(prompts[0], str)
     other = next((k for k, prompt in enumerate(prompts) if isinstance(prompt, str) == conversational), None)
@@ -45,18 +51,26 @@ def tokenize(
         return [list(ids) for ids in tokenizer(text=[before + text for text in texts])["input_ids"]]
     if not conversational:
         prompts = [[{"role": "user", "content": text}] for text in prompts]
-    return [
-        list(ids)
-        for ids in tokenizer.apply_chat_template(
-            conversation=[_with(before, messages) for messages in prompts],
-            tools=tools or None,
-            chat_template=chat_template,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            **((template_kwargs or {}) | {"enable_thinking": False}),
-        )["input_ids"]
-    ]
+    options = {"tools": tools or None, "chat_template": chat_template, **(template_kwargs or {})}
+    options |= {"enable_thinking": False} if before else {}  # a quick answer is one without thinking
+    conversations = [_with(before, messages) for messages in prompts]
+
+    def render(some: list[Any], **more: Any) -> list[list[int]]:
+        made = tokenizer.apply_chat_template(
+            conversation=some, add_generation_prompt=True, tokenize=True, return_dict=True, **(options | more)
+        )
+        return [list(ids) for ids in made["input_ids"]]
+
+    if own is None or not any(own):
+        return render(conversations)
+    return [render([one], **more)[0] for one, more in zip(conversations, own, strict=True)]
+
+
+def options_of(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row of SFT hands to the chat template beside its messages, as TRL reads it."""
+    tools = row.get("tools")
+    tools = json.loads(tools) if isinstance(tools, str) else tools
+    return ({"tools": tools} if tools else {}) | (row.get("chat_template_kwargs") or {})
 
 
 def _plain(messages: list[dict[str, Any]]) -> str:

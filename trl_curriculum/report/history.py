@@ -73,6 +73,13 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
     return pd.concat([read_segment(file) for file in files], ignore_index=True)
 
 
+def drawn_rows(output_dir: str | Path) -> pd.DataFrame:
+    """`row` and `arm` of every draw that has been written, without the other columns of [`read_history`]."""
+    files = sorted((Path(output_dir) / FOLDER).glob("draws-*.parquet"))
+    parts = [pd.read_parquet(file, columns=["row", "arm"]) for file in files]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["row", "arm"])
+
+
 def _shown_by_rollouts(feedback: Feedback, group: IntArray, n: int) -> dict[str, np.ndarray]:
     reward, advantage = feedback.reward, feedback.advantage
     assert reward is not None and advantage is not None

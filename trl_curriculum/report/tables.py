@@ -1,18 +1,19 @@
 """
-Pages that list the methods, written from what the methods declare: `python -m trl_curriculum.report.tables`.
+Pages written from declarations: the methods, and what of TRL is taken. `python -m trl_curriculum.report.tables`
+writes them.
 
 Plug-ins are left out: a page is the same wherever it is made.
 """
 
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..disk.atomic import atomic_write
 from ..families import FAMILIES, options, row
 from ..options import Method
+from ..trainers.taken import ARGUMENTS, BOTH, FIELDS, GRPO, SFT, Taken
+from .markdown import link, table
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,12 @@ HEAD = """# Reference of the methods
 Written by `make pages` from what the methods declare; `trl-curriculum methods NAME` prints the same. Formulas, and
 when (not) to use each: [docs/methods.md](../methods.md) and [docs/selection.md](../selection.md).
 """
+TRL_HEAD = """# What TRL takes, and what becomes of it
+
+Written by `make pages` from `trl_curriculum/trainers/taken.py`. A test holds it against the constructors and configs
+of the installed TRL and names what is new; others train with the fields and compare the weights with stock TRL's on
+the same rows. *Refused* is always one sentence before training, for the values that are named.
+"""
 
 
 def reference() -> str:
@@ -31,31 +38,55 @@ def reference() -> str:
     parts = [HEAD]
     for family in FAMILIES:
         rows = [(_code(name), cls.summary(), *_facts(family, cls)) for name, cls in _methods(family)]
-        parts.append(f"## {family.capitalize()}\n\n" + _table(["name", "what it is", *FACTS], rows))
+        parts.append(f"## {family.capitalize()}\n\n" + table(["name", "what it is", *FACTS], rows))
         for name, cls in _methods(family):
             if declared := options(cls):
-                parts.append(f"### {name}\n\n" + _table(OPTIONS, [_option(one) for one in declared]))
+                parts.append(f"### {name}\n\n" + table(OPTIONS, [_option(one) for one in declared]))
     return "\n".join(parts)
 
 
 def readme_table() -> str:
     """The table of README.md: the curricula, and what there is of the other families."""
     curricula = [
-        (_code(name), cls.signal, ", ".join(cls.trainers), cls.cost, _link(cls.paper))
+        (_code(name), cls.signal, ", ".join(cls.trainers), cls.cost, link(cls.paper))
         for name, cls in _methods("curricula")
     ]
     others = [
-        (_code(name), family, cls.summary(), _link(cls.paper))
+        (_code(name), family, cls.summary(), link(cls.paper))
         for family in FAMILIES
         if family != "curricula"
         for name, cls in _methods(family)
     ]
     return "\n".join(
         [
-            _table(["curriculum", "what it follows", "trainers", "extra cost", "paper"], curricula),
-            _table(["name", "family", "what it is", "paper"], others),
+            table(["curriculum", "what it follows", "trainers", "extra cost", "paper"], curricula),
+            table(["name", "family", "what it is", "paper"], others),
         ]
     )
+
+
+def taken() -> str:
+    """`docs/reference/trl.md`: what TRL's trainers take, and what becomes of it."""
+    parts = [TRL_HEAD]
+    for trainer, config, topics in (("GRPO", "GRPOConfig", BOTH | GRPO), ("SFT", "SFTConfig", BOTH | SFT)):
+        fields, arguments = FIELDS[config], ARGUMENTS[f"{trainer}Trainer"]
+        parts.append(f"## Curriculum{trainer}Trainer\n")
+        parts.append(_taken("argument", arguments))
+        others = {name: one for name, one in fields.items() if one.note}
+        parts.append(f"## Curriculum{config}\n\nOf {config}'s {len(fields)} fields these have more to be said:\n")
+        parts.append(_taken("field", others))
+        parts.append("All others are as in TRL:\n")
+        parts.append(table(["about", "fields"], [(topic, _codes(names)) for topic, names in topics.items()]))
+    return "\n".join(parts)
+
+
+def _taken(what: str, entries: dict[str, Taken]) -> str:
+    ordered = sorted(entries.items(), key=lambda item: (item[1].how, item[0]))
+    return table([what, "taken", "how, or why not"], [(_code(name), one.how, one.note) for name, one in ordered])
+
+
+def _codes(names: str) -> str:
+    return ", ".join(map(_code, sorted(names.split())))
 
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
@@ -64,6 +95,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     before, _, after = readme.read_text().split(MARKER)
     return {
         root / "docs" / "reference" / "methods.md": reference(),
+        root / "docs" / "reference" / "trl.md": taken(),
         readme: f"{before}{MARKER}\n{readme_table()}{MARKER}{after}",
     }
 
@@ -74,7 +106,7 @@ def _methods(family: str) -> list[tuple[str, type[Any]]]:
 
 def _facts(family: str, cls: type[Method]) -> tuple[str, ...]:
     facts = row(family, cls)
-    return facts["trainers"], getattr(cls, "signal", ""), facts["cost"], _link(facts["paper"])
+    return facts["trainers"], getattr(cls, "signal", ""), facts["cost"], link(facts["paper"])
 
 
 def _option(one: dict[str, Any]) -> tuple[str, ...]:
@@ -82,18 +114,8 @@ def _option(one: dict[str, Any]) -> tuple[str, ...]:
     return _code(one["name"]), one["type"], one["limits"], default, one["help"], one["source"]
 
 
-def _link(paper: str) -> str:
-    return re.sub(r"arXiv (\d+\.\d+)", r"[\1](https://huggingface.co/papers/\1)", paper)
-
-
 def _code(text: str) -> str:
     return f"`{text}`"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [names, ["---"] * len(names), *rows]
-    cells = [[" ".join(str(cell).split()).replace("|", "&#124;") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def main() -> None:

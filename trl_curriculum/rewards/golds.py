@@ -82,8 +82,8 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
         )
         if len(missed) == tried and _is_ours(function) and any(one.value is not None for one in missed):
             raise ValueError(
-                f"{sentence}: no completion could earn it. Give short answers in {_column(function, dataset)!r}, mark "
-                "them in solutions (\\boxed{72}, or #### 72 on the last line), or take another reward."
+                f"{sentence}: no completion could earn it. Give short answers in {gold_column(function, dataset)!r}, "
+                "mark them in solutions (\\boxed{72}, or #### 72 on the last line), or take another reward."
             )
         if speak:
             rows = ", ".join(str(one.row) for one in missed[:5]) + (", …" if len(missed) > 5 else "")
@@ -92,7 +92,7 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
 
 def _try(function: Any, dataset: Dataset, most: int) -> tuple[list[Unpaid], int]:
     """The golds that a function does not pay, and how many it was tried on."""
-    column = _column(function, dataset)
+    column = gold_column(function, dataset)
     if column is None:
         return [], 0
     most = most if _is_ours(function) else min(most, OF_USERS)
@@ -108,7 +108,7 @@ def _try(function: Any, dataset: Dataset, most: int) -> tuple[list[Unpaid], int]
         if left:
             rows = [picked[k] for k in left]
             for k, value in zip(left, _pay(function, rows, [form.format(golds[k]) for k in left]), strict=True):
-                best[k] = value if best[k] is None or (value is not None and value > best[k]) else best[k]
+                best[k] = max((one for one in (best[k], value) if one is not None), default=None)
     name = getattr(function, "__name__", type(function).__name__)
     if column in ("answer", "solution") and isinstance(function, Accuracy):
         best = [None if _is_unread(gold) else value for gold, value in zip(golds, best, strict=True)]
@@ -158,8 +158,8 @@ def _is_ours(function: Any) -> bool:
     return isinstance(function, Reward) or getattr(function, "__module__", "").startswith("trl.")
 
 
-def _column(function: Any, dataset: Dataset) -> str | None:
-    """The column with a function's golds; `None` where it reads none, or cannot be tried."""
+def gold_column(function: Any, dataset: Dataset) -> str | None:
+    """The column with a reward function's golds; `None` where it reads none, or cannot be tried."""
     if isinstance(function, Reward):
         golds: Sequence[str] = function.golds
     elif isinstance(function, str | Module) or not callable(function) or is_async(function):

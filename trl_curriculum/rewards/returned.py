@@ -47,7 +47,7 @@ def checked(values: Any, name: str, n: int, row_of: RowOf) -> Rewards:
 
 
 def _number(value: Any, name: str, k: int, row_of: RowOf) -> float | None:
-    if isinstance(value, torch.Tensor | np.ndarray | np.generic) and np.size(value) == 1:
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic) and len(value.reshape(-1)) == 1:
         value = value.item()
     if value is None:
         return None

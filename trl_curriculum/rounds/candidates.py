@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..disk.atomic import atomic_write
+from ..disk.fingerprint import fingerprint
 from ..generators import Batch, Candidate, GeneratorMethod, remove_duplicates, save
 from ..rewards.answers import normalized
 from .joined import PLACES
 from .model import Model
 from .selection import SelectionSettings
-from .stage import IGNORED, Report, Stage
+from .stage import IGNORED, RecordedBy, Report, Stage
 
 
 FILE = "candidates.parquet"  # what each of these stages leaves in its folder
@@ -89,6 +90,8 @@ class Clean(Stage):
             come again, and must not be a target's, word for word.
         selection ([`SelectionSettings`]):
             How many are kept later on: more than are left is refused here.
+        place (`list[int]`):
+            Where each candidate is in the pool: saved for those that are left.
     """
 
     main_process_only = True
@@ -96,6 +99,7 @@ class Clean(Stage):
     targets: list[Candidate]
     near_duplicates: float | None
     selection: Annotated[SelectionSettings, IGNORED]
+    place: Annotated[list[int], RecordedBy(lambda place: fingerprint([np.array(place, np.int64)]))]
 
     def run(self, folder: Path) -> Report:
         made = Batch(self.candidates, [])
@@ -108,7 +112,7 @@ class Clean(Stage):
         if not made.accepted:
             raise ValueError(f"No candidate is left of {len(self.candidates)} ({made.counts()}).")
         self.selection.n_kept(len(made.accepted))
-        place = {id(one): k for k, one in enumerate(self.candidates)}
+        place = {id(one): k for one, k in zip(self.candidates, self.place, strict=True)}
         with atomic_write(folder / PLACES) as draft, open(draft, "wb") as file:
             np.save(file, np.array([place[id(one)] for one in made.accepted], np.int64))
         return _save(made, folder)

@@ -25,6 +25,7 @@ from .evaluate import Evaluate
 from .loop import Loop, Round
 from .model import Model
 from .proxy import Proxy
+from .rows import usable_candidates
 from .select import selection_stages
 from .selection import SELECTED, FeatureSettings, SelectionSettings
 from .stage import Stage
@@ -118,7 +119,10 @@ class Evolution:
         if method.warmed_up.model is not None:
             kept = ("dtype", "attn_implementation")
             self.proxy = Model.of(method.warmed_up.model, {k: v for k, v in job.model_kwargs.items() if k in kept})
-        self.seeds, self.validation = self._split(_trusted(job.examples, job.test))
+        tokens, how = self.student.tokenizer, (job.args.unusable_rows, job.args.process_index == 0)
+        examples = usable_candidates(job.examples, tokens, "the trusted examples", *how)
+        self.test = usable_candidates(job.test, tokens, "the held-out rows", *how) if job.test else []
+        self.seeds, self.validation = self._split(_trusted(examples, self.test))
         longest = max(LONGEST, timedelta(seconds=job.args.ddp_timeout))
         before = {"scores": self._evaluate(self.student)}
         self.loop = Loop(self.stages, method.rounds, self.output, before, longest)
@@ -143,7 +147,7 @@ class Evolution:
 
     def stages(self, at: Round) -> dict[str, Stage]:
         """The stages of a round."""
-        method, args, test = self.method, self.args, self.job.test
+        method, args, test = self.method, self.args, self.test
         adapter = at.earlier[-1].folder("adapter") if at.earlier else None
         student = dataclasses.replace(self.student, adapter=adapter)
         selected = [each.folder("selection") / SELECTED for each in (*at.earlier, at)]
@@ -175,7 +179,7 @@ class Evolution:
 
     def _evaluate(self, model: Model) -> Evaluate:
         max_length = getattr(self.args, "max_length", None)
-        return Evaluate(model, self.job.test, self.method.accuracy, self.method.max_answer_tokens, max_length)
+        return Evaluate(model, self.test, self.method.accuracy, self.method.max_answer_tokens, max_length)
 
 
 def _trusted(examples: Sequence[Candidate], test: Sequence[Candidate]) -> list[Candidate]:

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from transformers.integrations import is_deepspeed_zero3_enabled
 
-from ..disk.main_process import LONGEST, check_shared, on_main_process
+from ..disk.atomic import name_full_disk
+from ..disk.main_process import LONGEST, check_shared, fail_together, name_lost_process, on_main_process
 from ..disk.stages import StageFolder
+from ..trainers.agreement import flat, refuse_difference, versions
 from .stage import Report, Stage
 
 
@@ -32,27 +37,43 @@ def run_stages(stages: Mapping[str, Stage], output_dir: Path, longest: timedelta
         What each reports, with the `seconds` of the run that finished it.
 
     Raises:
-        `ValueError`: before any stage is run, where one was finished with other settings or a folder is not ours.
+        `ValueError`: before any stage is run, where one was finished with other settings, a folder is not ours, the
+            processes differ in versions or settings, or weights are sharded.
     """
     state = PartialState()
     check_shared(output_dir, longest)
+    refuse_sharded_weights()
     places = {name: StageFolder(output_dir / name, stage.settings(output_dir)) for name, stage in stages.items()}
+    refuse_difference(versions() | flat({name: place.settings for name, place in places.items()}), longest)
     found = on_main_process(lambda: {name: place.report() for name, place in places.items()}, longest)
     reports: dict[str, Report] = {name: report for name, report in found.items() if report is not None}
     for name in [name for name in stages if name not in reports]:
         stage, place, start = stages[name], places[name], time.monotonic()
         on_main_process(place.begin, longest)
-        if stage.main_process_only:
-            report = on_main_process(partial(stage.run, place.folder), longest)
-        else:
-            report = stage.run(place.folder)
+        with name_full_disk(place.folder, f"the stage {name} was not finished"):
+            if stage.main_process_only:
+                report = on_main_process(partial(stage.run, place.folder), longest)
+            else:
+                with name_lost_process():
+                    report = stage.run(place.folder)
+                    state.wait_for_everyone()
+        if state.distributed_type == DistributedType.DEEPSPEED:
+            AcceleratorState._reset_state()  # or accelerate takes no plugin of the next stage's trainer
         gc.collect()  # models that trainers hold in cycles go before those of the next stage come
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        state.wait_for_everyone()
         report = {**report, "seconds": time.monotonic() - start}
         reports[name] = on_main_process(partial(place.finish, report), longest)
     return {name: reports[name] for name in stages}
+
+
+def refuse_sharded_weights() -> None:
+    """Refuses ZeRO-3, under which no process holds whole weights to generate, to score and to take gradients with."""
+    if is_deepspeed_zero3_enabled():
+        fail_together(
+            "Rounds and selections work with whole weights, which ZeRO-3 shards among the processes: launch them with "
+            "DDP, FSDP2 or ZeRO-2 (accelerate_config: multi_gpu, fsdp2 or zero2)."
+        )
 
 
 @dataclass(frozen=True)

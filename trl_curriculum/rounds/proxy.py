@@ -13,6 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from ..disk.atomic import atomic_write
 from ..generators import Candidate, load, to_dataset
 from ..lm.losses import tokenize_examples
+from ..lm.weights import whole_when_saved
 from ..options import check_options
 from ..registry import option
 from .model import Model
@@ -24,6 +25,9 @@ MACHINE_ARGUMENTS = (  # what a warm-up takes from the arguments of training: al
     "seed",
     "data_seed",
     "use_cpu",
+    "deepspeed",
+    "fsdp",
+    "fsdp_config",
     "bf16",
     "fp16",
     "tf32",
@@ -113,8 +117,9 @@ class WarmUp(Stage):
             peft_config=LoraConfig(r=proxy.rank, target_modules="all-linear", task_type="CAUSAL_LM"),
         )
         trainer.train()
-        trainer.save_model(str(folder))
-        if proxy.adam and trainer.accelerator.is_main_process:
+        with whole_when_saved(trainer.accelerator):
+            trainer.save_model(str(folder))
+        if proxy.adam:
             save_moments(trainer, folder)
         return {"rows": len(rows)}
 
@@ -175,13 +180,24 @@ class Features(Stage):
 
 
 def save_moments(trainer: Any, adapter: Path) -> None:
-    """Saves Adam's two moments of each parameter that a trainer has trained."""
-    named = {p: name for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()}
-    state = trainer.optimizer.state
-    kinds = ("exp_avg", "exp_avg_sq")
-    tensors = {f"{named[p]}/{kind}": state[p][kind].cpu().contiguous() for p in state for kind in kinds}
-    with atomic_write(adapter / "moments.safetensors") as draft:
-        save_file(tensors, draft)
+    """Saves Adam's two moments of each parameter that a trainer has trained. Must be called by all processes."""
+    tensors = {}
+    for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters():
+        for kind in ("exp_avg", "exp_avg_sq") if p.requires_grad else ():
+            tensors[f"{name}/{kind}"] = _moment(trainer, p, kind).cpu().contiguous()
+    if trainer.accelerator.is_main_process:
+        with atomic_write(adapter / "moments.safetensors") as draft:
+            save_file(tensors, draft)
+
+
+def _moment(trainer: Any, p: Any, kind: str) -> Any:
+    """A moment of a parameter, whole on every process, whoever holds its parts."""
+    if trainer.is_deepspeed_enabled:
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        return safe_get_full_optimizer_state(p, kind)
+    moment = trainer.optimizer.state[p][kind]
+    return moment.full_tensor() if hasattr(moment, "full_tensor") else moment
 
 
 def load_moments(adapter: Path, device: Any) -> Moments:

@@ -13,6 +13,7 @@ from .candidates import FILE, Clean
 from .loop import run_stages
 from .model import Model
 from .proxy import Features, Proxy, WarmUp
+from .rows import usable_candidates
 from .selection import Select, SelectionSettings
 from .stage import Stage
 
@@ -72,12 +73,17 @@ class FileSelection:
             Default: off, so that a question may have several answers.
         model_kwargs (`dict`, *optional*):
             For `from_pretrained`.
+        unusable_rows (`str`, *optional*, defaults to `"refuse"`):
+            What to do with rows that cannot be encoded or that the chat template refuses: `"refuse"` them, or
+            `"leave_out"`, with a warning.
+        place (`list[int]`, *optional*):
+            Where each of `candidates` is in the pool. Default: they are the pool.
         own (`list[dict]`, *optional*):
-            The rows of the pool with all their columns, one for each of `candidates`: `selected.parquet` then has
-            these columns too. [`~trl_curriculum.data.load.load_rows`] reads them.
+            The rows of the pool with all their columns, which `selected.parquet` then has too;
+            [`~trl_curriculum.data.load.load_rows`] reads them.
 
     Raises:
-        `ValueError`: where no model is given, or `own` has another length.
+        `ValueError`: where no model is given, or `place` or `own` have another length.
     """
 
     def __init__(
@@ -90,21 +96,31 @@ class FileSelection:
         args: Any,
         near_duplicates: float | None = None,
         model_kwargs: dict[str, Any] | None = None,
+        unusable_rows: str = "refuse",
+        place: list[int] | None = None,
         own: list[dict[str, Any]] | None = None,
     ) -> None:
-        if own is not None and len(own) != len(candidates):
+        place = list(range(len(candidates))) if place is None else place
+        if len(place) != len(candidates) or (own is not None and len(own) <= max(place, default=-1)):
             raise ValueError(
-                f"own has {len(own)} rows, and there are {len(candidates)} candidates: give one for each."
+                f"There are {len(candidates)} candidates, {len(place)} places and {len(own or ())} rows of the pool: "
+                "give a place for each candidate, and all rows."
             )
+        place_of = {id(one): k for one, k in zip(candidates, place, strict=True)}
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
         proxy.check(settings.features)
         self.settings, self.args, self.output = settings, args, Path(str(args.output_dir))
         model = Model.of(proxy.model, model_kwargs)
+        tokens, how = model.tokenizer, (unusable_rows, args.process_index == 0)
+        candidates = usable_candidates(candidates, tokens, "the candidates", *how)
+        place = [place_of[id(one)] for one in candidates]
+        targets = usable_candidates(targets, tokens, "the targets", *how)
+        examples = examples and usable_candidates(examples, tokens, "the examples", *how)
         stages = selection_stages(self.output.joinpath, targets, examples, [], settings, proxy, model, args)
         select = dataclasses.replace(stages.pop("selection"), own=own)  # type: ignore[call-arg]
         self.stages = {
-            "candidates": Clean(candidates, targets, near_duplicates, settings),
+            "candidates": Clean(candidates, targets, near_duplicates, settings, place),
             **stages,
             settings.method.name: select,
         }

@@ -11,8 +11,9 @@ from trl import DatasetMixtureConfig
 
 from ..arms import Columns, make_arms
 from ..data.columns import check_column
-from ..data.convert import in_common, rewrite, to_examples, to_prompts
-from ..data.formats import Half, answer_of, chat, prompt_of, to_completion, to_half, to_text
+from ..data.common import in_common
+from ..data.convert import rewrite, to_examples, to_prompts
+from ..data.formats import ALPACA, CONVERSATIONS, Half, answer_of, chat, prompt_of, to_completion, to_half, to_text
 from ..data.load import load_splits
 from ..data.names import keys, listed
 from ..data.sources import load_mixture
@@ -49,6 +50,8 @@ def load_prompts(
     def convert(dataset: Dataset) -> Dataset:
         if script_args.prompt_column != "prompt":
             check_is_there(dataset, script_args.prompt_column, "prompt_column")
+        elif {"prompt", *CONVERSATIONS} & set(dataset.column_names):
+            _refuse_void(script_args)
         return to_prompts(dataset, script_args.prompt_column, ask, answers)
 
     return _load_rows(script_args, dataset_args, seed, instruction, convert, prompts=True)
@@ -92,6 +95,8 @@ def load_examples(
 
     def convert(dataset: Dataset) -> Dataset:
         if names[1] is None:
+            if not set(ALPACA) <= set(dataset.column_names):
+                _refuse_void(script_args)
             return to_examples(dataset, text_column, ask)
         return _with_completions(dataset, names[0], names[1], ask)
 
@@ -176,6 +181,7 @@ def _load_rows(
             entry.path = locate(entry.path)
         splits = load_mixture(dataset_args, seed, prepare_sources)
         return splits["train"], splits.get("test")
+    assert script_args.dataset_name is not None
     name = locate(script_args.dataset_name)
     splits = load_splits(name, script_args.dataset_config, script_args.dataset_revision)
     train_split, test_split = script_args.dataset_train_split, script_args.dataset_test_split
@@ -271,6 +277,16 @@ def _with_completions(
 
     others = ("messages", "text", "conversations")
     return rewrite(dataset, to_example, (prompt_column, completion_column, *others))
+
+
+def _refuse_void(script_args: CurriculumScriptArguments) -> None:
+    """Refuses what is put around plain questions where the rows have prompts or conversations of their own."""
+    for name in ("system_prompt", "instruction"):
+        if getattr(script_args, name):
+            raise ValueError(
+                f"{name}={getattr(script_args, name)!r} has no effect on rows that have prompts, texts or messages of "
+                "their own: put it into the rows, or leave it out."
+            )
 
 
 def _asks(system: str | None, instruction: str) -> Callable[[str], Half]:

@@ -16,9 +16,11 @@ import yaml
 from trl import TrlParser
 
 from ..disk.fingerprint import redact
+from ..disk.main_process import ProcessLostError, leave, name_lost_process
 from ..registry import nearest
 from ..trainers.config import MOVED
 from . import MISTAKES
+from .recipes import with_found_config
 from .repeats import check_words
 
 
@@ -62,7 +64,7 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     Returns:
         The dataclasses of the script, and then the [`LaunchArguments`].
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = with_found_config(sys.argv[1:] if argv is None else argv)
     planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
     if planning and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
@@ -85,11 +87,14 @@ def run_script(main: Callable[..., None], parser: TrlParser) -> None:
     """
     try:
         *arguments, launch_args = parse(parser)
-        main(*arguments, num_processes=launch_args.num_processes)
+        with name_lost_process():
+            main(*arguments, num_processes=launch_args.num_processes)
     except MISTAKES as error:
         if os.environ.get("TRL_CURRICULUM_DEBUG") or not _found_here(error):
             raise
         print(f"{Path(sys.argv[0]).name}: {redact(str(error))}", file=sys.stderr)
+        if isinstance(error, ProcessLostError):
+            leave(1)
         sys.exit(1)
 
 

@@ -15,9 +15,11 @@ from ..report.terminal import lines as as_lines
 from ..report.terminal import say
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
 from ..trainers.checks import refuse_unevaluated, refuse_unmeasured, refuse_unseen, warn_of_arms
+from ..trainers.found import golds_line
 from ..trainers.grpo import GRPOHost
 from ..trainers.outlook import Run, block, grpo_run, is_late, refuse_one_arm, refuse_powerless, sft_run, warn_of_odd
 from ..trainers.sft import SFTHost
+from .preview import preview
 
 
 EvalDataset: TypeAlias = Dataset | dict[str, Dataset] | None
@@ -50,7 +52,8 @@ def grpo_plan(
     curriculum = _curriculum(train_dataset, eval_dataset, args, GRPOHost.shows, CurriculumGRPOTrainer)
     run = grpo_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
-    lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole)
+    more = (golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)) if whole else {}
+    lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole, more)
     micro_batch = args.per_device_train_batch_size * processes
     micro_steps: Any = args.steps_per_generation
     rollouts = micro_batch * micro_steps
@@ -95,7 +98,8 @@ def sft_plan(
     curriculum = _curriculum(train_dataset, eval_dataset, args, SFTHost.shows, CurriculumSFTTrainer)
     run = sft_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
-    lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole)
+    more = preview(train_dataset, model_args, args) if whole else {}
+    lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole, more)
     batch = args.per_device_train_batch_size * processes * args.gradient_accumulation_steps
     longest = "of any length" if args.max_length is None else f"of at most {args.max_length} tokens"
     budget = "" if args.max_tokens is None else f"{args.max_tokens} tokens, by which the learning rate is scheduled"
@@ -151,6 +155,7 @@ def _what(
     args: CurriculumGRPOConfig | CurriculumSFTConfig,
     model_args: ModelConfig,
     whole: bool,
+    more: dict[str, str],
 ) -> dict[str, str]:
     """The model, what it is evaluated on, and, if the plan is whole, what the curriculum can do."""
     held_out = {"all": eval_dataset} if isinstance(eval_dataset, Dataset) else eval_dataset or {}
@@ -163,7 +168,7 @@ def _what(
     if whole:
         warn_of_arms(curriculum, args, run.rows)
         warn_of_odd(curriculum, outlook, run, args)
-        plan |= block(curriculum, outlook, run, args, held_out=held_out)
+        plan |= block(curriculum, outlook, run, args, held_out=held_out, more=more)
     return plan | {"evaluation": f"{evaluation}: {tested}"}
 
 

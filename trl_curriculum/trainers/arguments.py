@@ -30,7 +30,8 @@ def own_config(args: Any, model: Any, config: type[CurriculumConfig], trainer: s
         args = SFTConfig(**args.to_dict() | {"hub_token": args.hub_token})  # to_dict hides the token
     if not isinstance(args, stock):
         raise TypeError(
-            f"args is of the type {type(args).__name__}; {trainer} takes a {config.__name__}, or TRL's {stock.__name__}."
+            f"args is of the type {type(args).__name__}; {trainer} takes a {config.__name__}, or TRL's "
+            f"{stock.__name__}."
         )
     made: Any = object.__new__(config)
     vars(made).update(vars(args))  # as TRL has completed them, which it would not do twice

@@ -122,13 +122,17 @@ def refuse_parallelism(parallelism: Any) -> None:
 
 
 def say_what_was_not_tried(trainer: Any) -> None:
-    """Warns, once at the start, of back ends that should work and were never run."""
-    for enabled, name in ((trainer.is_deepspeed_enabled, "DeepSpeed ZeRO"), (trainer.is_fsdp_enabled, "FSDP")):
-        if enabled:
+    """Warns, once at the start, of a back end that should work and was never run, and of one that saves no model."""
+    state = trainer.accelerator.state
+    if trainer.is_fsdp_enabled and state.fsdp_plugin.fsdp_version == 1:
+        logger.warning("Version 1 of FSDP was not tried with trl_curriculum, and version 2 was: set fsdp_version: 2.")
+    if trainer.is_deepspeed_enabled and state.deepspeed_plugin.zero_stage == 3:
+        sharding = state.deepspeed_plugin.deepspeed_config.get("zero_optimization", {})
+        if not sharding.get("stage3_gather_16bit_weights_on_model_save"):
             logger.warning(
-                "%s was not tried with trl_curriculum: every process holds its own rows there as under DDP, so it "
-                "should work; check that curriculum/probability is the same in a run under DDP.",
-                name,
+                "ZeRO-3 leaves shards in place of a model where stage3_gather_16bit_weights_on_model_save is not set "
+                "(zero3_save_16bit_model of accelerate): set it to true, or make the model by DeepSpeed's "
+                "zero_to_fp32.py."
             )
 
 
@@ -309,6 +313,6 @@ def refuse_unknown_outcome(methods: tuple[Any, ...], reward_names: list[str]) ->
             )
         if reward_names.count(name) > 1:
             raise ValueError(
-                f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions are called so: "
-                "give them names of their own (__name__)."
+                f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions have "
+                "this name: give them names of their own (__name__)."
             )

@@ -8,7 +8,7 @@ from trl import GRPOConfig, SFTConfig
 from ..arms import ARMS, make_arms
 from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
-from ..data.rows import CHOICES, HELP, check_choice
+from ..data.unusable import CHOICES, HELP, check_choice
 from ..disk.fingerprint import redact
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry

@@ -9,12 +9,14 @@ import torch
 from trl import GRPOTrainer
 
 from ..data.columns import check_column
+from ..data.rendered import first_prompt
 from ..data.reserved import refuse_reward_arguments, without_images
 from ..lm.losses import head_at_temperature_1, row_losses
 from ..pool import Pool
 from ..rewards.golds import check_golds
 from ..rewards.returned import guarded
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
+from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
     refuse_other_orders,
@@ -27,6 +29,7 @@ from .checks import (
 )
 from .config import CurriculumGRPOConfig
 from .content import columns_of_grpo
+from .found import golds_line, prompt_lines, quoted
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
 from .mixin import ClockDataset, CurriculumMixin
@@ -92,7 +95,6 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     """
 
     _tag_names = ["trl", "grpo", "trl-curriculum"]
-    _name = "Curriculum GRPO"
 
     def __init__(
         self,
@@ -112,6 +114,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
+        check_arguments(args, train_dataset, eval_dataset)
         self.host = GRPOHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
         refuse_other_orders(args, method)
@@ -126,7 +129,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         }
         pool = Pool.from_dataset(rows.dataset, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)
-        functions = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+        functions = self._rewards_as_given = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
         check_golds(functions, rows.dataset, args.process_index == 0)
         super().__init__(model, reward_funcs, args, rows.dataset, eval_dataset, *positional, **kwargs)
         self.prompts = check_grpo_prompts(rows, self)
@@ -159,6 +162,21 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
 
     def _run(self) -> Run:
         return grpo_run(self.args, self.pool.size, self.accelerator.num_processes)
+
+    @property
+    def left_out(self) -> int:
+        return self.prompts.rows.size - self.pool.size
+
+    @property
+    def found(self) -> dict[str, str]:
+        rows, length = self.prompts.rows, self.prompts.length
+        lines = golds_line(self._rewards_as_given, rows.dataset, rows.position)
+        if len(length):
+            options: Any = (self.chat_template, self.tools, self.chat_template_kwargs)
+            longest = int(length.max()), int(rows.position[length.argmax()])
+            lines |= prompt_lines(*longest, self.prompts.window, self.args)
+            lines |= {"first row": quoted(first_prompt(rows.dataset, self._tokenizer, *options))}
+        return lines
 
     def get_train_dataloader(self) -> Any:
         # TRL's own sampler over ticks: epochs and steps count as in stock TRL, and no row is read twice. A dataset

@@ -68,6 +68,10 @@ class TrainerHost:
     def prompts(self, rows: IntArray) -> list[Any]:
         raise NotImplementedError
 
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        """What each row hands to the chat template itself; `None` where the trainer reads nothing of the kind."""
+        return None
+
     def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
         raise NotImplementedError
 

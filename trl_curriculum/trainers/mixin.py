@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ from torch.utils.data import Dataset as TorchDataset
 from ..curricula import CURRICULA, CurriculumMethod
 from ..disk import checkpoint as checkpoints
 from ..disk.atomic import name_full_disk
-from ..disk.main_process import on_main_process
+from ..disk.main_process import name_lost_process, on_main_process
 from ..disk.state import read_state, write_state
+from ..lm.weights import whole_when_saved
 from ..pool import Pool
+from ..report.card import PATH, complete, public_name, without_local_paths
 from ..report.history import History, print_summary, read_history
 from ..report.terminal import lines, say
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
+from .agreement import check_agreement
 from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .host import TrainerHost
@@ -142,6 +147,7 @@ class CurriculumMixin:
         before (once a trainer), and where the draws went afterwards, by [`print_summary`], unless `summary` is
         `False` (to save the model first) or `disable_tqdm` is set.
         """
+        check_agreement(self, resume_from_checkpoint)
         checkpoint = self._find_start(resume_from_checkpoint)
         if checkpoint is None:
             self._say_what_it_can_do()
@@ -149,7 +155,8 @@ class CurriculumMixin:
                 on_main_process(lambda: begin_afresh(self.args.output_dir))
             self.conductor.start()
             self._start_from(None, {})
-        output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
+        with name_lost_process(timedelta(seconds=self.args.ddp_timeout)):
+            output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self.conductor.finish()
         if summary:
             self.print_summary()
@@ -203,6 +210,13 @@ class CurriculumMixin:
         except (OSError, ValueError, KeyError) as error:
             logger.warning("Where the draws went cannot be printed, because the history cannot be read: %s.", error)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Saves the whole model, also where FSDP writes its checkpoints in shards."""
+        folder = Path(output_dir or self.args.output_dir)
+        whole = nullcontext() if _internal_call else whole_when_saved(self.accelerator)
+        with whole, name_full_disk(folder.parent, f"the model in {folder.name} was not written"):
+            super().save_model(output_dir, _internal_call)  # type: ignore[misc]
+
     # Logging
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -226,6 +240,27 @@ class CurriculumMixin:
         self.accelerator.wait_for_everyone()
         return read_history(self.args.output_dir)
 
+    # The model card
+
+    def create_model_card(self, model_name: str | None = None, dataset_name: Any = None, tags: Any = None) -> None:
+        """TRL's model card with the curriculum; what is a path on this machine is left out of it."""
+        folder = Path(self.args.output_dir)
+        name = folder.resolve().name if model_name is None or PATH.search(model_name) else model_name
+        given = dataset_name if isinstance(dataset_name, list) else [dataset_name]
+        public = [one for one in given if public_name(one)]
+        sets = public if len(public) > 1 else next(iter(public), None)
+        super().create_model_card(name, sets, tags)  # type: ignore[misc]
+        if self.is_world_process_zero():  # type: ignore[attr-defined]
+            self.conductor.history.flush()
+            card = folder / "README.md"
+            card.write_text(complete(card.read_text(encoding="utf-8"), self), encoding="utf-8")
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)  # type: ignore[misc]
+        card = Path(output_dir or self.args.output_dir) / "README.md"  # PEFT's, which names the path of the base model
+        if card.exists() and self.args.should_save:
+            card.write_text(without_local_paths(card.read_text(encoding="utf-8")), encoding="utf-8")
+
     # State
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -242,11 +277,6 @@ class CurriculumMixin:
         self.accelerator.wait_for_everyone()
         with name_full_disk(folder.parent, f"{folder.name} was not written"):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
-
-    def save_model(self, output_dir: str | None = None, *args: Any, **kwargs: Any) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        with name_full_disk(folder.parent, f"the model in {folder.name} was not written"):
-            super().save_model(output_dir, *args, **kwargs)  # type: ignore[misc]
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]

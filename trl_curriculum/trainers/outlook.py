@@ -117,7 +117,7 @@ def refuse_powerless(curriculum: Any, outlook: Outlook, run: Run) -> None:
     if is_late(outlook, run) and run.exact:
         event = outlook.event or "regrouping of arms"
         raise ValueError(
-            f"Curriculum {curriculum.method.name!r} would draw all rows alike: its first {event} that has an effect "
+            f"Curriculum {curriculum.name!r} could not follow what it sees: its first {event} that has an effect "
             f"would come before step {run.step(outlook.acts_at or 1)}, and the run has {run.steps}; {outlook.remedy}, "
             "or take curriculum: uniform."
         )
@@ -216,8 +216,10 @@ def _arms(curriculum: Any) -> str:
 
 def _order(names: tuple[str, ...], args: Any) -> str:
     text, source = listed(names, FEW, " → "), args.arm_source
-    if source is None or source.name != "columns" or source.order is not None:
+    if source is None or source.name != "columns":
         return text
+    if source.order is not None:
+        return f"{text} (as given)"
     by = "numbers" if counts(names) else "the alphabet"
     return f"{text} (by {by}; {GIVE_ORDER % ', '.join(map(shown, source.names))})"
 
@@ -242,9 +244,13 @@ def _acts(outlook: Outlook, run: Run) -> str:
         never = f": never in this run; {outlook.remedy}" if is_late(outlook, run) else ""
         return f"first {outlook.event} at step {about}{run.step(outlook.acts_at):,}{of}{never}"
     steps = [run.step(batch) for batch in outlook.events]
-    return f"first {outlook.event} at step {about}{steps[0]:,}{of}" + (
-        f"; {_plural(outlook.event)} at {listed(map('{:,}'.format, steps), 5)}" if len(steps) > 1 else ""
-    )
+    text = f"first {outlook.event} at step {about}{steps[0]:,}{of}"
+    if len(steps) > 1:
+        text += f"; {_plural(outlook.event)} at {listed(map('{:,}'.format, steps), 5)}"
+    if outlook.acts_at is not None and outlook.acts_at > outlook.events[0]:
+        when = f"never; {outlook.remedy}" if is_late(outlook, run) else f"from step {run.step(outlook.acts_at):,} on"
+        text += f"; it follows what it sees {when}"
+    return text
 
 
 def _odds(outlook: Outlook, run: Run) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from huggingface_hub import save_torch_state_dict
 
+from ..disk.main_process import on_main_process
 from ..lm.engines import VLLM_LOGPROBS, Engine, Sampling, TokenEntropy
 from ..lm.transformers_engine import TransformersEngine
 from ..lm.vllm_engine import TrainerVLLMEngine
@@ -20,7 +21,7 @@ from ..probes import PrefixEntropy, Probe, RowLoss
 from ..probes.prefix_entropy import Scores, prefix_entropy
 from ..probes.prompts import tokenize
 from ..signals import FloatArray, IntArray
-from .host import Host
+from .host import TrainerHost
 
 
 SAME_WEIGHTS = 0.2  # nats by which an entropy may differ through rounding, at the most
@@ -33,13 +34,13 @@ class TrainerProbe:
     Args:
         trainer ([`CurriculumMixin`]):
             Whose model is measured.
-        host ([`~.host.Host`]):
+        host ([`~.host.TrainerHost`]):
             Gives prompts and losses of rows.
         probe ([`~trl_curriculum.probes.Probe`], *optional*):
             What is measured, and how; `None` where the curriculum asks for nothing.
     """
 
-    def __init__(self, trainer: Any, host: Host, probe: Probe | None) -> None:
+    def __init__(self, trainer: Any, host: TrainerHost, probe: Probe | None) -> None:
         self.trainer, self.host, self.args, self.spec = trainer, host, trainer.args, probe
         self.folder = Path(trainer.args.output_dir) / "curriculum_probe"
         self.tokens, self.seconds = 0, 0.0
@@ -82,7 +83,7 @@ class TrainerProbe:
     def _prefix_entropy(self, rows: IntArray) -> Scores:
         assert self.engine is not None and isinstance(self.spec, PrefixEntropy)
         trainer = self.trainer
-        prompts = self._tokenize(self.host.prompts(rows), self.spec)
+        prompts = self._tokenize(rows, self.spec)
         if self.engine.name == "server":
             self._give_weights()
             fitting = [ids for ids in prompts if 0 < len(ids) < (self.engine.window or len(ids) + 1)]
@@ -100,8 +101,9 @@ class TrainerProbe:
                 others=self.tokens > 0,
             )
 
-    def _tokenize(self, prompts: list[Any], spec: PrefixEntropy) -> list[list[int]]:
-        """Token ids of prompts: texts, messages or ids already."""
+    def _tokenize(self, rows: IntArray, spec: PrefixEntropy) -> list[list[int]]:
+        """Token ids of the prompts of rows, which are texts, messages or ids already."""
+        prompts = self.host.prompts(rows)
         if isinstance(prompts[0], list) and prompts[0] and isinstance(prompts[0][0], int):
             return prompts
         trainer = self.trainer
@@ -112,6 +114,7 @@ class TrainerProbe:
             getattr(trainer, "chat_template", None),
             getattr(trainer, "tools", None),
             getattr(trainer, "chat_template_kwargs", None),
+            self.host.template_options(rows),
         )
 
     # Engines
@@ -167,9 +170,7 @@ class TrainerProbe:
 
     def _give_weights(self) -> None:
         """Has the server load the current weights, of which the main process speaks for all."""
-        if self.trainer.accelerator.is_main_process:
-            self._write_and_load()
-        self.trainer.accelerator.wait_for_everyone()
+        on_main_process(self._write_and_load)
         self.engine.forget()  # type: ignore[union-attr]
 
     def _write_and_load(self) -> None:

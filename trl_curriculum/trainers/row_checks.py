@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 TRAINING = "the training dataset"
 
+OPTIONS = ("tools", "chat_template_kwargs")  # columns that SFT hands to the chat template
 FORMATS = (("prompt", "completion"), ("messages",), ("conversations",))  # of SFT, in the order in which TRL looks
 
 
@@ -40,10 +41,10 @@ def evaluation(name: str = "") -> str:
     return "the evaluation dataset" if name in ("", "eval") else f"the evaluation dataset {name!r}"
 
 
-def check_forms(dataset: Dataset, what: str, args: Any, texts: list[str], numbers: tuple[str, ...] = ()) -> Rows:
-    """The rows of a dataset whose columns hold what a trainer reads."""
+def check_forms(dataset: Dataset, what: str, args: Any, *columns: Sequence[str]) -> Rows:
+    """The rows of a dataset whose columns hold what a trainer reads: texts, numbers and options of the template."""
     rows = Rows.of(dataset, what, args.unusable_rows, args.process_index == 0)
-    return rows.without(form_flaws(dataset, texts, numbers, bool(args.disable_tqdm)))
+    return rows.without(form_flaws(dataset, *columns, quiet=bool(args.disable_tqdm)))
 
 
 # GRPO
@@ -144,7 +145,9 @@ class SFTChecks:
     def _check_forms(self, dataset: Dataset, what: str) -> Rows:
         columns = dataset.column_names if self.reads else []
         refuse_tokens_without_ids(columns)
-        return check_forms(dataset, what, self.args, sft_texts(columns, self.args.dataset_text_field))
+        texts = sft_texts(columns, self.args.dataset_text_field)
+        options = [name for name in OPTIONS if texts and name in columns]
+        return check_forms(dataset, what, self.args, texts, (), options)
 
     def prepare(
         self,
@@ -184,7 +187,7 @@ def check_sft_templates(rows: Rows, tokenizer: Any, chat_template: str | None, a
     texts = sft_texts(columns, args.dataset_text_field)
     if not texts or len(rows.dataset) == 0 or isinstance(rows.dataset[0][texts[0]], str):
         return rows
-    options = [name for name in ("tools", "chat_template_kwargs") if name in columns]
+    options = [name for name in OPTIONS if name in columns]
     flaws: Flaws = {}
     for k, row in enumerate(read(rows.dataset, [*texts, *options], "Checking messages", bool(args.disable_tqdm))):
         row = maybe_convert_to_chatml(row)

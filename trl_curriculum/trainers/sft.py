@@ -16,6 +16,7 @@ from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
 from ..probes import PrefixEntropy
 from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
     refuse_other_orders,
@@ -51,7 +52,12 @@ class SFTHost(TrainerHost):
 
     def prompts(self, rows: IntArray) -> list[Any]:
         spec = self.trainer.args.probe_for(self.trainer.curriculum.method)
-        return self.trainer.rows.prompts(rows, isinstance(spec, PrefixEntropy) and bool(spec.text_before()))
+        is_entropy = isinstance(spec, PrefixEntropy)
+        as_trained = self.trainer.completion_only_loss and is_entropy and spec.chat_template is None
+        return self.trainer.rows.prompts(rows, is_entropy and bool(spec.text_before()), as_trained)
+
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        return self.trainer.rows.template_options(rows)
 
     def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
         trainer = self.trainer
@@ -104,7 +110,6 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     """
 
     _tag_names = ["trl", "sft", "trl-curriculum"]
-    _name = "Curriculum SFT"
 
     def __init__(
         self,
@@ -126,6 +131,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         if whole_rows:
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
+        check_arguments(args, train_dataset, eval_dataset)
         self.host = SFTHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(None, shaping, args)
         refuse_other_orders(args, method)
@@ -183,7 +189,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
 
     @property
     def found(self) -> dict[str, str]:
-        return {"longest": self.rows.longest(self.args.max_length)}
+        return self.rows.found(self.processing_class, self.args.max_length)
 
     # The dataloader gives ticks, the curriculum the rows.
 

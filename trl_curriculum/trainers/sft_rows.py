@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..data.rows import Rows
 from ..lm.tap import count_tokens
-from ..probes.prompts import prompt_of
+from ..probes.prompts import options_of, prompt_of
 from ..signals import IntArray
+from .found import quoted
 from .row_checks import TRAINING
 
 
@@ -72,27 +73,11 @@ class SFTRows:
             )
         self._read = self.dataset
 
-    def longest(self, max_length: int | None) -> str:
-        """How long the longest row is, in words."""
+    def found(self, tokenizer: Any, max_length: int | None) -> dict[str, str]:
+        """How long the longest row is, and the first one, for what is printed before training."""
         of = "" if max_length is None else f", of max_length={max_length:,}"
-        return f"{int(self.length.max()):,} tokens in row {self.position[int(self.length.argmax())]}{of}"
-
-    def look_for_nan(self, rows: IntArray, broken: NDArray, trained: NDArray, step: int) -> None:
-        """Warns of rows whose loss is `broken`; raises where all that were `trained` on are."""
-        if not broken.any():
-            return
-        where = sorted(set(self.position[rows[broken]].tolist()))
-        text = f"{', '.join(map(str, where[:5]))}{', ...' if len(where) > 5 else ''}"
-        if (broken == trained).all():
-            raise FloatingPointError(
-                f"All losses of step {step} are nan or infinite (rows {text}): the model has diverged, or these rows "
-                "are broken; resume from a checkpoint before with a smaller learning rate."
-            )
-        logger.warning(
-            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
-            "gradient is not a number either; take them out of the dataset.",
-            *(text, step),
-        )
+        longest = f"{int(self.length.max()):,} tokens in row {self.position[int(self.length.argmax())]}{of}"
+        return {"longest": longest, "first row": quoted(tokenizer.decode(self[[0]][0]["input_ids"]))}
 
     def read_only(self, columns: list[str] | None) -> None:
         """Reads no other columns than these from now on."""
@@ -115,12 +100,38 @@ class SFTRows:
         made = [name for name in ("input_ids", "labels") if name not in self.source.column_names]
         return self.dataset.remove_columns(made)
 
-    def prompts(self, rows: IntArray, asks_for_answer: bool) -> list[Any]:
+    def look_for_nan(self, rows: IntArray, broken: NDArray, trained: NDArray, step: int) -> None:
+        """Warns of rows whose loss is `broken`; raises where all that were `trained` on are."""
+        if not broken.any():
+            return
+        where = sorted(set(self.position[rows[broken]].tolist()))
+        text = f"{', '.join(map(str, where[:5]))}{', ...' if len(where) > 5 else ''}"
+        if (broken == trained).all():
+            raise FloatingPointError(
+                f"All losses of step {step} are nan or infinite (rows {text}): the model has diverged, or these rows "
+                "are broken; resume from a checkpoint before with a smaller learning rate."
+            )
+        logger.warning(
+            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
+            "gradient is not a number either; take them out of the dataset.",
+            *(text, step),
+        )
+
+    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
+        """What each row hands to the chat template; `None` where none has anything."""
+        if not {"tools", "chat_template_kwargs"} & set(self.source.column_names):
+            return None
+        return [options_of(row) for row in self.as_given(rows)]
+
+    def prompts(self, rows: IntArray, asks_for_answer: bool, as_trained: bool = False) -> list[Any]:
         """
         Prompts of rows: texts, messages, or the tokens before the first one that is trained on.
 
-        `asks_for_answer` says whether something is put in front of the question, which tokens do not allow.
+        `asks_for_answer` says whether something is put in front of the question, which tokens do not allow, and
+        `as_trained` whether the tokens before a completion are wanted, rendered and cut as they are trained on.
         """
+        if as_trained and not asks_for_answer and {"prompt", "completion"} <= set(self.source.column_names):
+            return [_before(row["input_ids"], row["labels"]) for row in self[rows]]
         prompts = [prompt_of(row) for row in self.as_given(rows)]
         missing = [int(self.position[k]) for k, prompt in zip(rows, prompts, strict=True) if prompt is None]
         if not missing:
@@ -142,4 +153,9 @@ def _tokens_before(row: dict[str, Any]) -> list[int]:
             "A prefix entropy is that of an answer to a prompt, but these rows are trained on from their first token; "
             "give them as prompt and completion, or as messages."
         )
-    return row["input_ids"][: next(k for k, label in enumerate(labels) if label != -100)]
+    return _before(row["input_ids"], labels)
+
+
+def _before(ids: list[int], labels: list[int]) -> list[int]:
+    """The tokens before the first one that is trained on."""
+    return ids[: next(k for k, label in enumerate(labels) if label != -100)]

@@ -1,0 +1,173 @@
+"""The model card: names what picked the rows, and nothing of the machine."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from datasets import Dataset
+from harness import sft_trainer, trainer
+from huggingface_hub import ModelCard
+from peft import LoraConfig
+
+from trl_curriculum import __version__
+from trl_curriculum.curricula import SEC, Uniform
+from trl_curriculum.report.card import public_name, public_options, without_local_paths
+
+
+NAMES = ["[/INST] code", "a|b", "x\n---\nevil: [1", "`tick` <b>", "\x1b[31mred", "grade_1", "é: 'q' \"r\"", ""]
+
+
+def card_of(run: Any, **options: Any) -> tuple[dict[str, Any], str]:
+    """Front matter and text of the card that a trainer writes."""
+    run.create_model_card(**options)
+    text = (Path(run.args.output_dir) / "README.md").read_text()
+    _, front, body = re.split(r"^---$", text, maxsplit=2, flags=re.MULTILINE)
+    return yaml.safe_load(front), body
+
+
+def test_grpo_names_its_method_options_arms_paper_and_draws(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "my-model", curriculum={"sec": {"tau": 0.3}}, max_steps=2)
+    run.train()
+    front, body = card_of(run)
+    assert front["model_name"] == "my-model" and "trl-curriculum" in front["tags"] and "base_model" not in front
+    assert (
+        f"`sec` of trl_curriculum {__version__}, after [2505.14970](https://huggingface.co/papers/2505.14970)" in body
+    )
+    assert "tau = 0.3" in body and "| arms | columns | names = &#91;'arm'&#93; |" in body
+    assert "2 rows were drawn" in body and "of the 40 in 4 arms" in body
+    assert "trained with GRPO, a method introduced in [DeepSeekMath" in body and "Curriculum GRPO" not in body
+    assert "None" not in body.split("### Curriculum")[0] and f"- trl_curriculum: {__version__}\n- TRL: " in body
+
+
+def test_before_the_first_draw_and_without_arms(tmp_path: Path) -> None:
+    _, body = card_of(sft_trainer(tmp_path, curriculum="uniform"))
+    assert "`uniform`" in body and "Nothing was drawn yet." in body and "| arm |" not in body
+
+
+def test_what_was_given_to_the_trainer_is_named(tmp_path: Path) -> None:
+    class Mine(Uniform):
+        """Mine: rows as they come."""
+
+        name = ""
+
+    from trl_curriculum.curricula.uniform import UniformCurriculum
+
+    class MineCurriculum(UniformCurriculum, of=Mine):
+        pass
+
+    _, body = card_of(sft_trainer(tmp_path, curriculum=Mine()))
+    assert "`Mine`. Mine: rows as they come." in body
+
+
+def test_names_from_data_are_text(tmp_path: Path) -> None:
+    rows = Dataset.from_list([{"text": f"row {i}", "topic": NAMES[i % len(NAMES)]} for i in range(32)])
+    run = sft_trainer(tmp_path, train_dataset=rows, arms="topic", max_steps=8)
+    run.train()
+    front, body = card_of(run, model_name='of "me": x', tags=["a: b"])
+    assert front["model_name"] == 'of "me": x' and "a: b" in front["tags"]
+    for shown in ("&#91;/INST&#93; code", "a&#124;b", "grade_1", "&#96;tick&#96; &#60;b&#62;", "é: 'q'"):
+        assert f"| {shown}" in body, shown
+    assert "\x1b" not in body and "\n---\nevil" not in body
+    table = body[body.index("| arm |") :].split("\n\n")[0].splitlines()
+    assert len(table) == 2 + len(NAMES) and all(line.count("|") == 5 for line in table)
+
+
+def test_of_many_arms_the_most_drawn_are_shown(tmp_path: Path) -> None:
+    rows = Dataset.from_list([{"text": f"row {i}", "topic": f"{i} " + "x" * 300} for i in range(40)])
+    run = sft_trainer(tmp_path, train_dataset=rows, arms="topic", max_steps=10)
+    run.train()
+    _, body = card_of(run)
+    table = body[body.index("| arm |") :].split("\n\n")[0].splitlines()
+    assert len(table) == 2 + 20 + 1 and table[-1].startswith("| 20 more |") and max(map(len, table)) < 150
+
+
+@pytest.mark.parametrize("how", ["file", "folder", "absolute", "nested", "missing file", "home", "relative"])
+def test_local_data_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data/rows").mkdir(parents=True)
+    name = {
+        "file": "some/local folder/rows.jsonl",
+        "folder": "data/rows",
+        "absolute": str(tmp_path / "data"),
+        "nested": "a/b/c/secret_project",
+        "missing file": "secret_project.parquet",
+        "home": "~/secret_project",
+        "relative": "./secret_project",
+    }[how]
+    front, body = card_of(sft_trainer(tmp_path / "out"), dataset_name=name)
+    assert "datasets" not in front and name not in body and "secret_project" not in body
+    front, body = card_of(sft_trainer(tmp_path / "out"), dataset_name=["trl-lib/Capybara", name, "squad"])
+    assert front["datasets"] == ["trl-lib/Capybara", "squad"]
+
+
+def test_hub_data_is_named(tmp_path: Path) -> None:
+    front, body = card_of(sft_trainer(tmp_path), dataset_name="trl-lib/Capybara")
+    assert front["datasets"] == "trl-lib/Capybara" or front["datasets"] == ["trl-lib/Capybara"]
+    assert "on the [trl-lib/Capybara](https://huggingface.co/datasets/trl-lib/Capybara) dataset" in body
+
+
+def test_a_local_model_is_not_published_not_by_peft_either(tmp_path: Path, tiny_path: str) -> None:
+    adapter = LoraConfig(r=2, target_modules="all-linear")
+    options = {"model": tiny_path, "peft_config": adapter, "save_strategy": "steps", "save_steps": 1, "max_steps": 1}
+    run = sft_trainer(tmp_path / "out", **options)
+    run.train()
+    run.save_model()
+    cards = sorted((tmp_path / "out").rglob("README.md"))
+    assert len(cards) == 2  # of the run and of its checkpoint
+    for card in cards:
+        assert str(Path(tiny_path).parent) not in card.read_text() and tiny_path not in card.read_text(), card
+        assert ModelCard(card.read_text()).data.get("library_name") == "peft"
+    assert "### Curriculum" in cards[-1].read_text() or "### Curriculum" in cards[0].read_text()
+
+
+def test_a_hub_model_is_named() -> None:
+    card = (
+        "---\nbase_model: Qwen/Qwen3-0.6B\ntags:\n- base_model:adapter:Qwen/Qwen3-0.6B\n---\n\nOf [Qwen/Qwen3-0.6B](x)"
+    )
+    assert without_local_paths(card).count("Qwen/Qwen3-0.6B") == 3
+
+
+@pytest.mark.parametrize("name", ["squad", "trl-lib/Capybara", "Qwen/Qwen2.5-3B", "a_b/c.d-e"])
+def test_names_of_the_hub(name: str) -> None:
+    assert public_name(name) == name
+
+
+@pytest.mark.parametrize("name", [None, "", "/a", "a/b/c", "a b", "..", "x.json", "x.csv.gz", "C:\\x", 3, "s3://a/b"])
+def test_other_names(name: Any) -> None:
+    assert public_name(name) is None
+
+
+def test_options_lose_secrets_addresses_and_folders() -> None:
+    options = {
+        "back_end_options": {"api_key": "sk-123", "url": "http://10.0.0.7:8000/v1"},
+        "path": "/home/me/rows.jsonl",
+        "relative": "data/mine/rows",
+        "model": "Qwen/Qwen3-0.6B",
+        "text": "Answer with yes/no. Be short.",
+        "files": ["../x/y.json", Path("/srv/z")],
+        "tau": 0.3,
+    }
+    assert public_options(options) == {
+        "back_end_options": {"api_key": "***", "url": "***"},
+        "path": "rows.jsonl",
+        "relative": "rows",
+        "model": "Qwen/Qwen3-0.6B",
+        "text": "Answer with yes/no. Be short.",
+        "files": ["y.json", "z"],
+        "tau": 0.3,
+    }
+
+
+def test_sec_is_cited() -> None:
+    assert SEC.paper.startswith("arXiv ")  # or the first test says nothing
+
+
+def test_only_the_main_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    run = sft_trainer(tmp_path)
+    monkeypatch.setattr(run, "is_world_process_zero", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        run.create_model_card()
+    assert not (tmp_path / "README.md").exists()

@@ -1,0 +1,77 @@
+"""What a dry run can say of rows without a model: with a tokenizer that is in a folder here or in the cache."""
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import AutoConfig, AutoTokenizer
+from trl import ModelConfig
+
+from ..data.rendered import first_prompt, window_of
+from ..trainers.found import prompt_lines, quoted
+
+
+MOST = 32  # rows of the most letters, of which the longest in tokens is taken
+
+
+def preview(dataset: Dataset, model_args: ModelConfig, args: Any) -> dict[str, str]:
+    """
+    Lines on the longest row and the first one as the model will see it.
+
+    Args:
+        dataset (`datasets.Dataset`):
+            Rows to train on, with prompts (GRPO), or in one of TRL's formats (SFT).
+        model_args ([`~trl.ModelConfig`]):
+            Which model.
+        args ([`CurriculumGRPOConfig`] or [`CurriculumSFTConfig`]):
+            The run's arguments.
+    """
+    found = _tokenizer(model_args, getattr(args, "chat_template_path", None))
+    if found is None:
+        return {"longest": "not known here, as is the first prompt: the tokenizer is neither in a folder nor cached"}
+    tokenizer, window = found
+    names = [name for name in ("prompt", "completion", "messages", "text") if name in dataset.column_names]
+    if not names or (names == ["completion"]) or "input_ids" in dataset.column_names:
+        return {}
+    generates = hasattr(args, "max_completion_length")
+    names = ["prompt"] if generates else names
+    rows = dataset.select_columns(names)
+    letters = [sum(len(str(value)) for value in row.values()) for row in rows]
+    most = sorted(range(len(letters)), key=lambda k: -letters[k])[:MOST]
+    texts = {k: _text(rows[k], rows.select([k]), tokenizer, args) for k in {0, *most}}
+    length = {k: len(tokenizer(text, add_special_tokens=False)["input_ids"]) for k, text in texts.items()}
+    longest = max(most, key=length.__getitem__)
+    if generates:
+        lines = prompt_lines(length[longest], longest, window, args)
+    else:
+        limit = "" if args.max_length is None else f", of max_length={args.max_length:,}"
+        lines = {"longest": f"about {length[longest]:,} tokens in row {longest}{limit}"}
+    return lines | {"first row": quoted(texts[0])}
+
+
+def _text(row: dict[str, Any], alone: Dataset, tokenizer: Any, args: Any) -> str:
+    options = getattr(args, "chat_template_kwargs", None)
+    if "messages" in row:
+        return tokenizer.apply_chat_template(row["messages"], tokenize=False)
+    text = row["text"] if "prompt" not in row else first_prompt(alone, tokenizer, template_kwargs=options)
+    answer = row.get("completion", "")
+    return text + (answer if isinstance(answer, str) else "".join(str(one["content"]) for one in answer))
+
+
+def _tokenizer(model_args: ModelConfig, chat_template_path: str | None) -> tuple[Any, int | None] | None:
+    name = model_args.model_name_or_path
+    if name is None or name == "smollm2-135m":  # which is made of a package, by the first run
+        return None
+    options: dict[str, Any] = {"revision": model_args.model_revision, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        window = window_of(AutoConfig.from_pretrained(name, **options))
+    except (OSError, ValueError):  # not there, or code of the Hub that a plan does not run
+        return None
+    path = Path(chat_template_path or "")
+    if chat_template_path is not None:
+        if path.is_file():
+            tokenizer.chat_template = path.read_text()
+        else:
+            return None
+    return tokenizer, window
