@@ -151,7 +151,7 @@ def main(
     from trl import get_peft_config
 
     from trl_curriculum.generators import from_dataset, make_generators
-    from trl_curriculum.generators.candidates import in_one_form
+    from trl_curriculum.generators.reading import in_one_form
     from trl_curriculum.rewards import reward
     from trl_curriculum.rounds import Job
     from trl_curriculum.rounds.rows import usable_examples

@@ -18,13 +18,13 @@ trl-curriculum select \
     --output_dir selected
 ```
 
-Rows are JSONL or parquet with `prompt` and `completion`, and, if there are several subtasks or origins, `source`. The
-model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a twentieth of the pool, and its
-gradient of each row is what methods compare. `output_dir` gets `evoselect/selected.parquet`, the most wanted first,
-with `score`, `row` (place in the pool) and the pool's own columns, `evoselect/selection.json` and what the stages
-before left: stopped, the same command goes on, and another method takes the same gradients. On several GPUs they are
-shared out. Of the training arguments only those of precision, `seed` and `max_length` have an effect. To train on what
-is kept:
+Rows are JSONL, JSON, CSV or parquet with `prompt` and `completion`, or conversations, and, if there are several
+subtasks or origins, `source`. The model is the proxy: a fresh adapter is warmed up on `examples` or, as in LESS, on a
+twentieth of the pool, and its gradient of each row is what methods compare. `output_dir` gets
+`evoselect/selected.parquet`, the most wanted first, with `score`, `row` (place in the pool) and the pool's own
+columns, `evoselect/selection.json` and what the stages before left: stopped, the same command goes on, and another
+method takes the same gradients. On several GPUs they are shared out. Of the training arguments only those of
+precision, `seed` and `max_length` have an effect. To train on what is kept:
 
 ```bash
 trl-curriculum sft --dataset_name selected/evoselect/selected.parquet --model_name_or_path Qwen/Qwen2.5-0.5B-Instruct
@@ -114,8 +114,8 @@ def main(
     from trl_curriculum.data.convert import say
     from trl_curriculum.data.load import load_rows
     from trl_curriculum.generators import load
-    from trl_curriculum.generators.candidates import in_one_form
     from trl_curriculum.generators.file import load_placed
+    from trl_curriculum.generators.reading import in_one_form
     from trl_curriculum.registry import make_options
     from trl_curriculum.rounds.proxy import Proxy
     from trl_curriculum.rounds.select import FileSelection
@@ -138,12 +138,11 @@ def main(
         make_options(FeatureSettings, features, "features"),
     )
     how = (script_args.unusable_rows, training_args.process_index == 0)
-    own: list[dict[str, Any]] = []  # the pool with all its columns, and where in it each candidate is
-    place, candidates = [], []
+    own, place, candidates = [], [], []
     for file in script_args.candidates:
-        for k, one in load_placed(file, *how):
-            place.append(len(own) + k)
-            candidates.append(one)
+        usable, places = load_placed(file, *how)
+        place += [len(own) + k for k in places]
+        candidates += usable
         own += load_rows(file)
     targets = load(script_args.targets, *how)
     examples = load(script_args.examples, *how) if script_args.examples is not None else None
@@ -171,8 +170,8 @@ def main(
         script_args.near_duplicates,
         kwargs,
         script_args.unusable_rows,
-        place,
         own,
+        place,
     )
     folder = job.run()
     if training_args.process_index == 0:

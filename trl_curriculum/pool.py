@@ -257,6 +257,9 @@ def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> In
 
 def _difficulty(dataset: "Dataset", name: str) -> FloatArray:
     series = read_column(dataset, name, "difficulty_column")
+    numbers = pd.to_numeric(series, errors="coerce")  # a CSV's `0.50` is a text
+    if not numbers.isna().any():
+        series = numbers
     if not pd.api.types.is_numeric_dtype(series):
         raise ValueError(f"difficulty_column {name!r} holds {series.iloc[0]!r}; it must be numeric, larger is harder.")
     return series.to_numpy(np.float64)

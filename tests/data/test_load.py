@@ -9,6 +9,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from trl_curriculum.data.load import load_rows, load_splits
+from trl_curriculum.pool import Pool
 
 
 ROWS = [{"a": "x", "n": 1}, {"a": "y", "n": 2}]
@@ -212,3 +213,12 @@ def test_what_is_here_wins_over_the_hub(tmp_path: Path, monkeypatch: pytest.Monk
     write(tmp_path / "openai" / "gsm8k" / "train.jsonl", LINES)
     monkeypatch.chdir(tmp_path)
     assert list(load_splits("openai/gsm8k")["train"]) == ROWS
+
+
+@pytest.mark.parametrize(("content", "kind"), [("d\n0.50\n1.25\n", "csv"), ('{"d": 1}\n{"d": 2.5}\n', "jsonl")])
+def test_a_difficulty_is_a_number_however_it_is_kept(content: str, kind: str, tmp_path: Path) -> None:
+    rows = load_splits(str(write(tmp_path / f"rows.{kind}", content)))["train"]
+    pool = Pool.from_dataset(rows, difficulty_column="d", hash_rows=False)
+    assert pool.difficulty is not None
+    assert pool.difficulty.tolist() == ([0.5, 1.25] if kind == "csv" else [1, 2.5])
+    assert Pool.from_dataset(rows, "d").arm_names == (("0.50", "1.25") if kind == "csv" else ("1.0", "2.5"))

@@ -28,7 +28,10 @@ def read_column(dataset: "Dataset", name: str, role: str) -> pd.Series:
         `ValueError`: where it is not there or has nulls.
     """
     check_column(name, dataset.column_names, role)
-    series = pd.Series(dataset.select_columns([name]).with_format("arrow")[:].column(name).to_pylist(), name=name)
+    only = dataset.select_columns([name])
+    as_json = "Json" in repr(dataset.features[name])  # which Arrow would give as texts
+    values = only.with_format(None)[:][name] if as_json else only.with_format("arrow")[:].column(name).to_pylist()
+    series = pd.Series(list(values), name=name)
     if series.isna().any():
         first = int(np.flatnonzero(series.isna())[0])
         raise ValueError(

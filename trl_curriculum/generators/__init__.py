@@ -3,12 +3,13 @@
 from ..lm.engines import Sampling
 from .agreement import Agreement
 from .base import GENERATORS, Generator, GeneratorMethod, Student, make_generators
-from .candidates import Batch, Candidate, Rejected, from_dataset, save, to_dataset
+from .candidates import Batch, Candidate, Rejected, save, to_dataset
 from .duplicates import remove_duplicates
 from .few_shot import LanguageModelGenerator, NothingUsableError
 from .file import FileGenerator, load
 from .language_model import LanguageModel
 from .procedural import ProceduralGenerator
+from .reading import from_dataset
 from .templates import TEMPLATES, InstructionResponse, MultipleChoice, OpenQuestion, Template
 
 

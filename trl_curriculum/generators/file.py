@@ -15,13 +15,14 @@ from ..data.rows import settle
 from ..disk.fingerprint import fingerprint
 from ..registry import option
 from .base import GENERATORS, Generator, GeneratorMethod, Student
-from .candidates import Batch, Candidate, from_row, in_one_form
+from .candidates import Batch, Candidate
+from .reading import from_row, in_one_form
 
 
 def load(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) -> list[Candidate]:
     """
     Reads the rows of a file or folder, as [`~trl_curriculum.data.load.load_rows`] reads it, as candidates, see
-    [`~trl_curriculum.generators.candidates.from_row`]: prompts and completions, or conversations, and, where they are
+    [`~trl_curriculum.generators.reading.from_row`]: prompts and completions, or conversations, and, where they are
     there, `answer` and `source`. Other columns are not read; `load_rows` gives them, in the same order. Rows that are
     no candidates can be left out, with a warning unless another process is to `speak`.
 
@@ -29,21 +30,24 @@ def load(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) ->
         `FileNotFoundError`: without such a file; `ValueError`, with the line or the row, for a row that is no
         candidate.
     """
-    return [one for _, one in load_placed(path, unusable_rows, speak)]
+    return load_placed(path, unusable_rows, speak)[0]
 
 
-def load_placed(path: str | Path, unusable_rows: str = "refuse", speak: bool = True) -> list[tuple[int, Candidate]]:
-    """As [`load`], each with its place among the rows that `load_rows` gives."""
-    candidates, flaws = [], {}
+def load_placed(
+    path: str | Path, unusable_rows: str = "refuse", speak: bool = True
+) -> tuple[list[Candidate], list[int]]:
+    """The same, with the place of each candidate among the rows, counted from 0."""
+    candidates, places, flaws = [], [], {}
     for k, (place, row) in enumerate(placed_rows(path)):
         try:
-            candidates.append((k, from_row(row)))
+            candidates.append(from_row(row))
+            places.append(k)
         except ValueError as error:
             if unusable_rows == "refuse":
                 raise ValueError(f"{path}, {place}: {error}") from error
             flaws[k] = str(error).rstrip(".")
     settle(flaws, len(candidates) + len(flaws), len(candidates), str(path), "leave_out", speak)
-    return candidates
+    return candidates, places
 
 
 @GENERATORS.add("file")

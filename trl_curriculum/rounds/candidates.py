@@ -90,8 +90,8 @@ class Clean(Stage):
             come again, and must not be a target's, word for word.
         selection ([`SelectionSettings`]):
             How many are kept later on: more than are left is refused here.
-        place (`list[int]`):
-            Where each candidate is in the pool: saved for those that are left.
+        place (`list[int]`, *optional*):
+            Place of each candidate in the user's pool. Default: as they are given.
     """
 
     main_process_only = True
@@ -99,7 +99,7 @@ class Clean(Stage):
     targets: list[Candidate]
     near_duplicates: float | None
     selection: Annotated[SelectionSettings, IGNORED]
-    place: Annotated[list[int], RecordedBy(lambda place: fingerprint([np.array(place, np.int64)]))]
+    place: Annotated[list[int] | None, RecordedBy(lambda place: place and fingerprint([np.array(place)]))] = None
 
     def run(self, folder: Path) -> Report:
         made = Batch(self.candidates, [])
@@ -112,7 +112,8 @@ class Clean(Stage):
         if not made.accepted:
             raise ValueError(f"No candidate is left of {len(self.candidates)} ({made.counts()}).")
         self.selection.n_kept(len(made.accepted))
-        place = {id(one): k for one, k in zip(self.candidates, self.place, strict=True)}
+        places = self.place or range(len(self.candidates))
+        place = {id(one): k for k, one in zip(places, self.candidates, strict=True)}
         with atomic_write(folder / PLACES) as draft, open(draft, "wb") as file:
             np.save(file, np.array([place[id(one)] for one in made.accepted], np.int64))
         return _save(made, folder)

@@ -76,14 +76,14 @@ class FileSelection:
         unusable_rows (`str`, *optional*, defaults to `"refuse"`):
             What to do with rows that cannot be encoded or that the chat template refuses: `"refuse"` them, or
             `"leave_out"`, with a warning.
-        place (`list[int]`, *optional*):
-            Where each of `candidates` is in the pool. Default: they are the pool.
         own (`list[dict]`, *optional*):
-            The rows of the pool with all their columns, which `selected.parquet` then has too;
+            The rows of the pool with all their columns: `selected.parquet` then has these columns too.
             [`~trl_curriculum.data.load.load_rows`] reads them.
+        place (`list[int]`, *optional*):
+            Place of each candidate in the pool, where some of its rows are no candidates.
 
     Raises:
-        `ValueError`: where no model is given, or `place` or `own` have another length.
+        `ValueError`: where no model is given, or `own` and the places do not fit the candidates.
     """
 
     def __init__(
@@ -97,30 +97,30 @@ class FileSelection:
         near_duplicates: float | None = None,
         model_kwargs: dict[str, Any] | None = None,
         unusable_rows: str = "refuse",
-        place: list[int] | None = None,
         own: list[dict[str, Any]] | None = None,
+        place: list[int] | None = None,
     ) -> None:
         place = list(range(len(candidates))) if place is None else place
-        if len(place) != len(candidates) or (own is not None and len(own) <= max(place, default=-1)):
+        if len(place) != len(candidates) or (own is not None and max(place, default=-1) >= len(own)):
             raise ValueError(
-                f"There are {len(candidates)} candidates, {len(place)} places and {len(own or ())} rows of the pool: "
-                "give a place for each candidate, and all rows."
+                f"There are {len(candidates)} candidates with {len(place)} places in a pool of {len(own or place)} rows: "
+                "give a place for each, and a row for each place."
             )
-        place_of = {id(one): k for one, k in zip(candidates, place, strict=True)}
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
         proxy.check(settings.features)
         self.settings, self.args, self.output = settings, args, Path(str(args.output_dir))
         model = Model.of(proxy.model, model_kwargs)
         tokens, how = model.tokenizer, (unusable_rows, args.process_index == 0)
-        candidates = usable_candidates(candidates, tokens, "the candidates", *how)
-        place = [place_of[id(one)] for one in candidates]
+        usable = usable_candidates(candidates, tokens, "the candidates", *how)
+        left = set(map(id, usable))
+        place = [k for k, one in zip(place, candidates, strict=True) if id(one) in left]
         targets = usable_candidates(targets, tokens, "the targets", *how)
         examples = examples and usable_candidates(examples, tokens, "the examples", *how)
         stages = selection_stages(self.output.joinpath, targets, examples, [], settings, proxy, model, args)
         select = dataclasses.replace(stages.pop("selection"), own=own)  # type: ignore[call-arg]
         self.stages = {
-            "candidates": Clean(candidates, targets, near_duplicates, settings, place),
+            "candidates": Clean(usable, targets, near_duplicates, settings, place),
             **stages,
             settings.method.name: select,
         }

@@ -38,24 +38,48 @@ def preview(dataset: Dataset, model_args: ModelConfig, args: Any) -> dict[str, s
     rows = dataset.select_columns(names)
     letters = [sum(len(str(value)) for value in row.values()) for row in rows]
     most = sorted(range(len(letters)), key=lambda k: -letters[k])[:MOST]
-    texts = {k: _text(rows[k], rows.select([k]), tokenizer, args) for k in {0, *most}}
-    length = {k: len(tokenizer(text, add_special_tokens=False)["input_ids"]) for k, text in texts.items()}
+    length = {k: _length(rows[k], tokenizer, args) for k in most}
     longest = max(most, key=length.__getitem__)
     if generates:
         lines = prompt_lines(length[longest], longest, window, args)
     else:
         limit = "" if args.max_length is None else f", of max_length={args.max_length:,}"
         lines = {"longest": f"about {length[longest]:,} tokens in row {longest}{limit}"}
-    return lines | {"first row": quoted(texts[0])}
+    return lines | {"first row": quoted(_text(rows, tokenizer, args))}
 
 
-def _text(row: dict[str, Any], alone: Dataset, tokenizer: Any, args: Any) -> str:
-    options = getattr(args, "chat_template_kwargs", None)
+def _text(rows: Dataset, tokenizer: Any, args: Any) -> str:
+    """The first row as the model will see it."""
+    row = rows[0]
     if "messages" in row:
         return tokenizer.apply_chat_template(row["messages"], tokenize=False)
-    text = row["text"] if "prompt" not in row else first_prompt(alone, tokenizer, template_kwargs=options)
+    if "prompt" not in row:
+        return row["text"]
+    return first_prompt(rows, tokenizer, template_kwargs=_template_options(args)) + _answer(row)
+
+
+def _length(row: dict[str, Any], tokenizer: Any, args: Any) -> int:
+    """Tokens of a row."""
+
+    def count(text: str, plain: bool) -> int:
+        return len(tokenizer(text=text, add_special_tokens=plain)["input_ids"])
+
+    if isinstance(text := row.get("prompt", row.get("text")), str):
+        return count(text + _answer(row), True)
+    options = {"tokenize": False} | _template_options(args)
+    if "messages" in row:
+        return count(tokenizer.apply_chat_template(row["messages"], **options), False)
+    prompt = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, **options)
+    return count(prompt + _answer(row), False)
+
+
+def _template_options(args: Any) -> dict[str, Any]:
+    return dict(getattr(args, "chat_template_kwargs", None) or {})
+
+
+def _answer(row: dict[str, Any]) -> str:
     answer = row.get("completion", "")
-    return text + (answer if isinstance(answer, str) else "".join(str(one["content"]) for one in answer))
+    return answer if isinstance(answer, str) else "".join(str(one["content"]) for one in answer)
 
 
 def _tokenizer(model_args: ModelConfig, chat_template_path: str | None) -> tuple[Any, int | None] | None:
