@@ -18,7 +18,7 @@ FLOORS = {  # what each room may import; whatever is not named here may import a
     "registry": ("options",),
     "signals": (),
     "disk": ("signals",),
-    "lm": ("disk", "signals"),
+    "lm": ("disk", "options", "signals"),
     "records": ("disk", "signals"),
     "curricula": ("arms", "curricula", "data", "disk", "pool", "records", "registry", "signals"),
     "selection": ("registry", "selection", "signals"),

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,6 +13,7 @@ from urllib3.util.retry import Retry
 
 from ..disk.fingerprint import fingerprint, redact
 from ..options import check_number
+from .address import check_address
 from .engines import VLLM_LOGPROBS, Completion, Engine, Prompt, Sampling, TokenEntropy
 from .vllm_engine import check_sampling, from_log_probs
 
@@ -275,25 +275,6 @@ class ServerEngine(Engine):
             raise ValueError(
                 f"What listens at {self.url} answers {path} with no JSON: it is no vLLM server."
             ) from error
-
-
-def check_address(url: Any) -> tuple[str, tuple[str, str] | None]:
-    """
-    The address of a server without a slash at its end and without a login, and the login that it has.
-
-    Raises:
-        `ValueError`: where it is none of HTTP; it is shown without a password.
-    """
-    shown = redact(url)
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except (AttributeError, TypeError, ValueError):
-        good = False
-    if not good or parts.query or parts.fragment:
-        raise ValueError(f"url={shown!r} is no address of a server: give one such as 'http://localhost:8000'.")
-    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", login
 
 
 def _message(response: requests.Response) -> str:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..disk.atomic import atomic_write
+from ..disk.fingerprint import fingerprint
 from ..generators import Batch, Candidate, GeneratorMethod, remove_duplicates, save
 from ..rewards.answers import normalized
 from .joined import PLACES
 from .model import Model
 from .selection import SelectionSettings
-from .stage import IGNORED, Report, Stage
+from .stage import IGNORED, RecordedBy, Report, Stage
 
 
 FILE = "candidates.parquet"  # what each of these stages leaves in its folder
@@ -98,7 +99,7 @@ class Clean(Stage):
     targets: list[Candidate]
     near_duplicates: float | None
     selection: Annotated[SelectionSettings, IGNORED]
-    place: list[int] | None = None
+    place: Annotated[list[int] | None, RecordedBy(lambda place: place and fingerprint([np.array(place)]))] = None
 
     def run(self, folder: Path) -> Report:
         made = Batch(self.candidates, [])

@@ -103,8 +103,8 @@ class FileSelection:
         place = list(range(len(candidates))) if place is None else place
         if len(place) != len(candidates) or (own is not None and max(place, default=-1) >= len(own)):
             raise ValueError(
-                f"There are {len(candidates)} candidates with {len(place)} places in a pool of {len(own or place)} rows: "
-                "give a place for each, and a row for each place."
+                f"There are {len(candidates)} candidates with {len(place)} places in a pool of {len(own or place)} "
+                "rows: give a place for each, and a row for each place."
             )
         if proxy.model is None:
             raise ValueError("Selecting needs a model whose gradients are compared: set the proxy's `model`.")
