@@ -130,6 +130,8 @@ class CurriculumMixin:
         by [`print_summary`], unless `summary` is `False` (to save the model first) or `disable_tqdm` is set.
         """
         checkpoint = resolve_checkpoint(self.accelerator, self.args.output_dir, resume_from_checkpoint)
+        if self.curriculum.drawn == 0:
+            self._say_what_it_can_do(afresh=checkpoint is None)
         if checkpoint is None:
             if self.curriculum.drawn == 0 and checkpoints.newest_first(self.args.output_dir):
                 logger.warning(
@@ -137,7 +139,6 @@ class CurriculumMixin:
                     "one's; use another output_dir or remove them.",
                     self.args.output_dir,
                 )
-            self._say_what_it_can_do()
             self.conductor.start()
             self._start_from(None, {})
         output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
@@ -150,13 +151,12 @@ class CurriculumMixin:
         """The sizes of this run."""
         raise NotImplementedError
 
-    def _say_what_it_can_do(self) -> None:
-        """Refuses a curriculum that could do nothing; prints what it can do, on the main process, once a trainer."""
-        if self.curriculum.drawn:  # another `train` of a trainer that has trained
-            return
+    def _say_what_it_can_do(self, afresh: bool) -> None:
+        """Prints what the curriculum can do, on the main process; refuses one that, `afresh`, could do nothing."""
         run = self._run()
         outlook = self.curriculum.outlook(run.batches, run.rows)
-        refuse_powerless(self.curriculum, outlook, run)
+        if afresh:
+            refuse_powerless(self.curriculum, outlook, run)
         if self.accelerator.is_main_process:
             warn_of_odd(self.curriculum, outlook, run, self.args)
             given = (self.left_out, self.eval_dataset, self.found)
