@@ -7,7 +7,7 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoTokenizer
 from trl import ModelConfig
 
-from ..data.rendered import first_prompt, window_of
+from ..data.rendered import first_prompt, refusal, window_of
 from ..trainers.found import prompt_lines, quoted
 
 
@@ -38,7 +38,11 @@ def preview(dataset: Dataset, model_args: ModelConfig, args: Any) -> dict[str, s
     rows = dataset.select_columns(names)
     letters = [sum(len(str(value)) for value in row.values()) for row in rows]
     most = sorted(range(len(letters)), key=lambda k: -letters[k])[:MOST]
-    length = {k: _length(rows[k], tokenizer, args) for k in most}
+    length: dict[int, int] = {}
+    for k in {0, *most}:
+        reason = refusal(lambda k=k: length.update({k: _length(rows[k], tokenizer, args)}))  # type: ignore[misc]
+        if reason is not None:
+            return {"longest": f"not known: row {k}: {reason}"}
     longest = max(most, key=length.__getitem__)
     if generates:
         lines = prompt_lines(length[longest], longest, window, args)

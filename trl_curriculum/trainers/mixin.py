@@ -148,10 +148,11 @@ class CurriculumMixin:
         `False` (to save the model first) or `disable_tqdm` is set.
         """
         check_agreement(self, resume_from_checkpoint)
-        checkpoint = self._find_start(resume_from_checkpoint)
+        checkpoint, first = self._find_start(resume_from_checkpoint), self.curriculum.drawn == 0
+        if first:
+            self._say_what_it_can_do(afresh=checkpoint is None)
         if checkpoint is None:
-            self._say_what_it_can_do()
-            if self.args.overwrite_output_dir and self.curriculum.drawn == 0:  # now that nothing is refused any more
+            if first and self.args.overwrite_output_dir:  # now that nothing is refused any more
                 on_main_process(lambda: begin_afresh(self.args.output_dir))
             self.conductor.start()
             self._start_from(None, {})
@@ -179,13 +180,12 @@ class CurriculumMixin:
         """The sizes of this run."""
         raise NotImplementedError
 
-    def _say_what_it_can_do(self) -> None:
-        """Refuses a curriculum that could do nothing; prints what it can do, on the main process, once a trainer."""
-        if self.curriculum.drawn:  # another `train` of a trainer that has trained
-            return
+    def _say_what_it_can_do(self, afresh: bool) -> None:
+        """Prints what the curriculum can do, on the main process; refuses one that, `afresh`, could do nothing."""
         run = self._run()
         outlook = self.curriculum.outlook(run.batches, run.rows)
-        refuse_powerless(self.curriculum, outlook, run)
+        if afresh:
+            refuse_powerless(self.curriculum, outlook, run)
         if self.accelerator.is_main_process:
             warn_of_odd(self.curriculum, outlook, run, self.args)
             given = (self.left_out, self.eval_dataset, self.found)
