@@ -119,8 +119,8 @@ BOTH_OTHERS = {
     ),
     "ignore_data_skip": Taken(
         "adapted",
-        "The curriculum's saved state says which rows come next, so that none is skipped or repeated; a resume of GRPO "
-        "is not exact with True, since random numbers differ.",
+        "The curriculum's saved state says which rows come next, so that none is skipped or repeated; GRPO is "
+        "not resumed exactly with True, since random numbers differ.",
     ),
     "dataloader_drop_last": Taken("adapted", "Counts the optimizer steps of an epoch, as in TRL; no row is dropped."),
     "dataloader_num_workers": TICKS,
