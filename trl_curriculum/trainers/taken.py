@@ -118,7 +118,9 @@ BOTH_OTHERS = {
         "Tensor, context and sequence parallelism: several processes would share rows. Data parallelism works.",
     ),
     "ignore_data_skip": Taken(
-        "no effect", "The curriculum's saved state says which rows come next, so that none is skipped."
+        "adapted",
+        "The curriculum's saved state says which rows come next, so that none is skipped or repeated; GRPO is "
+        "not resumed exactly with True, since random numbers differ.",
     ),
     "dataloader_drop_last": Taken("adapted", "Counts the optimizer steps of an epoch, as in TRL; no row is dropped."),
     "dataloader_num_workers": TICKS,
