@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM := .venv-vllm
 export HF_HUB_OFFLINE ?= 1
+export DS_BUILD_OPS ?= 0
 
-.PHONY: demo test test-vllm golden lint pages ladder mixture prefix pool overhead scale selection kills clean
+.PHONY: demo test test-vllm golden lint pages ladder mixture prefix pool overhead scale selection kills ranks clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -63,6 +64,11 @@ selection: $(VENV)/.dev
 
 kills: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/trainers/test_kill.py
+
+# Every case of SFT and GRPO in two processes under DDP, FSDP2, ZeRO-2 and ZeRO-3, on a CPU: about 10 minutes.
+ranks: $(VENV)/.dev
+	$(BIN)/python tests/ranks/engines.py docs/results/ranks/engines.jsonl
+	$(BIN)/python -m pytest -m slow tests/ranks
 
 # torch first and pinned: without a GPU this may be a CPU build, which later requirements then keep.
 $(VENV)/.torch: constraints.txt

@@ -101,6 +101,8 @@ class Fork:
             if time.monotonic() > end:
                 os.killpg(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
-                raise TimeoutError(f"The command was still there after {timeout} s: {self.logs[1].read_text()[-2000:]}")
+                raise TimeoutError(
+                    f"The command was still there after {timeout} s: {self.logs[1].read_text()[-2000:]}"
+                )
             time.sleep(0.02)
         return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in self.logs))

@@ -12,7 +12,9 @@ from trl_curriculum import read_history
 
 
 SCRIPT = Path(__file__).parents[2] / "recipes/sft.py"
-LAUNCH = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
+LAUNCH = (
+    "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
+)
 
 
 def test_accelerate_launch(tmp_path: Path, sft_script: Callable[..., list[str]]) -> None:

@@ -131,7 +131,11 @@ def evolution(folder: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "given"),
-    [("ddp", False), ("fsdp2", False), *(pytest.param("zero2", given, marks=WITH_DEEPSPEED) for given in (False, True))],
+    [
+        ("ddp", False),
+        ("fsdp2", False),
+        *(pytest.param("zero2", given, marks=WITH_DEEPSPEED) for given in (False, True)),
+    ],
 )
 def test_evolve(tmp_path: Path, engine: str, given: bool) -> None:
     done = run(tmp_path, engine, evolution(tmp_path), given)
