@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
+export DS_BUILD_OPS ?= 0
 
 .PHONY: demo test test-vllm upstream golden lint pages ladder mixture prefix pool overhead scale selection kills fuzz
-.PHONY: soak clean
+.PHONY: soak ranks clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -80,6 +81,11 @@ fuzz: $(VENV)/.dev
 soak: $(VENV)/.dev
 	@test -n "$(TESTS)" || { echo 'Say which tests: make soak TESTS="tests/rounds"'; exit 1; }
 	$(BIN)/python tests/soak.py -n 5 --load 2 $(TESTS)
+
+# Every case of SFT and GRPO in two processes under DDP, FSDP2, ZeRO-2 and ZeRO-3, on a CPU: about 10 minutes.
+ranks: $(VENV)/.dev
+	$(BIN)/python tests/ranks/engines.py docs/results/ranks/engines.jsonl
+	$(BIN)/python -m pytest -m slow tests/ranks
 
 # torch first and pinned: without a GPU this may be a CPU build, which later requirements then keep.
 $(VENV)/.torch: constraints.txt

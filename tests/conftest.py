@@ -3,6 +3,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed, which accelerate imports, says that it found no GPU
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
 import sys

@@ -1,4 +1,4 @@
-"""Several processes of one run, as forks of a process that has imported everything: seconds, not a minute of imports."""
+"""Several processes of one run, as forks of a process that has imported everything."""
 
 import logging
 import os

@@ -46,7 +46,7 @@ ALIKE = ": all processes of a run must have the same."
 SFT: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "one changed row": (
         lambda: {"train_dataset": rows(completion="zz")},
-        "Row 3 is {'prompt': '3:eea#', 'completion': 'zz', 'arm': 'd', 'index': 3} in process 1 and {'prompt': '3:eea#'",
+        "Row 3 is {'prompt': '3:eea#', 'completion': 'zz', 'arm': 'd', 'index': 3} in process 1 and {'prompt':",
     ),
     "rows in another order": (
         lambda: {"train_dataset": tiny.sft_dataset().select([1, 0, *range(2, 40)])},

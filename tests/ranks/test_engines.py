@@ -5,11 +5,10 @@ from pathlib import Path
 
 import cpu_shim
 import engines
-import harness
 import pytest
 import tiny
 import torch
-from engines import CASES, ENGINES, STEPS, apart, measure, run
+from engines import CASES, ENGINES, STEPS, measure, run
 from processes import together
 from safetensors.torch import load_file
 

@@ -53,8 +53,9 @@ def main() -> None:
         shown["reports"] = run_stages(stages, run_dir, timedelta(seconds=options.get("longest", 60)))
     except Exception as error:
         shown["error"] = [type(error).__name__, str(error)]
-    (output_dir / f"shown-{rank}.json").write_text(json.dumps(shown))
-    sys.exit("error" in shown)
+        raise
+    finally:
+        (output_dir / f"shown-{rank}.json").write_text(json.dumps(shown))
 
 
 if __name__ == "__main__":

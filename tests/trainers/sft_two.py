@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from harness import PACKED, sft_run, sft_trainer, weights
 from matrix import CELLS, run_cell
@@ -46,7 +47,8 @@ def resumed(folder: Path) -> None:
 
 
 def diverged(folder: Path) -> None:
-    run = sft_trainer(folder, data_seed=int(os.environ["RANK"]))
+    run = sft_trainer(folder)
+    run.curriculum.rng = np.random.default_rng(int(os.environ["RANK"]))
     try:
         run.train()
     except RuntimeError as error:

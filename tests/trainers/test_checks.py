@@ -81,16 +81,13 @@ def test_parallelism_that_shares_rows_is_refused(kind: str) -> None:
     refuse_parallelism(ParallelismConfig(dp_replicate_size=2))
 
 
-@pytest.mark.parametrize(
-    ("enabled", "name"), [("is_deepspeed_enabled", "DeepSpeed ZeRO"), ("is_fsdp_enabled", "FSDP")]
-)
-def test_back_ends_that_were_not_tried_are_named(enabled: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    flags = {"is_deepspeed_enabled": False, "is_fsdp_enabled": False}
-    with caplog.at_level(logging.WARNING, "trl_curriculum"):
-        say_what_was_not_tried(SimpleNamespace(**flags))
-        assert not caplog.text
-        say_what_was_not_tried(SimpleNamespace(**flags | {enabled: True}))
-    assert f"{name} was not tried with trl_curriculum" in caplog.text
+@pytest.mark.parametrize(("version", "words"), [(1, "Version 1 of FSDP was not tried"), (2, "")])
+def test_what_was_not_tried_is_said(version: int, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    state = SimpleNamespace(fsdp_plugin=SimpleNamespace(fsdp_version=version))
+    flags = {"is_deepspeed_enabled": False, "is_fsdp_enabled": True}
+    with caplog.at_level(logging.WARNING):
+        say_what_was_not_tried(SimpleNamespace(accelerator=SimpleNamespace(state=state), **flags))
+    assert words in caplog.text and bool(caplog.text) == bool(words)
 
 
 def test_small_and_single_arms_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -200,8 +200,8 @@ def _lost(error: RuntimeError, longest: timedelta | None) -> ProcessLostError:
     who = "The main process" if dist.get_rank() > 0 else "Another process of the run"
     if re.search("timed? ?out", str(error).lower()):
         return ProcessLostError(
-            f"{who} did not answer for {longest or 'as long as it may take'}: see what it is doing, or allow more time "
-            "(ddp_timeout, in seconds)."
+            f"{who} did not answer for {longest or 'as long as it may take'}: see what it is doing, or allow more "
+            "time (ddp_timeout, in seconds)."
         )
     return ProcessLostError(f"{who} has ended: its log says why; start the run again, and it goes on where it was.")
 

@@ -1,4 +1,4 @@
-"""What all processes of a run must have alike, compared once before they work: one that differs is refused, by name."""
+"""What all processes of a run must have alike: compared before they work, and refused by name where it differs."""
 
 import dataclasses
 import importlib.metadata
@@ -195,6 +195,6 @@ def _other_row(trainer: Any, rank: int, longest: timedelta) -> str:
     row = trainer.rows.as_given([k])[0] if hasattr(trainer, "rows") else trainer.train_dataset[k]
     texts = gather_from_all(_shown(row), longest)
     return (
-        f"Row {where} is {texts[rank]} in process {rank} and {texts[0]} in process 0 ({len(differ)} of {len(hashes[0])} "
-        "rows differ): all processes must be given the same dataset, in the same order."
+        f"Row {where} is {texts[rank]} in process {rank} and {texts[0]} in process 0 ({len(differ)} of "
+        f"{len(hashes[0])} rows differ): all processes must be given the same dataset, in the same order."
     )
