@@ -127,6 +127,7 @@ def learn(
         str(folder / curriculum),
         curriculum={curriculum: RUNS[curriculum]},
         arms="arm",
+        overwrite_output_dir=True,  # a second demo begins anew
         max_steps=steps,
         per_device_train_batch_size=PROMPTS * ROLLOUTS,
         num_generations=ROLLOUTS,

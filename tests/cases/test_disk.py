@@ -68,6 +68,12 @@ def test_the_models_own_folder_is_no_output_folder(inputs: Path) -> None:
     assert contents(inputs / "models/tiny") == before
 
 
+def test_stages_go_on_by_themselves(inputs: Path) -> None:
+    argv = ["evolve", *SFT.split()[1:], "--dataset_name", "data/texts", "--output_dir", "out/stages"]
+    said = command([*argv, "--overwrite_output_dir", "--use_peft", "true"], inputs).sentence
+    assert "overwrite_output_dir has no effect on stages" in said
+
+
 def select_argv() -> list[str]:
     return [*shlex.split(SELECT), "--candidates", "data/pool/train.jsonl"]
 

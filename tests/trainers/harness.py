@@ -26,7 +26,6 @@ from trl_curriculum import (
 )
 from trl_curriculum.curricula import SEC, ArmCurriculum, Curriculum, Draw, EVOCurate
 from trl_curriculum.curricula.evo_curate import EVOCurateCurriculum
-from trl_curriculum.disk.checkpoint import newest_first, what_is_missing
 from trl_curriculum.disk.state import write_state
 
 
@@ -274,7 +273,7 @@ def result(output_dir: Path, rank: int = 0) -> dict[str, Any]:
 
 def main() -> None:
     output_dir, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
-    resume = changes.pop("resume", any(what_is_missing(path) is None for path in newest_first(output_dir)))
+    resume = changes.pop("resume", "auto")
     run = trainer(output_dir, curriculum=Recorder(tau=0.3), **changes)
     run.train(resume_from_checkpoint=resume)
     assert isinstance(run.curriculum, RecorderCurriculum)

@@ -7,13 +7,11 @@ from pathlib import Path
 import torch
 from harness import sft_trainer, weights
 
-from trl_curriculum.disk.checkpoint import newest_first, what_is_missing
-
 
 if __name__ == "__main__":
     folder, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
     trainer = sft_trainer(folder, **changes)
-    trainer.train(resume_from_checkpoint=any(what_is_missing(path) is None for path in newest_first(folder)))
+    trainer.train(resume_from_checkpoint="auto")
     shown = {"history": trainer.history()[["draw", "row", "probability", "loss"]].to_numpy().tolist()}
     torch.save(weights(trainer), folder / "weights_0.pt")
     (folder / "result_0.json").write_text(json.dumps(shown))

@@ -9,6 +9,7 @@ import torch
 from contracts import changed, parameters, source
 from harness import PACKED, sft_trainer, trainer
 from transformers import Trainer, get_cosine_schedule_with_warmup
+from transformers.trainer import OPTIMIZER_NAME, SAFE_WEIGHTS_NAME, SCHEDULER_NAME
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -85,6 +86,9 @@ def test_checkpoint_hooks_and_their_order() -> None:
     order = [text.index(word) for word in ("self.save_model(", "_save_rng_state(", "save_to_json(", "_push_from_checkpoint(", "rotate_checkpoints(")]  # fmt: skip  # noqa: E501
     assert order == sorted(order), changed("trainer_state.json is no longer written last, before push and rotation")
     assert parameters(Trainer.train)[:2] == ["self", "resume_from_checkpoint"], changed("the signature of train")
+    assert parameters(Trainer.save_model)[:2] == ["self", "output_dir"], changed("the signature of save_model")
+    files = (SAFE_WEIGHTS_NAME, OPTIMIZER_NAME, SCHEDULER_NAME)
+    assert files == ("model.safetensors", "optimizer.pt", "scheduler.pt"), changed("the files of a checkpoint")
 
 
 def test_vllm_weights_are_synchronised_once_a_step() -> None:

@@ -176,7 +176,7 @@ class TestWhatAPersonSees:
     def test_a_new_run_in_the_same_folder_keeps_the_old_history(self, tmp_path: Path) -> None:
         train(tmp_path)
         old = read_history(tmp_path)
-        train(tmp_path, max_steps=2)
+        train(tmp_path, max_steps=2, overwrite_output_dir=True)
         assert len(read_history(tmp_path)) == 2
         (tmp_path / "x").mkdir()
         (tmp_path / "curriculum_history.1").rename(tmp_path / "x" / "curriculum_history")

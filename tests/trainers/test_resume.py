@@ -173,6 +173,17 @@ class TestOtherSettings:
         assert [path.name for path in newest_first(tmp_path)] == ["checkpoint-2", "checkpoint-1"]
         again.train()  # its own run: not an earlier one
 
+    def test_checkpoints_of_weights_alone_are_no_way_back(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(ValueError, match=r"save_only_model=True leaves out: leave one of them out"):
+            run(tmp_path, "auto", save_only_model=True)
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            run(tmp_path, max_steps=1, save_only_model=True)
+        assert "no checkpoint of this run can be resumed from" in caplog.text
+        with pytest.raises(StateError, match=r"optimizer.pt is missing \(save_only_model=True leaves it out\)"):
+            run(tmp_path, str(tmp_path / "checkpoint-1"))
+
     def test_checkpoints_of_somebody_else_stay(self, tmp_path: Path) -> None:
         (tmp_path / "checkpoint-7").mkdir()
         (tmp_path / "checkpoint-7/model.safetensors").write_text("mine")

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 
 OF_PROMPTS = ("prompt", "messages", "conversations", "tools", "chat_template_kwargs", "image", "images")
 OF_TOKENS = ("completion", "text", "input_ids", "attention_mask", "position_ids", "seq_lengths", "labels")
@@ -34,7 +36,7 @@ def columns_of_grpo(args: Any, reward_funcs: Any, columns: Sequence[str]) -> lis
     found = [*OF_PROMPTS, *([args.answer_column] if args.answer_column is not None else [])]
     for one in reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]:
         function = getattr(one, "judge", one)  # one of ours hands its columns on
-        if isinstance(one, str) or hasattr(one, "config") or not callable(function):  # a model: reads texts
+        if isinstance(one, str | torch.nn.Module) or not callable(function):  # a model reads texts alone
             continue
         try:
             parameters = inspect.signature(function).parameters.values()

@@ -31,7 +31,7 @@ from .host import TrainerHost
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .refilling import Refilling
-from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, resolve_checkpoint
+from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse_weights_only, resolve_checkpoint
 from .run_settings import run_settings
 from .shaping import Shaping
 
@@ -170,6 +170,7 @@ class CurriculumMixin:
             asked = args.resume_from_checkpoint
         if first:  # or else it is this trainer's own run that goes on in the folder
             on_main_process(lambda: refuse_earlier_run(args.output_dir, asked, args.overwrite_output_dir))
+            refuse_weights_only(args, asked)
         self._settings = run_settings(self)
         checkpoint = resolve_checkpoint(self.accelerator, args.output_dir, asked)
         if checkpoint is not None:

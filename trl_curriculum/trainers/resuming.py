@@ -63,6 +63,18 @@ def resolve_checkpoint(accelerator: Any, output_dir: str, asked: str | bool | No
     )
 
 
+def refuse_weights_only(args: Any, asked: str | bool | None) -> None:
+    """Says that checkpoints without an optimizer cannot be resumed from; refuses a run that counts on them."""
+    if not args.save_only_model or args.save_strategy == "no":
+        return
+    if read_asked(asked) == AUTO:
+        raise ValueError(
+            "resume_from_checkpoint=auto needs the optimizer and the random states, which save_only_model=True leaves "
+            "out: leave one of them out."
+        )
+    logger.warning("With save_only_model=True no checkpoint of this run can be resumed from.")
+
+
 def refuse_other_run(checkpoint: str, settings: dict[str, Any]) -> None:
     """
     Compares a run with the one that has made a checkpoint; warns of differences that matter little.
