@@ -135,11 +135,12 @@ def places() -> list[tuple[Place, type]]:
     for method, cls in FAMILIES["curricula"].all().items():
         for scene in ("grpo-loss", "sft-arms"):
             if DESCRIBED[scene.split("-")[0]] in cls.trainers:
-                measured = scene == "grpo-loss" and "measure" in {one.name for one in dataclasses.fields(cls)}
-                given = {"measure": "probe"} if measured else {}
+                known = {one.name for one in dataclasses.fields(cls)}
+                given = {"measure": "probe"} if scene == "grpo-loss" and "measure" in known else {}
+                given |= {name: 1 for name in ("refresh_steps", "round_batches") if name in known}  # to act in time
                 more = {"arms": "topic", "curriculum": {method: given}, **difficulty}
                 put(cls, scene, "curriculum", given, more | ({"probe": PROBE} if method == "edco" else {}))
-    needs = {"columns": {"names": ["topic"]}, "clusters": {"k": 2}, "success_rate": {"bins": 2}}
+    needs = {"columns": {"names": ["topic"]}, "clusters": {"k": 2}, "success_rate": {"bins": 2, "every": 1}}
     for method, cls in FAMILIES["arms"].all().items():
         more = {"arms": {method: needs.get(method, {})}, "curriculum": "sec"}
         put(cls, "grpo-arms", "arms", needs.get(method), more)
