@@ -22,13 +22,13 @@ from .checks import (
     refuse_other_orders,
     refuse_parallelism,
     refuse_unevaluated,
-    refuse_unknown_outcome,
     refuse_unsupported,
     refuse_vision,
     say_what_was_not_tried,
 )
 from .config import CurriculumGRPOConfig
 from .content import columns_of_grpo
+from .fit import refuse_unknown_outcome
 from .found import golds_line, prompt_lines, quoted
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
@@ -63,7 +63,7 @@ class GRPOHost(TrainerHost):
         return loss, sum(map(len, prompts)) + sum(map(len, answers))
 
 
-class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
+class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):  # type: ignore[misc]
     """
     [`~trl.GRPOTrainer`] in which a curriculum picks the prompts of every generation batch, right before generating.
 

@@ -21,7 +21,6 @@ from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
     refuse_other_orders,
-    refuse_own_loss,
     refuse_parallelism,
     refuse_unevaluated,
     refuse_unknown_format,
@@ -31,6 +30,7 @@ from .checks import (
 )
 from .config import CurriculumSFTConfig
 from .content import columns_of_sft
+from .fit import refuse_own_loss
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .outlook import Run, refuse_one_arm, sft_run
@@ -74,7 +74,7 @@ class SFTHost(TrainerHost):
         return loss, int(length.sum())
 
 
-class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
+class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):  # type: ignore[misc]
     """
     [`~trl.SFTTrainer`] in which a curriculum picks the rows of every optimizer step, right before it.
 
