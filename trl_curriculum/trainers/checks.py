@@ -257,7 +257,7 @@ def refuse_unknown_outcome(methods: tuple[Any, ...], reward_names: list[str]) ->
                 f"{method.name} decides by outcome={name!r}, which is no reward function"
                 f"{nearest(name, reward_names)}: choose one of {', '.join(reward_names)}."
             )
-        if reward_names.count(name) > 1:
+        if name is not None and reward_names.count(name) > 1:
             raise ValueError(
                 f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions have "
                 "this name: give them names of their own (__name__)."
