@@ -12,14 +12,14 @@ class CardMixin:
     args: Any
     conductor: Any
 
-    def create_model_card(self, model_name: str | None = None, dataset_name: Any = None, tags: Any = None) -> None:
-        """TRL's model card with the curriculum; what is a path on this machine is left out of it."""
-        folder = Path(self.args.output_dir)
-        name = folder.resolve().name if model_name is None or PATH.search(model_name) else model_name
-        given = dataset_name if isinstance(dataset_name, list) else [dataset_name]
-        public = [one for one in given if public_name(one)]
-        sets = public if len(public) > 1 else next(iter(public), None)
-        super().create_model_card(name, sets, tags)  # type: ignore[misc]
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL's model card (`model_name`, `dataset_name`, `tags`) with the curriculum, and without local paths."""
+        given = dict(zip(("model_name", "dataset_name", "tags"), args, strict=False)) | kwargs
+        folder, name, data = Path(self.args.output_dir), given.get("model_name"), given.get("dataset_name")
+        public = [one for one in (data if isinstance(data, list) else [data]) if public_name(one)]
+        given["model_name"] = folder.resolve().name if name is None or PATH.search(name) else name
+        given["dataset_name"] = public if len(public) > 1 else next(iter(public), None)
+        super().create_model_card(**given)  # type: ignore[misc]
         if self.is_world_process_zero():  # type: ignore[attr-defined]
             self.conductor.history.flush()
             card = folder / "README.md"

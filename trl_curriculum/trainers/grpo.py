@@ -61,7 +61,7 @@ class GRPOHost(TrainerHost):
         return loss, sum(map(len, prompts)) + sum(map(len, answers))
 
 
-class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):  # type: ignore[misc]
+class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     """
     [`~trl.GRPOTrainer`] in which a curriculum picks the prompts of every generation batch, right before generating.
 

@@ -242,8 +242,6 @@ class CurriculumMixin(CardMixin):
         self.accelerator.wait_for_everyone()
         return read_history(self.args.output_dir)
 
-    # The model card
-
     # State
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

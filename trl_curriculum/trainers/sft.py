@@ -74,7 +74,7 @@ class SFTHost(TrainerHost):
         return loss, int(length.sum())
 
 
-class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):  # type: ignore[misc]
+class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     """
     [`~trl.SFTTrainer`] in which a curriculum picks the rows of every optimizer step, right before it.
 
