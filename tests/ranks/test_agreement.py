@@ -67,7 +67,6 @@ SFT: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: {"curriculum": {"evo_curate": {"refresh_steps": 3}}},
         "curriculum is {'evo_curate': {'refresh_steps': 3}} in process 1 and 'uniform' in process 0",
     ),
-    "weights": (lambda: {"model": other_weight()}, "The fingerprint of the model's weights is '"),
     "template": (lambda: {"processing_class": other_template()}, "The fingerprint of the tokenizer is '"),
 }
 
@@ -110,6 +109,17 @@ def test_what_may_differ(tmp_path: Path) -> None:
 
     done = together(run, tmp_path)
     assert [one.code for one in done] == [0, 0], done[0].err + done[1].err
+    assert torch.equal(torch.load(tmp_path / "0.pt"), torch.load(tmp_path / "1.pt"))
+
+
+def test_other_weights_are_said_and_become_those_of_the_first(tmp_path: Path) -> None:
+    def run(rank: int) -> None:
+        run = harness.sft_run(tmp_path, max_steps=1, **({"model": other_weight()} if rank else {}))
+        torch.save(harness.weights(run), tmp_path / f"{rank}.pt")
+
+    first, second = together(run, tmp_path)
+    assert [first.code, second.code] == [0, 0], first.err + second.err
+    assert "The model's weights in process 1 are not those in process 0" in first.err
     assert torch.equal(torch.load(tmp_path / "0.pt"), torch.load(tmp_path / "1.pt"))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from ..disk.fingerprint import fingerprint, redact
 from ..disk.main_process import are_several, fail_together, gather_from_all, limit_waiting
 
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = ("numpy", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "trl_curriculum")
 # Arguments that may differ between processes: where a machine writes and what it shows, and how it reads
@@ -40,7 +43,8 @@ def check_arguments(args: Any, train_dataset: Any, eval_dataset: Any) -> None:
 
 def check_agreement(trainer: Any, resume: str | bool | None) -> None:
     """
-    Refuses a run whose processes differ in their rows, arguments, options, versions or weights, before its first step.
+    Refuses a run whose processes differ in their rows, arguments, options or versions, before its first step. Weights
+    that differ are warned of, since DDP takes those of the first process.
 
     Must be called by all processes. They wait for `ddp_timeout` at the most.
 
@@ -57,6 +61,14 @@ def check_agreement(trainer: Any, resume: str | bool | None) -> None:
         return
     longest = timedelta(seconds=trainer.args.ddp_timeout)
     refuse_difference(versions() | _facts(trainer, resume), longest, trainer)
+    weights = gather_from_all(_weights(trainer), longest)
+    other = next((rank for rank, one in enumerate(weights) if one != weights[0]), None)
+    if other is not None and trainer.accelerator.is_main_process:
+        logger.warning(
+            "The model's weights in process %d are not those in process 0, which all processes will train: were they "
+            "loaded from the same place, or drawn without a seed?",
+            other,
+        )
 
 
 def refuse_difference(mine: dict[str, Any], longest: timedelta, trainer: Any = None) -> None:
@@ -161,21 +173,25 @@ def _of_tokenizer(tokenizer: Any) -> str:
 
 
 def _of_model(trainer: Any) -> dict[str, Any]:
-    """Names and shapes of the parameters; their values where each process holds what it has loaded."""
+    """Names and shapes of the parameters."""
     model, counted = trainer.model, []
     for name, p in model.named_parameters():
         counted.append((name, tuple(getattr(p, "ds_shape", p.shape)), str(p.dtype), p.requires_grad))
     sizes = [(int(np.prod(shape)), trained) for _, shape, _, trained in counted]
-    facts: dict[str, Any] = {
+    return {
         "The number of trained parameters": sum(size for size, trained in sizes if trained),
         "The number of parameters": sum(size for size, _ in sizes),
         "The fingerprint of the parameters' names and shapes": fingerprint(counted),
     }
-    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        adapters = getattr(model, "prefix", None)  # of PEFT: a fresh adapter is drawn by each, and DDP takes the first
-        loaded = [p for name, p in model.named_parameters() if adapters is None or adapters not in name]
-        facts["The fingerprint of the model's weights"] = fingerprint((), _Parameters(loaded))
-    return facts
+
+
+def _weights(trainer: Any) -> str:
+    """A fingerprint of the values that each process has loaded; nothing where a process holds a part of them."""
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return ""
+    adapters = getattr(trainer.model, "prefix", None)  # of PEFT: a fresh adapter is drawn by each
+    loaded = [p for name, p in trainer.model.named_parameters() if adapters is None or adapters not in name]
+    return fingerprint((), _Parameters(loaded))
 
 
 class _Parameters:
