@@ -48,7 +48,7 @@ ONE_TEXT: dict[str, tuple[Callable[[Any], Any], str]] = {
     "blank": (lambda value: " \n", NOTICE),
     "no-break blank": (lambda value: "\u00a0\u200b", NOTICE),
     "missing": (lambda value: GONE, NOTICE),
-    "a number": (lambda value: 7, NOTICE),
+    "a number": (lambda value: 7, FREE),
     "a bool": (lambda value: True, NOTICE),
     "a list": (lambda value: [value], NOTICE),
     "an empty list": (lambda value: [], NOTICE),
@@ -94,8 +94,8 @@ ALL_TEXTS: dict[str, tuple[Callable[[Any, int], Any], str]] = {
     "null": (lambda value, k: None, REFUSE),
     "empty": (lambda value, k: "", NOTICE),
     "blank": (lambda value, k: "  ", NOTICE),
-    "numbers": (lambda value, k: k, NOTICE),
-    "floats": (lambda value, k: k + 0.5, NOTICE),
+    "numbers": (lambda value, k: k, FREE),
+    "floats": (lambda value, k: k + 0.5, FREE),
     "bools": (lambda value, k: k % 2 == 0, NOTICE),
     "lists": (lambda value, k: [value, value], NOTICE),
     "mappings": (lambda value, k: {"text": [value], "start": [1]}, NOTICE),
@@ -303,7 +303,7 @@ GOLD_VALUES: dict[str, tuple[Callable[[Rows, str, int], None], str, tuple[str, .
     "boxes": (_all(lambda k: f"so \\boxed{{{k}}}"), FREE, ("answer",)),
     "one open box": (_one("so \\boxed{4"), NOTICE, ("answer",)),
     "only marks": (_all(lambda k: "####"), NOTICE, ("answer",)),
-    "one number among texts": (_one(3), NOTICE, ()),
+    "one number among texts": (_one(3), FREE, ()),
     "half a surrogate": (_one("\ud83d"), NOTICE, ()),
 }
 
