@@ -82,7 +82,8 @@ def main(
     from trl_curriculum import CurriculumGRPOTrainer
     from trl_curriculum.report.terminal import say
     from trl_curriculum.rewards import reward
-    from trl_curriculum.scripts.data import load_prompts, split_by_arm, with_difficulty
+    from trl_curriculum.scripts.data import load_prompts, split_by_arm
+    from trl_curriculum.scripts.difficulty import with_difficulty
     from trl_curriculum.scripts.plan import grpo_plan
     from trl_curriculum.scripts.train import check_output_dir, model_to_load, train_and_save
 

@@ -76,7 +76,8 @@ def main(
 
     from trl_curriculum import CurriculumSFTTrainer
     from trl_curriculum.report.terminal import say
-    from trl_curriculum.scripts.data import load_examples, locate, split_by_arm, with_difficulty
+    from trl_curriculum.scripts.data import load_examples, locate, split_by_arm
+    from trl_curriculum.scripts.difficulty import with_difficulty
     from trl_curriculum.scripts.plan import sft_plan
     from trl_curriculum.scripts.train import check_output_dir, model_to_load, train_and_save
 

@@ -98,7 +98,7 @@ class Fork:
         os._exit(code)
 
     def wait(self, timeout: float = 240, kill_after: float | None = None) -> Done:
-        """How it ended, killed after some seconds if asked for; raises `TimeoutError` and kills it where it did not."""
+        """How it ended, killed after some seconds if asked for; raises `TimeoutError` where it did not end."""
         start = time.monotonic()
         while True:
             done, status = os.waitpid(self.pid, os.WNOHANG)

@@ -12,7 +12,8 @@ from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig
 from trl_curriculum.cli import COMMANDS, main, recipe
 from trl_curriculum.rewards import multiple_choice_accuracy
 from trl_curriculum.scripts.arguments import CurriculumScriptArguments
-from trl_curriculum.scripts.data import load_examples, load_prompts, with_difficulty
+from trl_curriculum.scripts.data import load_examples, load_prompts
+from trl_curriculum.scripts.difficulty import with_difficulty
 
 
 RECIPES = Path(__file__).parents[2] / "recipes"

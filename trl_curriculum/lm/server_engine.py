@@ -26,7 +26,7 @@ SAME = 1e-2  # nats by which two answers of the same weights may differ, for exa
 class TalkingRetry(Retry):
     """Says at the first failure what is awaited, and for how long."""
 
-    def increment(self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any) -> "Retry":
+    def increment(self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any) -> Any:
         after = super().increment(method, url, *args, **kwargs)
         if not self.history and after.total:
             pauses = sum(self.backoff_factor * 2**k for k in range(1, int(after.total) + 1))

@@ -10,17 +10,15 @@ from datasets import Dataset
 from trl import DatasetMixtureConfig
 
 from ..arms import Columns, make_arms
-from ..data.columns import check_column
 from ..data.common import in_common
 from ..data.convert import rewrite, to_examples, to_prompts
-from ..data.formats import ALPACA, CONVERSATIONS, Half, answer_of, chat, prompt_of, to_completion, to_half, to_text
+from ..data.formats import ALPACA, CONVERSATIONS, Half, chat, to_completion, to_half
 from ..data.load import load_splits
 from ..data.names import keys, listed
 from ..data.sources import load_mixture
 from ..data.tasks import INSTRUCTION, disjoint, reasoning_gym_dataset
 from ..pool import Pool
-from ..rewards.answers import text_of
-from .arguments import DIFFICULTIES, CurriculumScriptArguments
+from .arguments import CurriculumScriptArguments
 from .columns import check_is_there, with_context, with_options
 
 
@@ -210,55 +208,6 @@ def _load_tasks(
         return convert(train), None
     test = reasoning_gym_dataset(specs[1], *options)
     return convert(disjoint(train, test)), convert(test)
-
-
-def with_difficulty(dataset: Dataset, script_args: CurriculumScriptArguments, training_args: Any) -> Dataset:
-    """
-    Return the rows to train on with the static difficulty of `difficulty_from`, if one is asked for: it becomes the
-    run's `difficulty_column`.
-
-    Words are what lies between white space. The words of an answer stand for its complexity.
-    """
-    if script_args.difficulty_from is None:
-        return dataset
-    if training_args.difficulty_column is not None:
-        raise ValueError(
-            f"difficulty_from={script_args.difficulty_from!r} and "
-            f"difficulty_column={training_args.difficulty_column!r} both say what is difficult: drop one."
-        )
-    name = DIFFICULTIES[script_args.difficulty_from]
-    if name in dataset.column_names:
-        raise ValueError(f"The dataset has a column '{name}', which `difficulty_from` makes: rename yours.")
-    answer_column = getattr(training_args, "answer_column", None)
-    if answer_column is not None:
-        check_column(answer_column, dataset.column_names, "answer_column")
-
-    def count(row: dict[str, Any]) -> dict[str, int]:
-        text = _prompt_text(row) if name == "words_of_prompt" else _answer_text(row, answer_column)
-        return {name: len(text.split())}
-
-    made = rewrite(dataset, count)
-    training_args.difficulty_column = name
-    return made
-
-
-def _prompt_text(row: dict[str, Any]) -> str:
-    prompt = prompt_of(row)
-    if prompt is None:
-        raise ValueError("difficulty_from='length' counts the words of prompts, but the rows have none.")
-    return prompt if isinstance(prompt, str) else "\n".join(text_of([message]) for message in prompt)
-
-
-def _answer_text(row: dict[str, Any], answer_column: str | None) -> str:
-    if answer_column is not None:
-        return to_text(row[answer_column], f"`{answer_column}`") or ""
-    answer = answer_of(row)
-    if answer is None:
-        raise ValueError(
-            "difficulty_from='answer_length' counts the words of reference answers, but the rows have none: set "
-            "answer_column (GRPO), or give prompts and completions (SFT)."
-        )
-    return answer
 
 
 def _with_completions(

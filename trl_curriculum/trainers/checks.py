@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from datasets import Dataset, IterableDataset
@@ -10,12 +9,7 @@ from trl import SFTConfig
 
 from ..curricula import ArmCurriculum, Order
 from ..data.names import alike, listed, shown
-from ..pool import Pool
 from ..probes import PROBES
-from ..registry import nearest
-from ..rollouts import RolloutMethod
-from ..shaping import Shaper
-from ..shaping.base import has
 
 
 logger = logging.getLogger(__name__)
@@ -254,66 +248,3 @@ def refuse_unevaluated(args: Any, eval_dataset: Any, computes_metrics: bool = Fa
             f"{option} follows the metric {wanted!r}, which no evaluation of this run reports: set "
             f"metric_for_best_model to {listed(losses)}."
         )
-
-
-def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...], args: Any) -> None:
-    """Refuses methods of rollouts and shapers that cannot work with the trainer's arguments, or with each other."""
-    trainer = "SFT" if isinstance(args, SFTConfig) else "GRPO"
-    both: tuple[tuple[str, tuple[Any, ...]], ...] = (("rollout method", methods), ("shaper", shapers))
-    for family, chosen in both:
-        names = [method.name for method in chosen]
-        for method in chosen:
-            if names.count(method.name) > 1:
-                raise ValueError(f"The {family} {method.name!r} is given twice: leave one out.")
-            if trainer not in method.trainers:
-                raise ValueError(
-                    f"The {family} {method.name!r} is for {', '.join(method.trainers)}: leave it out of {trainer}."
-                )
-            method.refuse(args)
-    refuse_unshapable(shapers, args)
-
-
-def refuse_unshapable(shapers: tuple[Shaper, ...], args: Any) -> None:
-    """Refuses shapers that do not go together, or whose hooks the arguments leave without effect."""
-    for before, shaper in pairwise(shapers):
-        if shaper.replaces:
-            raise ValueError(
-                f"The advantages of {shaper.name!r} do not depend on those that it is given, so that {before.name!r} "
-                "before it has no effect: name it first, and no second of its kind."
-            )
-    for shaper in shapers:
-        adds = has(shaper.bind(Pool(1), 0), "reward")
-        if adds and getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum":
-            raise ValueError(
-                f"The shaper {shaper.name!r} adds to the sum of the rewards, which multi_objective_aggregation="
-                "'normalize_then_sum' never makes: use 'sum_then_normalize'."
-            )
-    if shapers and getattr(args, "label_smoothing_factor", 0) > 0:
-        raise ValueError(
-            f"label_smoothing_factor={args.label_smoothing_factor} makes a loss in which tokens cannot be weighed: "
-            "leave it out, or the shaping."
-        )
-
-
-def refuse_own_loss(shapers: tuple[Shaper, ...], compute_loss_func: Any) -> None:
-    """Refuses shapers in SFT beside a loss function of the user's."""
-    if shapers and compute_loss_func is not None:
-        raise ValueError(
-            "compute_loss_func makes a loss in which tokens cannot be weighed: leave it out, or the shaping."
-        )
-
-
-def refuse_unknown_outcome(methods: tuple[Any, ...], reward_names: list[str]) -> None:
-    """Refuses a method whose option `outcome` names no reward function."""
-    for method in methods:
-        name = getattr(method, "outcome", None)
-        if name is not None and name not in reward_names:
-            raise ValueError(
-                f"{method.name} decides by outcome={name!r}, which is no reward function"
-                f"{nearest(name, reward_names)}: choose one of {', '.join(reward_names)}."
-            )
-        if reward_names.count(name) > 1:
-            raise ValueError(
-                f"{method.name} decides by outcome={name!r}, and {reward_names.count(name)} reward functions have "
-                "this name: give them names of their own (__name__)."
-            )

@@ -14,7 +14,7 @@ from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
 from ..shaping import SHAPING, Shaper
-from .checks import refuse_unfit
+from .fit import refuse_unfit
 from .limits import refuse_out_of_range
 
 

@@ -10,10 +10,8 @@ from trl import GRPOTrainer
 
 from ..data.columns import check_column
 from ..data.rendered import first_prompt
-from ..data.reserved import refuse_reward_arguments, without_images
 from ..lm.losses import head_at_temperature_1, row_losses
 from ..pool import Pool
-from ..rewards.golds import check_golds
 from ..rewards.returned import guarded
 from ..signals import SHOWS, FloatArray, IntArray, Rollouts
 from .agreement import check_arguments
@@ -22,21 +20,21 @@ from .checks import (
     refuse_other_orders,
     refuse_parallelism,
     refuse_unevaluated,
-    refuse_unknown_outcome,
     refuse_unsupported,
     refuse_vision,
     say_what_was_not_tried,
 )
 from .config import CurriculumGRPOConfig
 from .content import columns_of_grpo
+from .fit import refuse_unknown_outcome
 from .found import golds_line, prompt_lines, quoted
+from .grpo_checks import GRPOChecks
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
 from .mixin import ClockDataset, CurriculumMixin
 from .open_window import OpenWindow
 from .outlook import Run, grpo_run, refuse_one_arm
 from .reward_watch import RewardWatch
-from .row_checks import TRAINING, by_name, check_grpo_forms, check_grpo_prompts, evaluation, without_images_in
 from .vllm_cpu import reload_weights_on_cpu
 
 
@@ -115,28 +113,18 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
         check_arguments(args, train_dataset, eval_dataset)
-        self.host = GRPOHost(self)
+        self.host, environment = GRPOHost(self), kwargs.get("environment_factory") is not None
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
         refuse_other_orders(args, method)
         # Mistakes in columns, rows and rewards are found before a model is loaded.
-        train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
-        has_environment = kwargs.get("environment_factory") is not None or len(positional) > 0
-        refuse_reward_arguments(train_dataset.column_names, has_environment)
-        rows = check_grpo_forms(train_dataset, TRAINING, args, has_environment)
-        eval_rows = {
-            name: check_grpo_forms(dataset, evaluation(name), args, has_environment)
-            for name, dataset in by_name(eval_dataset).items()
-        }
-        pool = Pool.from_dataset(rows.dataset, args.arms, args.difficulty_column, hash_rows=False)
+        checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment or len(positional) > 0)
+        given = checks.rows.dataset
+        pool = Pool.from_dataset(given, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)
-        functions = self._rewards_as_given = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
-        check_golds(functions, rows.dataset, args.process_index == 0)
-        super().__init__(model, reward_funcs, args, rows.dataset, eval_dataset, *positional, **kwargs)
-        self.prompts = check_grpo_prompts(rows, self)
+        self._rewards_as_given = checks.reward_funcs
+        super().__init__(model, reward_funcs, args, given, checks.eval_dataset, *positional, **kwargs)
+        self.prompts, self.eval_dataset = checks.check_prompts(self)
         self.train_dataset = self.prompts.rows.dataset
-        if eval_rows:
-            checked = {name: check_grpo_prompts(part, self).rows.dataset for name, part in eval_rows.items()}
-            self.eval_dataset = eval_dataset | checked if isinstance(eval_dataset, dict) else checked[""]
         content = (
             None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
         )

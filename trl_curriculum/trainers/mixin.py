@@ -19,14 +19,15 @@ from ..disk.main_process import name_lost_process, on_main_process
 from ..disk.state import read_state, write_state
 from ..lm.weights import whole_when_saved
 from ..pool import Pool
-from ..report.card import PATH, complete, public_name, without_local_paths
 from ..report.history import History, print_summary, read_history
 from ..report.terminal import lines, say
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
 from .agreement import check_agreement
-from .checks import refuse_fresh_optimizer, refuse_unfit, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
+from .cards import CardMixin
+from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
+from .fit import refuse_unfit
 from .host import TrainerHost
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
@@ -52,7 +53,7 @@ class ClockDataset(TorchDataset):
         return {}
 
 
-class CurriculumMixin:
+class CurriculumMixin(CardMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
@@ -240,27 +241,6 @@ class CurriculumMixin:
         self.conductor.history.flush()
         self.accelerator.wait_for_everyone()
         return read_history(self.args.output_dir)
-
-    # The model card
-
-    def create_model_card(self, model_name: str | None = None, dataset_name: Any = None, tags: Any = None) -> None:
-        """TRL's model card with the curriculum; what is a path on this machine is left out of it."""
-        folder = Path(self.args.output_dir)
-        name = folder.resolve().name if model_name is None or PATH.search(model_name) else model_name
-        given = dataset_name if isinstance(dataset_name, list) else [dataset_name]
-        public = [one for one in given if public_name(one)]
-        sets = public if len(public) > 1 else next(iter(public), None)
-        super().create_model_card(name, sets, tags)  # type: ignore[misc]
-        if self.is_world_process_zero():  # type: ignore[attr-defined]
-            self.conductor.history.flush()
-            card = folder / "README.md"
-            card.write_text(complete(card.read_text(encoding="utf-8"), self), encoding="utf-8")
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        super()._save(output_dir, state_dict)  # type: ignore[misc]
-        card = Path(output_dir or self.args.output_dir) / "README.md"  # PEFT's, which names the path of the base model
-        if card.exists() and self.args.should_save:
-            card.write_text(without_local_paths(card.read_text(encoding="utf-8")), encoding="utf-8")
 
     # State
 

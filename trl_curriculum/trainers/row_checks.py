@@ -3,17 +3,14 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 from trl.data_utils import maybe_convert_to_chatml
 
-from ..data.rendered import check_prompts, refusal, window_of
+from ..data.rendered import refusal
 from ..data.reserved import refuse_tokens_without_ids, without_images
 from ..data.rows import Flaws, Rows, form_flaws, read
-from ..signals import IntArray
 
 
 logger = logging.getLogger(__name__)
@@ -45,68 +42,6 @@ def check_forms(dataset: Dataset, what: str, args: Any, *columns: Sequence[str])
     """The rows of a dataset whose columns hold what a trainer reads: texts, numbers and options of the template."""
     rows = Rows.of(dataset, what, args.unusable_rows, args.process_index == 0)
     return rows.without(form_flaws(dataset, *columns, quiet=bool(args.disable_tqdm)))
-
-
-# GRPO
-
-
-def check_grpo_forms(dataset: Dataset, what: str, args: Any, has_environment: bool) -> Rows:
-    """The same for GRPO, before a model is loaded."""
-    if "prompt" not in dataset.column_names and not has_environment:
-        raise ValueError(
-            f"The columns of {what} are {', '.join(dataset.column_names)}, and GRPO generates from a column 'prompt': "
-            "rename yours (recipes: prompt_column)."
-        )
-    answers = (args.answer_column,) if args.answer_column in dataset.column_names else ()
-    return check_forms(dataset, what, args, ["prompt"] if "prompt" in dataset.column_names else [], answers)
-
-
-@dataclass(frozen=True)
-class PromptCheck:
-    """
-    What the check of a dataset's prompts has found.
-
-    Args:
-        rows ([`~trl_curriculum.data.rows.Rows`]):
-            Those that can be generated from.
-        length (`IntArray`, shape `(n,)`):
-            Tokens of each of their prompts; empty where they were not counted.
-        window (`int`, *optional*):
-            Tokens of prompt and completion that fit.
-    """
-
-    rows: Rows
-    length: IntArray
-    window: int | None
-
-
-def check_grpo_prompts(rows: Rows, trainer: Any) -> PromptCheck:
-    """Prompts that the trainer can generate from, rendered and tokenized by itself."""
-    args = trainer.args
-    window = grpo_window(trainer.model.config, args)
-    own = trainer.rollout_func is not None or trainer.environment_factories is not None
-    if own or "prompt" not in rows.dataset.column_names:  # what is generated from is made later, by the user's code
-        return PromptCheck(rows, np.zeros(0, np.int64), window)
-    new = args.max_completion_length or 1
-    if window is not None and new >= window:
-        if rows.speak:
-            logger.warning(
-                "max_completion_length=%d leaves no room for a prompt in the %d tokens that the model reads: make it "
-                "smaller.",
-                new,
-                window,
-            )
-        new = 1
-    prompts = (row["prompt"] for row in read(rows.dataset, ["prompt"], "Checking prompts", bool(args.disable_tqdm)))
-    flaws, length = check_prompts(prompts, lambda batch: trainer._tokenize_prompts(batch)[0], window, new)
-    left = rows.without(flaws)
-    return PromptCheck(left, np.delete(length, list(flaws)), window)
-
-
-def grpo_window(config: Any, args: Any) -> int | None:
-    """Tokens of prompt and completion that fit into what generates."""
-    given = args.vllm_max_model_length if args.use_vllm and args.vllm_mode == "colocate" else None
-    return given or window_of(config)
 
 
 # SFT

@@ -21,7 +21,6 @@ from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
     refuse_other_orders,
-    refuse_own_loss,
     refuse_parallelism,
     refuse_unevaluated,
     refuse_unknown_format,
@@ -31,6 +30,7 @@ from .checks import (
 )
 from .config import CurriculumSFTConfig
 from .content import columns_of_sft
+from .fit import refuse_own_loss
 from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .outlook import Run, refuse_one_arm, sft_run
@@ -152,12 +152,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         all_columns = "formatting_func" in kwargs or positional or not args.remove_unused_columns
         content = None if all_columns else columns_of_sft(args)
         self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position, content)
-        self.budget = TokenBudget(args.max_tokens)
-        if args.max_tokens is not None and self.lr_scheduler is not None:
-            raise ValueError(
-                "max_tokens schedules the learning rate over tokens, but a scheduler was given; leave it out and set "
-                "lr_scheduler_type."
-            )
+        self.budget = TokenBudget(args.max_tokens, self.lr_scheduler)
         rows_per_step = args.per_device_train_batch_size * self._batches_per_step
         packed = args.packing and self._capacity * self._batches_per_step // 2
         self.budget.limit_steps(args, packed or int(self.rows.length.min()) * rows_per_step)

@@ -14,9 +14,16 @@ class TokenBudget(TrainerCallback):
     Args:
         budget (`int`, *optional*):
             Input tokens, without padding, of all processes.
+        scheduler (*optional*):
+            A scheduler of the user's, which does not go with a budget.
     """
 
-    def __init__(self, budget: int | None) -> None:
+    def __init__(self, budget: int | None, scheduler: Any = None) -> None:
+        if budget is not None and scheduler is not None:
+            raise ValueError(
+                "max_tokens schedules the learning rate over tokens, but a scheduler was given; leave it out and set "
+                "lr_scheduler_type."
+            )
         self.budget = budget
         self.tokens = 0
 

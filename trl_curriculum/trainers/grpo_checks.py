@@ -1,0 +1,119 @@
+"""The check of a GRPO trainer's columns, rows and rewards."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from ..data.rendered import check_prompts, window_of
+from ..data.reserved import refuse_reward_arguments, without_images
+from ..data.rows import Rows, read
+from ..rewards.golds import check_golds
+from ..signals import IntArray
+from .row_checks import TRAINING, by_name, check_forms, evaluation, without_images_in
+
+
+logger = logging.getLogger(__name__)
+
+
+class GRPOChecks:
+    """
+    Checks what a GRPO trainer is given: columns, the form of rows and rewards at once, prompts once it is made.
+
+    Args:
+        train_dataset, eval_dataset, reward_funcs, args:
+            As the trainer has them.
+        has_environment (`bool`):
+            Whether prompts may come from an environment.
+
+    Attributes:
+        rows ([`~trl_curriculum.data.rows.Rows`]):
+            What is left of the training rows.
+        eval_dataset:
+            Without columns for images that hold none.
+        reward_funcs (`list`):
+            As given, always a list.
+    """
+
+    def __init__(
+        self, train_dataset: Dataset, eval_dataset: Any, reward_funcs: Any, args: Any, has_environment: bool
+    ) -> None:
+        train_dataset, self.eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
+        refuse_reward_arguments(train_dataset.column_names, has_environment)
+        self.rows = check_grpo_forms(train_dataset, TRAINING, args, has_environment)
+        self._eval_rows = {
+            name: check_grpo_forms(dataset, evaluation(name), args, has_environment)
+            for name, dataset in by_name(self.eval_dataset).items()
+        }
+        self.reward_funcs = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+        check_golds(self.reward_funcs, self.rows.dataset, args.process_index == 0)
+
+    def check_prompts(self, trainer: Any) -> tuple["PromptCheck", Any]:
+        """What the trainer can generate from, and its evaluation datasets as far as it can."""
+        checked = {name: check_grpo_prompts(part, trainer).rows.dataset for name, part in self._eval_rows.items()}
+        if not checked:
+            left = trainer.eval_dataset
+        else:
+            left = self.eval_dataset | checked if isinstance(self.eval_dataset, dict) else checked[""]
+        return check_grpo_prompts(self.rows, trainer), left
+
+
+def check_grpo_forms(dataset: Dataset, what: str, args: Any, has_environment: bool) -> Rows:
+    """The same for GRPO, before a model is loaded."""
+    if "prompt" not in dataset.column_names and not has_environment:
+        raise ValueError(
+            f"The columns of {what} are {', '.join(dataset.column_names)}, and GRPO generates from a column 'prompt': "
+            "rename yours (recipes: prompt_column)."
+        )
+    answers = (args.answer_column,) if args.answer_column in dataset.column_names else ()
+    return check_forms(dataset, what, args, ["prompt"] if "prompt" in dataset.column_names else [], answers)
+
+
+@dataclass(frozen=True)
+class PromptCheck:
+    """
+    What the check of a dataset's prompts has found.
+
+    Args:
+        rows ([`~trl_curriculum.data.rows.Rows`]):
+            Those that can be generated from.
+        length (`IntArray`, shape `(n,)`):
+            Tokens of each of their prompts; empty where they were not counted.
+        window (`int`, *optional*):
+            Tokens of prompt and completion that fit.
+    """
+
+    rows: Rows
+    length: IntArray
+    window: int | None
+
+
+def check_grpo_prompts(rows: Rows, trainer: Any) -> PromptCheck:
+    """Prompts that the trainer can generate from, rendered and tokenized by itself."""
+    args = trainer.args
+    window = grpo_window(trainer.model.config, args)
+    own = trainer.rollout_func is not None or trainer.environment_factories is not None
+    if own or "prompt" not in rows.dataset.column_names:  # what is generated from is made later, by the user's code
+        return PromptCheck(rows, np.zeros(0, np.int64), window)
+    new = args.max_completion_length or 1
+    if window is not None and new >= window:
+        if rows.speak:
+            logger.warning(
+                "max_completion_length=%d leaves no room for a prompt in the %d tokens that the model reads: make it "
+                "smaller.",
+                new,
+                window,
+            )
+        new = 1
+    prompts = (row["prompt"] for row in read(rows.dataset, ["prompt"], "Checking prompts", bool(args.disable_tqdm)))
+    flaws, length = check_prompts(prompts, lambda batch: trainer._tokenize_prompts(batch)[0], window, new)
+    left = rows.without(flaws)
+    return PromptCheck(left, np.delete(length, list(flaws)), window)
+
+
+def grpo_window(config: Any, args: Any) -> int | None:
+    """Tokens of prompt and completion that fit into what generates."""
+    given = args.vllm_max_model_length if args.use_vllm and args.vllm_mode == "colocate" else None
+    return given or window_of(config)
