@@ -151,7 +151,8 @@ def main() -> int:
     parser.add_argument("--replay", nargs="+", help="Seeds of inputs to run again, with all that they say.")
     parser.add_argument("--out", type=Path, help="File for the verdicts, one line of JSON each.")
     parser.add_argument("--record", help="Name of this run in docs/results/fuzz.md, such as `after`.")
-    parser.add_argument("--read", type=Path, help="Verdicts of an earlier run, instead of running anything.")
+    parser.add_argument("--read", type=Path, help="Verdicts of an earlier run (--out), instead of running anything.")
+    parser.add_argument("--again", type=Path, help="Runs only what ended wrongly in an earlier run (--out).")
     args = parser.parse_args()
     if args.read:
         found = [Verdict(**json.loads(line)) for line in args.read.read_text().splitlines()]
@@ -170,6 +171,9 @@ def main() -> int:
             return 0
         places = [(k / KINDS[kind][1], kind, k) for kind in args.kinds for k in range(KINDS[kind][1])]
         seeds = [f"{kind}:{k}" for place, kind, k in sorted(places) if place < args.share]
+        if args.again:
+            before = [json.loads(line) for line in args.again.read_text().splitlines()]
+            seeds = [one["seed"] for one in before if one["kind"] not in GOOD]
         found = run_all(seeds, home, args.jobs, args.out)
     finally:
         shutil.rmtree(home, ignore_errors=True)

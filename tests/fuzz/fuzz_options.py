@@ -22,7 +22,7 @@ from trl_curriculum.rounds.selection import FeatureSettings
 
 
 SIGNED = {"low", "high"}  # numbers that may be negative, though no limit says so
-OPEN_TEXTS = {"quick_answer", "system", "instruction", "completion", "source"}  # any text is right
+OPEN_TEXTS = {"quick_answer", "system", "instruction", "completion", "source", "model"}  # any text is right
 ON_COMMAND_LINE = " on the command line"
 DESCRIBED = {"grpo": "GRPO", "sft": "SFT"}
 
@@ -204,7 +204,11 @@ def option_value(rng: random.Random) -> Input:
         f"option: {kind}",
         place.scene,
         allowed,
-        (*name(option.name), *(name(value) if isinstance(value, str) and len(value) > 2 else ())),
+        (
+            *name(option.name),
+            "(?i)the .*rewards need",
+            *(name(value) if isinstance(value, str) and len(value) > 2 else ()),
+        ),
         spec,
         words,
         dry=(heavy or (option.name != "outcome" and rng.random() < 0.5)) and place.scene.command != "score",
@@ -279,7 +283,7 @@ def spec_shape(rng: random.Random) -> Input:
         "option: shape of a spec",
         place.scene,
         allowed,
-        (*name(place.key, method, repr(spec)), "(?i)" + place.key.rstrip("s").replace("_", ".")),
+        (*name(place.key, method, repr(spec)), "is given twice", "(?i)" + place.key.rstrip("s").replace("_", ".")),
         config,
         dry=place.scene.command != "score",
         what=f"{place.key} is {text}: {spec!r}",
@@ -392,7 +396,7 @@ NAMES: list[tuple[str, str, str, tuple[str, ...], list[Any]]] = [
     ("sft-pairs", "packing", NOTICE, (), ["maybe", 3, "yes please"]),
     ("sft-pairs", "max_length", NOTICE, ("row", "token"), [1, 2]),
     ("sft-pairs", "dataset_text_field", HARMLESS, (), ["nosuch", ""]),
-    ("sft-text", "dataset_text_field", REFUSE, (), ["nosuch", "level"]),
+    ("sft-text", "dataset_text_field", REFUSE, (), ["nosuch", "Text"]),
     ("sft-pairs", "model_init_kwargs", REFUSE, ("nosuch", "model_init"), [{"nosuch": 1}, 3, "x", [1]]),
     ("grpo-plain", "generation_kwargs", REFUSE, ("nosuch", "generation"), [{"nosuch": 1}, 3, "x"]),
     ("sft-pairs", "lr_scheduler_kwargs", REFUSE, ("nosuch", "scheduler"), [{"nosuch": 1}, 3, "x"]),
