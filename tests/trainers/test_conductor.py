@@ -297,3 +297,11 @@ class TestState:
         assert len(read_history(tmp_path)) == 4
         conductor(tmp_path, Uniform()).start()
         assert len(read_history(tmp_path)) == 0 and (tmp_path / "curriculum_history.1").exists()
+
+
+def test_a_curriculum_that_asks_for_ever_is_stopped(tmp_path: Path) -> None:
+    conductor = Conductor(LossTopK(), POOL, 0, Learner(), History(str(tmp_path)))
+    conductor.curriculum.rows_to_probe = lambda progress: np.arange(12)
+    conductor.measure = lambda what, rows: (np.zeros(len(rows)), None)
+    with pytest.raises(RuntimeError, match=r"'loss_top_k' has asked for 10000 probes before one draw: .* must return"):
+        conductor.draw(4)

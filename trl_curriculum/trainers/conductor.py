@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 Measure = Callable[[str, IntArray], tuple[FloatArray, Any]]
 
+MAX_PROBES = 10_000  # before one draw: a curriculum that asks for more asks for ever
+
 
 class Conductor:
     """
@@ -68,10 +70,17 @@ class Conductor:
     def draw(self, n: int) -> Draw:
         """Rows for the batch that is about to be trained on; the same on every process."""
         progress, curriculum = self.host.progress(), self.curriculum
-        while (rows := curriculum.rows_to_probe(progress)) is not None:
+        for _ in range(MAX_PROBES):
+            if (rows := curriculum.rows_to_probe(progress)) is None:
+                break
             if self.measure is None or curriculum.method.probe is None:
                 raise RuntimeError(f"Curriculum {curriculum.name!r} asks for a probe, and nobody measures here.")
             curriculum.observe_probe(rows, *self.measure(curriculum.method.probe, rows))
+        else:
+            raise RuntimeError(
+                f"Curriculum {curriculum.name!r} has asked for {MAX_PROBES} probes before one draw: its rows_to_probe "
+                "must return None once observe_probe was given what it asks for."
+            )
         draw = curriculum.select(n, progress)
         if any(event.fresh_optimizer for event in draw.events):
             self.host.forget_optimizer()
