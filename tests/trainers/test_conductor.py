@@ -300,8 +300,9 @@ class TestState:
 
 
 def test_a_curriculum_that_asks_for_ever_is_stopped(tmp_path: Path) -> None:
-    conductor = Conductor(LossTopK(), POOL, 0, Learner(), History(str(tmp_path)))
-    conductor.curriculum.rows_to_probe = lambda progress: np.arange(12)
-    conductor.measure = lambda what, rows: (np.zeros(len(rows)), None)
-    with pytest.raises(RuntimeError, match=r"'loss_top_k' has asked for 10000 probes before one draw: .* must return"):
-        conductor.draw(4)
+    made: Any = conductor(tmp_path, EDCO())
+    made.curriculum.rows_to_probe = lambda progress: np.arange(12)
+    made.curriculum.observe_probe = lambda rows, values, scores: None
+    made.measure = lambda what, rows: (np.zeros(len(rows)), None)
+    with pytest.raises(RuntimeError, match=r"'edco. has asked for 10000 probes before one draw: .* must return"):
+        made.draw(4)
