@@ -14,7 +14,7 @@ import tiny
 import torch
 from datasets import Dataset
 from edco_runs import KILLED, PROBE, SAVED, Recorder, Watch, grpo, letters, peaked, plain_score, sft
-from harness import ENVIRONMENT, PACKED, command, once, plain_forward, sft_trainer, trainer, weights
+from harness import ENVIRONMENT, PACKED, command, launch, once, plain_forward, sft_trainer, trainer, weights
 from peft import LoraConfig
 from transformers import TrainerCallback
 
@@ -173,7 +173,7 @@ class TestResume:
         killed.mkdir()
         made = command(killed, 1, {}, edco_runs.__file__)
         process = subprocess.Popen(made, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (killed / "started").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
@@ -200,9 +200,7 @@ class TestResume:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
-        environment = {name: value for name, value in ENVIRONMENT.items() if name != "OMP_NUM_THREADS"}
-        made = command(folder, 2, {"together": True}, edco_runs.__file__)
-        done = subprocess.run(made, env=environment, capture_output=True, text=True, timeout=300)
+        done = launch(folder, 2, edco_runs.__file__, together=True)
         errors = [path.read_text() for path in folder.glob("error_*")]
         (folder / "stderr").write_text("\n".join(errors) or (done.stderr if done.returncode else ""))
 
