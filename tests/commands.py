@@ -1,6 +1,7 @@
 """Runs commands as forks of a process that has imported everything: seconds, not a minute of imports."""
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.scripts.launch import run_script
 
 
+LIMIT = 900.0  # seconds that a command may take: generous, for only one that hangs shall meet it
 SCRIPTS = {"grpo": "grpo", "sft": "sft", "evolve": "evolve", "select": "select_rows"}
 
 
@@ -44,7 +46,7 @@ class Done:
 
 
 def command(
-    argv: list[str], folder: Path, launched: bool = False, timeout: float = 240, kill_after: float | None = None
+    argv: list[str], folder: Path, launched: bool = False, timeout: float = LIMIT, kill_after: float | None = None
 ) -> Done:
     """
     `trl-curriculum` with these arguments, run in a folder. Without `launched` a training command is the script that
@@ -64,7 +66,7 @@ def command(
 
 
 def forked(
-    body: Callable[[], int | None], folder: Path, timeout: float = 240, kill_after: float | None = None
+    body: Callable[[], int | None], folder: Path, timeout: float = LIMIT, kill_after: float | None = None
 ) -> Done:
     """A function in a process of its own; its return value is the code, or -9 where it was killed."""
     return Fork(body, folder).wait(timeout, kill_after)
@@ -87,6 +89,7 @@ class Fork:
             for number, log in enumerate(self.logs, start=1):
                 os.dup2(os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644), number)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            faulthandler.enable()  # tells where it stands when `wait` has waited for too long
             try:
                 code = body() or 0
             except SystemExit as error:
@@ -97,7 +100,7 @@ class Fork:
             sys.stderr.flush()
         os._exit(code)
 
-    def wait(self, timeout: float = 240, kill_after: float | None = None) -> Done:
+    def wait(self, timeout: float = LIMIT, kill_after: float | None = None) -> Done:
         """How it ended, killed after some seconds if asked for; raises `TimeoutError` where it did not end."""
         start = time.monotonic()
         while True:
@@ -107,10 +110,12 @@ class Fork:
             if kill_after is not None and time.monotonic() > start + kill_after:
                 os.kill(self.pid, signal.SIGKILL)
             if time.monotonic() > start + timeout:
+                os.kill(self.pid, signal.SIGABRT)
+                time.sleep(1)
                 os.killpg(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
                 raise TimeoutError(
-                    f"The command was still there after {timeout} s: {self.logs[1].read_text()[-2000:]}"
+                    f"The command was still there after {timeout} s: {self.logs[1].read_text()[-4000:]}"
                 )
             time.sleep(0.02 if kill_after is None else 0.002)
         return Done(os.waitstatus_to_exitcode(status), *(log.read_text() for log in self.logs))

@@ -1,7 +1,8 @@
 import os
 
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # results depend on it, and a fork of a process with threads may hang
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # for the same reason
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed, which accelerate imports, says that it found no GPU
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
@@ -10,11 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 
+tqdm.monitor_interval = 0  # no thread of its own, whose lock a fork may find taken
 HERE = Path(__file__).parent
 for folder in (HERE, *(found for found in HERE.iterdir() if found.is_dir() and found.name[0] not in "_.")):
     sys.path.insert(0, str(folder))
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # for doctests: as modules they would all have one name
 
 
 @pytest.fixture(scope="session")

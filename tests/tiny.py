@@ -58,7 +58,7 @@ def torchrun(script: str, *argv: str) -> None:
     """Runs a recipe script on two CPU processes; accelerate launch makes one of them."""
     path = Path(__file__).parents[1] / "recipes" / script
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*launcher, str(path), *argv], check=True, timeout=600)
+    subprocess.run([*launcher, str(path), *argv], check=True, timeout=900)
 
 
 def saved_model(folder: Path) -> str:

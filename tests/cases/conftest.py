@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import make_data
@@ -21,3 +22,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_models.make(folder / "models")
     make_data.make(folder / "data")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def out_is_empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No case finds what another one has left."""
+    yield
+    if "inputs" in request.fixturenames:
+        shutil.rmtree(request.getfixturevalue("inputs") / "out", ignore_errors=True)

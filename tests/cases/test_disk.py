@@ -84,11 +84,11 @@ def select_argv() -> list[str]:
 @pytest.fixture(scope="module")
 def carried(inputs: Path) -> Path:
     """A run whose last two checkpoints are gone."""
-    done = case("R11", inputs, "--output_dir", "out/r11")
+    done = case("R11", inputs, "--output_dir", "carried")
     assert done.code == 0, done.said
     for step in (4, 6):
-        shutil.rmtree(inputs / f"out/r11/checkpoint-{step}")
-    return inputs / "out/r11"
+        shutil.rmtree(inputs / f"carried/checkpoint-{step}")
+    return inputs / "carried"
 
 
 def resumed(name: str, inputs: Path, carried: Path, *more: str) -> Done:

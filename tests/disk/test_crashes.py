@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +31,10 @@ def test_killed_at_any_moment(tmp_path: Path, name: str) -> None:
         [sys.executable, stores.__file__, name, str(tmp_path)], env=ENVIRONMENT | PYTHONPATH, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(np.random.default_rng([*STORES].index(name)).uniform(0.05, 0.15))
+    for _ in range(int(np.random.default_rng([*STORES].index(name)).integers(1, 20))):
+        returned = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
-    returned = int((b"1\n" + process.communicate()[0]).split()[-1])
+    returned = int((b"%d\n" % returned + process.communicate()[0]).split()[-1])
     (found,) = set(read(tmp_path))
     assert returned <= found <= returned + 1
     write(tmp_path, found + 1)

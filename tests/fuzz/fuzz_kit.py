@@ -28,7 +28,7 @@ from trl_curriculum.scripts.launch import run_script
 
 MEMORY = 8 << 30  # bytes of data that a command may take
 FILE = 1 << 28  # bytes of one file that it may write
-TIMEOUT = 240.0  # seconds; generous, since the machine may be busy with other work
+TIMEOUT = 900.0  # seconds; generous, since the machine may be busy with other work
 
 REFUSE = "refuse"  # must end in a sentence
 NOTICE = "notice"  # a sentence, a warning, or the run of the unmutated input

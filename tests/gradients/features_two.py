@@ -36,18 +36,20 @@ def model() -> Any:
 
 
 class Counted(GradientFeatures):
-    """Knows how many rows each forward had; stops before one more than `stop_after`."""
+    """Knows how many rows each forward had; stops before one more than `stop_after`, or hangs before it."""
 
-    def __init__(self, of: Any = None, stop_after: int | None = None, pause: float = 0) -> None:
+    def __init__(self, of: Any = None, stop_after: int | None = None, hangs: Path | None = None) -> None:
         super().__init__(of if of is not None else model(), CountSketch(DIMENSION))
-        self.stop_after, self.pause = stop_after, pause
+        self.stop_after, self.hangs = stop_after, hangs
         self.forwards: list[int] = []
 
     def __call__(self, input_ids: torch.Tensor, **rest: torch.Tensor) -> torch.Tensor:
         if len(self.forwards) == self.stop_after:
-            raise KeyboardInterrupt
+            if self.hangs is None:
+                raise KeyboardInterrupt
+            self.hangs.touch()  # says so
+            time.sleep(900)
         self.forwards.append(len(input_ids))
-        time.sleep(self.pause)
         return super().__call__(input_ids, **rest)
 
 
@@ -69,7 +71,7 @@ def main() -> None:
         except KeyboardInterrupt:
             forwards[name] = begun.forwards
     for name in options["write"]:
-        whole = Counted(pause=options.get("pause", 0))
+        whole = Counted(stop_after=options.get("hang_after"), hangs=folder / "hangs")
         write(folder / name, whole, accelerator=accelerator)
         forwards[name] = whole.forwards
     told = {"processes": accelerator.num_processes, "forwards": forwards}

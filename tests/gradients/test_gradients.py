@@ -60,6 +60,11 @@ def plain(of: Any, row: dict[str, list[int]], names: list[str]) -> torch.Tensor:
     return flat
 
 
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """But for the rounding of sums in another order, whose size is that of the largest values."""
+    return (one - other).abs().max().item() < 1e-4 * other.abs().max().item()
+
+
 class TestGradients:
     @pytest.mark.parametrize("layers", ["lora", "last", "all"])
     def test_equal_those_of_each_row_alone(self, layers: Any) -> None:
@@ -70,7 +75,7 @@ class TestGradients:
         for k, row in enumerate(rows()):
             mine = torch.cat([keep.gradient[name][k].flatten() for name in names])
             expected = plain(of, row, names)
-            assert torch.allclose(mine, expected, atol=1e-6)
+            assert same(mine, expected)
             assert torch.cosine_similarity(mine, expected, dim=0) > 0.999
 
     def test_of_adam(self) -> None:
@@ -87,7 +92,7 @@ class TestGradients:
         first, second = moments[name]
         g = keep.gradient[name]
         expected = (0.9 * first + 0.1 * g) / (0.999 * second + 0.001 * g**2 + 1e-8).sqrt()
-        assert torch.allclose(adam.gradient[name], expected, atol=1e-6)
+        assert same(adam.gradient[name], expected)
 
     def test_of_adam_by_hand(self) -> None:
         # m' = .9 * .01 + .1 * .02 = .011; v' = .999 * 4e-9 + .001 * 4e-4 = 4.03996e-7; ε = 1e-8 inside the root.
@@ -178,7 +183,7 @@ class TestProjections:
                 projection.add(one, x, name)
             for name in ("b", "a"):
                 projection.add(other, x, name)
-            assert torch.allclose(one, other, atol=1e-6)
+            assert same(one, other)
             alone = torch.zeros(2, 16)
             projection.add(alone, x, "a")
             assert not torch.allclose(2 * alone, one, atol=1e-3), "two layers share their random numbers"

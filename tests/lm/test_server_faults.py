@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from ports import held_port
 
 from trl_curriculum.lm.engines import Sampling
 from trl_curriculum.lm.server_engine import ServerEngine
@@ -23,6 +23,7 @@ from trl_curriculum.probes.prefix_entropy import PrefixEntropy, Scores, prefix_e
 SPEC = PrefixEntropy(length=4, token_share=1, unit="nats", logprobs=3, quick_answer=None)
 PROMPTS = [[k + 1, 7, 7] for k in range(6)]
 COMPLETIONS = "/v1/completions"
+PATIENT = 600.0  # seconds: no request meets this limit, however busy the machine is
 
 
 def distribution(weights: int, prompt: list[int], t: int) -> list[float]:
@@ -39,7 +40,7 @@ def expected(weights: int = 0, prompts: list[list[int]] = PROMPTS) -> np.ndarray
 class Fake:
     """A server of one model: `before(path, number)` may answer in its stead; number counts the path's requests."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self) -> None:
         self.weights, self.model, self.info = 0, "tiny", {"logprobs_mode": "processed_logprobs"}
         self.log_p: Callable[[int, list[int], int], list[float]] = distribution
         self.before: Callable[[str, int], tuple[int, Any] | None] = lambda path, number: None
@@ -77,9 +78,9 @@ class Fake:
                     pass  # the client did not wait
                 self.close_connection = status >= 500
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.holder, self.port = held_port()  # once it has stopped nobody else listens there
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.server.daemon_threads = True
-        self.port: int = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -159,7 +160,7 @@ class TestWhomItSpeaksTo:
         self, fake: Fake, caplog: pytest.LogCaptureFixture
     ) -> None:
         url = f"http://me:hunter%402@127.0.0.1:{fake.port}/"
-        engine = ServerEngine(url, retries=0, timeout=5.0)
+        engine = ServerEngine(url, retries=0, timeout=PATIENT)
         assert set(fake.logins) == {"Basic " + base64.b64encode(b"me:hunter@2").decode()}
         fake.before = lambda path, number: (400, {"error": {"message": "no"}})
         with pytest.raises(ValueError) as refused:
@@ -202,11 +203,11 @@ class TestWhomItSpeaksTo:
     def test_a_server_does_not_say_how_long_to_wait(self, fake: Fake) -> None:
         fake.before = lambda path, number: (503, {}) if number < 2 else None
         fake.headers = {"Retry-After": "3600"}
-        connect(fake, timeout=5.0)
+        connect(fake)
 
 
 def connect(fake: Fake, **options: Any) -> ServerEngine:
-    return ServerEngine(fake.url, **({"retries": 3, "backoff": 0.01, "timeout": 5.0} | options))
+    return ServerEngine(fake.url, **({"retries": 3, "backoff": 0.01, "timeout": PATIENT} | options))
 
 
 def score(back: ServerEngine, folder: Path | None = None) -> Scores:
@@ -256,10 +257,8 @@ class TestFailures:
     def test_down_from_the_start(self) -> None:
         gone = Fake()
         gone.stop()
-        start = time.monotonic()
         with pytest.raises(ConnectionError, match=rf"{gone.url} did not answer /v1/models in 4 tries and .* s"):
             connect(gone)
-        assert time.monotonic() - start < 5
 
     def test_a_passing_failure(self, fake: Fake) -> None:
         fake.before = lambda path, number: (503, {}) if path == COMPLETIONS and number in (3, 4) else None
@@ -288,16 +287,35 @@ class TestFailures:
             again.stop()
 
     def test_too_slow(self, fake: Fake) -> None:
-        back = connect(fake, timeout=0.2, retries=1)
-        fake.before = lambda path, number: time.sleep(0.6) if path == COMPLETIONS else None  # type: ignore[func-returns-value]
+        """The server answers nothing until the client has given up."""
+        back, given_up, asked = connect(fake, retries=1), threading.Event(), threading.Semaphore(0)
+        back.timeout = 0.2
+
+        def before(path: str, number: int) -> None:
+            asked.release()
+            given_up.wait(PATIENT)
+
+        fake.before = before  # type: ignore[assignment]
         with pytest.raises(ConnectionError, match=r"did not answer /v1/completions in 2 tries.*timed out"):
             score(back)
+        assert all(asked.acquire(timeout=PATIENT) for _ in range(2)), "the server saw both tries"
+        given_up.set()
         assert fake.count() == 2
 
     def test_slow_once(self, fake: Fake) -> None:
-        back = connect(fake, timeout=0.2)
-        fake.before = lambda path, number: time.sleep(0.5) if path == COMPLETIONS and number == 3 else None  # type: ignore[func-returns-value]
+        """A request is not answered before it has come again."""
+        back, came_again = connect(fake, retries=100), threading.Event()
+        back.timeout = 0.5
+
+        def before(path: str, number: int) -> None:
+            if path == COMPLETIONS and number > 3:
+                came_again.set()
+            elif path == COMPLETIONS and number == 3:
+                came_again.wait(PATIENT)
+
+        fake.before = before  # type: ignore[assignment]
         assert score(back).value == pytest.approx(expected())
+        assert came_again.is_set() and len(fake.prompts()) > len(PROMPTS)
 
     def test_what_it_refuses_is_passed_on_and_not_tried_again(self, fake: Fake) -> None:
         back = connect(fake)

@@ -3,20 +3,18 @@
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from commands import Done, Fork
+from commands import LIMIT, Done, Fork
+from ports import held_port
 
 
 def begin(body: Callable[[int], int | None], folder: Path, world: int = 2) -> list[Fork]:
     """Processes that run `body(rank)` with torchrun's environment; nobody ends the others where one ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    holder, port = held_port()
 
     def of(rank: int) -> Callable[[], int | None]:
         def run() -> int | None:
@@ -33,10 +31,12 @@ def begin(body: Callable[[int], int | None], folder: Path, world: int = 2) -> li
     folders = [folder / f".process-{rank}" for rank in range(world)]
     for one in folders:
         one.mkdir(parents=True, exist_ok=True)
-    return [Fork(of(rank), one) for rank, one in enumerate(folders)]
+    forks = [Fork(of(rank), one) for rank, one in enumerate(folders)]
+    holder.close()  # the forks hold it
+    return forks
 
 
-def end(forks: list[Fork], timeout: float = 120) -> list[Done]:
+def end(forks: list[Fork], timeout: float = LIMIT) -> list[Done]:
     """How each of them ended, in the order of the ranks; raises `TimeoutError` where one did not."""
     until = time.monotonic() + timeout
     ended: list[Done] = []
@@ -50,6 +50,6 @@ def end(forks: list[Fork], timeout: float = 120) -> list[Done]:
     return ended
 
 
-def together(body: Callable[[int], int | None], folder: Path, world: int = 2, timeout: float = 120) -> list[Done]:
+def together(body: Callable[[int], int | None], folder: Path, world: int = 2, timeout: float = LIMIT) -> list[Done]:
     """`body(rank)` in several processes, until the last one has ended."""
     return end(begin(body, folder, world), timeout)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import harness
 from harness import ENVIRONMENT
 
 from trl_curriculum import read_history
@@ -20,7 +21,7 @@ LAUNCH = (
 def test_accelerate_launch(tmp_path: Path, sft_script: Callable[..., list[str]]) -> None:
     command = [sys.executable, "-m", "accelerate.commands.launch", *LAUNCH.split(), str(SCRIPT), *sft_script()]
     environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], *sys.path])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=harness.LIMIT)
     assert done.returncode == 0, done.stderr[-3000:]
     history = read_history(tmp_path / "out")
     assert history.groupby("step").size().tolist() == [8, 8, 8], "the rows of two processes"

@@ -25,7 +25,7 @@ from trl_curriculum.scripts.launch import run_script
 
 
 ENDED = " has ended: its log says why; start the run again, and it goes on where it was."
-BOUND = 60  # seconds; a second or two where the machine is quiet
+BOUND = 600  # seconds, far above what a busy machine takes: only one that waits for ever is still there
 
 
 def kill() -> None:
@@ -33,7 +33,7 @@ def kill() -> None:
 
 
 def hang() -> None:
-    time.sleep(10 * BOUND)
+    time.sleep(2 * BOUND)
 
 
 class At(TrainerCallback):

@@ -58,7 +58,7 @@ def run(folder: Path, engine: str, argv: list[str], given: bool = False) -> list
         sys.argv = [str(script.__file__), *argv[1:], *more]
         run_script(script.main, script.make_parser())
 
-    return together(body, folder, timeout=240)
+    return together(body, folder)
 
 
 def selection(folder: Path) -> list[str]:
@@ -101,7 +101,8 @@ def test_select_takes_the_same_rows(under_ddp: Path, tmp_path: Path, engine: str
     assert kept(tmp_path) == kept(under_ddp) and len(kept(tmp_path)) == 10
     ours, theirs = (load_file(folder / "out/proxy/moments.safetensors") for folder in (tmp_path, under_ddp))
     assert ours.keys() == theirs.keys()
-    assert max((ours[name] - theirs[name]).abs().max() for name in ours) < 1e-6 < max(map(abs_max, ours.values()))
+    assert all(abs_max(ours[name] - theirs[name]) <= 1e-3 * abs_max(theirs[name]) for name in ours)
+    assert all(abs_max(value) > 0 for value in theirs.values())
 
 
 def abs_max(tensor: Any) -> float:

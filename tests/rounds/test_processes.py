@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import two_processes
-from harness import ENVIRONMENT, launch
+from harness import ENVIRONMENT, LIMIT, launch
+from ports import held_port
 
 from trl_curriculum.disk.stages import DONE, SETTINGS
 
@@ -20,24 +20,20 @@ from trl_curriculum.disk.stages import DONE, SETTINGS
 PYTHONPATH = {"PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], *sys.path])}
 
 
-def run_both(output_dir: Path, **options: Any) -> tuple[list[int], list[dict[str, Any]], float]:
+def run_both(output_dir: Path, **options: Any) -> tuple[list[int], list[dict[str, Any]]]:
     """
-    Exit codes, what each process shows, and the seconds until the second one ended. As on two machines, where nobody
-    ends the other process when one is gone; torchrun would.
+    Exit codes, and what each process shows; both end by themselves. As on two machines, where nobody ends the other
+    process when one is gone; torchrun would.
     """
     output_dir.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    world = ENVIRONMENT | PYTHONPATH | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    holder, port = held_port()
+    world = ENVIRONMENT | PYTHONPATH | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     command = [sys.executable, two_processes.__file__, str(output_dir), json.dumps(options)]
     both = [subprocess.Popen(command, env=world | {"RANK": str(k), "LOCAL_RANK": str(k)}) for k in range(2)]
     try:
-        both[0].wait(120)
-        start = time.monotonic()
-        both[1].wait(120)
-        return [one.returncode for one in both], shown(output_dir), time.monotonic() - start
+        return [one.wait(LIMIT) for one in both], shown(output_dir)
     finally:
+        holder.close()
         for one in both:
             one.kill()
 
@@ -60,8 +56,8 @@ def test_it_ends_well_and_is_not_done_again(tmp_path: Path) -> None:
 
 
 def test_its_error_is_that_of_all(tmp_path: Path) -> None:
-    codes, (first, second), waited = run_both(tmp_path, how="raises")
-    assert codes == [1, 1] and waited < 10
+    codes, (first, second) = run_both(tmp_path, how="raises")
+    assert codes == [1, 1]
     assert first["error"] == second["error"] == ["ValueError", "Nothing can be made of this: give it something else."]
     assert not (tmp_path / "run/alone" / DONE).exists()
 
@@ -74,23 +70,23 @@ def test_by_torchrun_too(tmp_path: Path) -> None:
 
 
 def test_an_error_that_is_not_one_of_ours(tmp_path: Path) -> None:
-    _, (first, second), _ = run_both(tmp_path, how="raises what is its own")
+    _, (first, second) = run_both(tmp_path, how="raises what is its own")
     assert first["error"] == ["KeyError", "'missing'"]
     assert second["error"] == ["RuntimeError", "The main process failed with KeyError('missing')."]
 
 
 def test_it_is_killed(tmp_path: Path) -> None:
-    codes, (_, second), waited = run_both(tmp_path, how="is killed")
-    assert codes == [-signal.SIGKILL, 1] and waited < 10
+    codes, (_, second) = run_both(tmp_path, how="is killed")
+    assert codes == [-signal.SIGKILL, 1]
     kind, words = second["error"]
     assert kind == "ProcessLostError"
     assert words.startswith("The main process has ended: its log says why; start the run again")
-    _, (first, second), _ = run_both(tmp_path, how="ends")
+    _, (first, second) = run_both(tmp_path, how="ends")
     assert first == second and first["reports"]["alone"]["made"] == 1
 
 
 def test_it_takes_too_long(tmp_path: Path) -> None:
-    _, (_, second), _ = run_both(tmp_path, how="takes too long", longest=3)
+    _, (_, second) = run_both(tmp_path, how="takes too long", longest=3)
     kind, words = second["error"]
     assert kind == "ProcessLostError" and words.startswith("The main process did not answer for 0:00:03: see what")
 
@@ -99,7 +95,7 @@ def test_it_takes_too_long(tmp_path: Path) -> None:
 def test_folders_that_are_not_shared(tmp_path: Path, both_exist: bool) -> None:
     if both_exist:
         (tmp_path / "1").mkdir()
-    codes, (first, second), _ = run_both(tmp_path, how="ends", separate=True)
+    codes, (first, second) = run_both(tmp_path, how="ends", separate=True)
     assert codes == [1, 1] and first["error"][0] == second["error"][0] == "ValueError"
     assert f"Process 1 on {socket.gethostname()} does not see what process 0 on" in second["error"][1]
     for rank, one in enumerate((first, second)):
@@ -113,7 +109,7 @@ def test_somebody_elses_folder_is_refused_by_both(tmp_path: Path) -> None:
     theirs = tmp_path / "run/together" / SETTINGS
     theirs.parent.mkdir(parents=True)
     theirs.write_text('{"editor.fontSize": 14}')
-    codes, (first, second), _ = run_both(tmp_path, how="ends")
+    codes, (first, second) = run_both(tmp_path, how="ends")
     assert codes == [1, 1] and first["error"] == second["error"]
     assert "together has no settings.json that this package has written" in first["error"][1]
     assert theirs.read_text() == '{"editor.fontSize": 14}' and not (tmp_path / "run/alone").exists()

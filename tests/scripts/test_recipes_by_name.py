@@ -37,7 +37,7 @@ def installed(wheel: Path, *argv: str, folder: Path) -> subprocess.CompletedProc
     )
     environment = os.environ | {"PYTHONPATH": str(wheel)}
     return subprocess.run(
-        [sys.executable, "-c", code, *argv], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *argv], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
     )
 
 

@@ -196,7 +196,7 @@ def to_be_killed(folder: Path) -> None:
         steps.append(run.state.global_step)
         if steps.count(2) == 3:
             (folder / "started").touch()
-            time.sleep(300)
+            time.sleep(900)
         return complete(*args, **kwargs)
 
     run.probe.engine.complete = waiting

@@ -58,7 +58,8 @@ def trainer(output_dir: Path, **changes: Any) -> CurriculumGRPOTrainer:
         "processing_class": changes.pop("processing_class", None) or tiny.tokenizer(),
     }
     arguments |= curriculum_argument(changes)
-    for name in ("eval_dataset", "peft_config", "quantization_config", "rollout_func", "tools", "rollouts", "shaping"):
+    others = ("rollout_func", "tools", "rollouts", "shaping", "callbacks")
+    for name in ("eval_dataset", "peft_config", "quantization_config", *others):
         if name in changes:
             arguments[name] = changes.pop(name)
     return CurriculumGRPOTrainer(args=config(output_dir, **changes), **arguments)
@@ -101,6 +102,7 @@ def sft_trainer(output_dir: Path, **changes: Any) -> CurriculumSFTTrainer:
         "optimizers",
         "formatting_func",
         "shaping",
+        "callbacks",
     ):
         if name in changes:
             arguments[name] = changes.pop(name)
@@ -242,6 +244,9 @@ ENVIRONMENT = {
 }
 
 
+LIMIT = 900  # seconds that a process may take: generous, for only one that hangs shall meet it
+
+
 def command(output_dir: Path, processes: int, changes: dict[str, Any], program: str = __file__) -> list[str]:
     launcher = [sys.executable]
     if processes > 1:
@@ -253,7 +258,7 @@ def launch(
     output_dir: Path, processes: int = 1, program: str = __file__, **changes: Any
 ) -> subprocess.CompletedProcess[str]:
     made = command(output_dir, processes, changes, program)
-    return subprocess.run(made, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(made, env=ENVIRONMENT, capture_output=True, text=True, timeout=LIMIT)
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Path:
@@ -271,9 +276,8 @@ def result(output_dir: Path, rank: int = 0) -> dict[str, Any]:
     return json.loads((output_dir / f"result_{rank}.json").read_text())
 
 
-def main() -> None:
-    output_dir, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
-    resume = changes.pop("resume", "auto")
+def train(output_dir: Path, resume: Any = "auto", **changes: Any) -> None:
+    """A GRPO run that leaves what it drew, observed and learned in its folder."""
     run = trainer(output_dir, curriculum=Recorder(tau=0.3), **changes)
     run.train(resume_from_checkpoint=resume)
     assert isinstance(run.curriculum, RecorderCurriculum)
@@ -293,4 +297,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    train(Path(sys.argv[1]), **json.loads(sys.argv[2]))

@@ -47,7 +47,7 @@ def resumed(folder: Path) -> None:
 
 
 def diverged(folder: Path) -> None:
-    run = sft_trainer(folder)
+    run = sft_trainer(folder, curriculum="mixture", arms="arm")
     run.curriculum.rng = np.random.default_rng(int(os.environ["RANK"]))
     try:
         run.train()

@@ -24,7 +24,7 @@ class Meeting:
     """Where the simulated processes exchange what they gather."""
 
     def __init__(self, processes: int) -> None:
-        self.barrier = threading.Barrier(processes, timeout=20)
+        self.barrier = threading.Barrier(processes, timeout=600)
         self.parts: list[Any] = [None] * processes
 
     def gather(self, process: int, part: np.ndarray) -> np.ndarray:

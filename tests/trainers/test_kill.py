@@ -1,20 +1,22 @@
 """A real process, killed at random moments, saves included, and resumed until it is done."""
 
+import json
+import os
 import signal
-import subprocess
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
 import harness
 import numpy as np
 import pytest
-import sft_killed
 import torch
-from harness import ENVIRONMENT, command, launch, result
+from commands import forked
+from harness import LIMIT, result, sft_trainer, weights
+from transformers import TrainerCallback
 
 
-RUN: dict[str, Any] = {
+GRPO: dict[str, Any] = {
     "max_steps": 120,
     "save_strategy": "steps",
     "save_steps": 1,
@@ -34,42 +36,50 @@ SFT: dict[str, Any] = {
     "curriculum": {"evo_curate": {"measure": "probe", "refresh_steps": 20}},
     "logging_steps": 50,
 }
-PROGRAMS = {"grpo": (harness.__file__, RUN), "sft": (sft_killed.__file__, SFT)}
 
 
-def kill_until_done(folder: Path, kills: int, seed: int, program: str, changes: dict[str, Any]) -> int:
-    """Runs to the end with up to `kills` interruptions; returns how many fell into training."""
-    rng = np.random.default_rng(seed)
-    hits = 0
-    for _ in range(kills):
-        process = subprocess.Popen(
-            command(folder, 1, changes, program), env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        before = newest(folder)
-        while process.poll() is None and newest(folder) == before:
-            time.sleep(0.01)  # until it has made a step of its own
-        time.sleep(rng.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        hits += process.returncode == -signal.SIGKILL
-    done = launch(folder, program=program, **changes)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return hits
+def train_sft(folder: Path, **changes: Any) -> None:
+    """A packed run that measures losses by probes."""
+    run = sft_trainer(folder, **changes)
+    run.train(resume_from_checkpoint="auto")
+    shown = {"history": run.history()[["draw", "row", "probability", "loss"]].to_numpy().tolist()}
+    torch.save(weights(run), folder / "weights_0.pt")
+    (folder / "result_0.json").write_text(json.dumps(shown))
 
 
-def newest(folder: Path) -> int:
-    return max((int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*")), default=0)
+PROGRAMS = {"grpo": (harness.train, GRPO), "sft": (train_sft, SFT)}
+
+
+class Kill(TrainerCallback):
+    """Kills its own process some seconds after its first step began; the last step waits for that."""
+
+    def __init__(self, seconds: float) -> None:
+        self.timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not self.timer.is_alive():
+            self.timer.start()
+        if state.global_step == state.max_steps - 1:
+            self.timer.join(LIMIT)
 
 
 def check(tmp_path: Path, kills: int, seed: int, trainer: str) -> None:
-    program, changes = PROGRAMS[trainer]
-    whole = tmp_path / "whole"
-    done = launch(whole, program=program, **changes)
-    assert done.returncode == 0, done.stderr[-3000:]
-    hits = kill_until_done(tmp_path / "killed", kills, seed, program, changes)
-    assert hits >= kills // 2
-    assert result(tmp_path / "killed")["history"] == result(whole)["history"]
-    assert torch.equal(torch.load(tmp_path / "killed" / "weights_0.pt"), torch.load(whole / "weights_0.pt"))
+    train, changes = PROGRAMS[trainer]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    done = forked(lambda: train(whole, **changes), whole)
+    assert done.code == 0, done.said[-3000:]
+    rng = np.random.default_rng(seed)
+    for _ in range(kills):
+        seconds = rng.uniform(0, 0.4)
+        done = forked(lambda seconds=seconds: train(killed, callbacks=[Kill(seconds)], **changes), killed)
+        assert done.code == -signal.SIGKILL, done.said[-3000:]
+    assert not (killed / "result_0.json").exists()
+    done = forked(lambda: train(killed, **changes), killed)
+    assert done.code == 0, done.said[-3000:]
+    assert result(killed)["history"] == result(whole)["history"]
+    assert torch.equal(torch.load(killed / "weights_0.pt"), torch.load(whole / "weights_0.pt"))
 
 
 @pytest.mark.parametrize("trainer", PROGRAMS)

@@ -1,7 +1,6 @@
 """What a trainer does around a probe: weights for a server, engines that sleep, sharded weights, random numbers."""
 
 import random
-import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -121,10 +120,7 @@ def test_a_sleeping_engine_is_woken_once_for_a_probe(fails: bool) -> None:
 def test_sharded_weights_have_a_fingerprint() -> None:
     from torch.distributed.fsdp import fully_shard
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
         model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
         fully_shard(model, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))

@@ -43,11 +43,11 @@ def test_one_process_at_the_same_global_batch_does_the_same(two: Path, tmp_path:
     for key in ("rows", "draws", "num_tokens", "learning_rate"):
         assert alone[key] == first[key], key
     for key in ("loss", "row_loss", "seen_loss"):
-        np.testing.assert_allclose(alone[key], first[key], atol=2e-5, err_msg=key)
+        np.testing.assert_allclose(alone[key], first[key], rtol=1e-4, err_msg=key)
     of_two = [torch.load(two / name / f"weights_{rank}.pt") for rank in (0, 1)]
     assert torch.equal(*of_two)
-    assert (weights(run) - of_two[0]).abs().max() < 2e-4
-    assert (of_two[0] - weights_at_start()).abs().max() > 1e-2
+    moved = (of_two[0] - weights_at_start()).norm()
+    assert moved > 0.1 and (weights(run) - of_two[0]).norm() < 0.02 * moved
 
 
 def weights_at_start() -> torch.Tensor:

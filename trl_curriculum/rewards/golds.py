@@ -59,7 +59,7 @@ def unpaid(reward_funcs: Sequence[Any], dataset: Dataset, most: int = MOST) -> l
     return [one for function in reward_funcs for one in _try(function, dataset, most)[0]]
 
 
-def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = True) -> None:
+def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = True, complete: bool = True) -> None:
     """
     Warns of golds that do not earn their own reward.
 
@@ -68,6 +68,8 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
             As in [`unpaid`].
         speak (`bool`, *optional*, defaults to `True`):
             Whether to warn: one process does it for all.
+        complete (`bool`, *optional*, defaults to `True`):
+            Whether rewards are given no more columns than the dataset has; a `rollout_func` may write some.
 
     Raises:
         `ValueError`: where a reward of ours or TRL's pays none of the golds that it was tried on, or where a function
@@ -75,7 +77,7 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
     """
     texts = "prompt" in dataset.column_names and isinstance(dataset[0]["prompt"], str)
     for function in reward_funcs:
-        _check_arguments(function, dataset.column_names)
+        _check_arguments(function, dataset.column_names, complete)
         if texts and getattr(function, "__name__", "") in OF_MESSAGES and function.__module__.startswith("trl."):
             raise ValueError(
                 f"TRL's reward {function.__name__!r} reads messages, and the prompts are texts: give conversations, "
@@ -100,7 +102,7 @@ def check_golds(reward_funcs: Sequence[Any], dataset: Dataset, speak: bool = Tru
             logger.warning("%s: look at the rows %s and at the reward.", sentence, rows)
 
 
-def _check_arguments(function: Any, columns: list[str]) -> None:
+def _check_arguments(function: Any, columns: list[str], complete: bool) -> None:
     """Refuses a function that cannot be called with the columns and with what TRL adds to them."""
     if isinstance(function, str | Module | Reward) or not callable(function):
         return
@@ -108,7 +110,7 @@ def _check_arguments(function: Any, columns: list[str]) -> None:
     arguments = inspect.signature(function).parameters.values()
     given = [*ADDED, *(column for column in columns if column not in ("prompt", "completion"))]
     named = {one.name for one in arguments if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-    for one in arguments:
+    for one in arguments if complete else ():
         if one.name in named and one.default is one.empty and one.name not in (*given, "environments"):
             raise ValueError(
                 f"The reward {name!r} reads a column {one.name!r}, and the dataset has {', '.join(columns)}: rename "

@@ -117,7 +117,9 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
         refuse_other_orders(args, method)
         # Mistakes in columns, rows and rewards are found before a model is loaded.
-        checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment or len(positional) > 0)
+        environment = environment or len(positional) > 0
+        has_rollout_func = kwargs.get("rollout_func") is not None
+        checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, has_rollout_func)
         given = checks.rows.dataset
         pool = Pool.from_dataset(given, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)

@@ -38,7 +38,13 @@ class GRPOChecks:
     """
 
     def __init__(
-        self, train_dataset: Dataset, eval_dataset: Any, reward_funcs: Any, args: Any, has_environment: bool
+        self,
+        train_dataset: Dataset,
+        eval_dataset: Any,
+        reward_funcs: Any,
+        args: Any,
+        has_environment: bool,
+        has_rollout_func: bool,
     ) -> None:
         train_dataset, self.eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         refuse_reward_arguments(train_dataset.column_names, has_environment)
@@ -48,7 +54,7 @@ class GRPOChecks:
             for name, dataset in by_name(self.eval_dataset).items()
         }
         self.reward_funcs = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
-        check_golds(self.reward_funcs, self.rows.dataset, args.process_index == 0)
+        check_golds(self.reward_funcs, self.rows.dataset, args.process_index == 0, not has_rollout_func)
 
     def check_prompts(self, trainer: Any) -> tuple["PromptCheck", Any]:
         """What the trainer can generate from, and its evaluation datasets as far as it can."""
