@@ -27,9 +27,10 @@ from trl_curriculum.scripts.arguments import CurriculumScriptArguments, mapping
 
 
 if TYPE_CHECKING:
-    from trl import DatasetMixtureConfig, ModelConfig
+    from trl import ModelConfig
 
     from trl_curriculum import CurriculumSFTConfig
+    from trl_curriculum.data.entries import MixtureConfig
     from trl_curriculum.rounds import RoundMethod
 
 
@@ -144,7 +145,7 @@ def main(
     script_args: EvolveScriptArguments,
     training_args: "CurriculumSFTConfig",
     model_args: "ModelConfig",
-    dataset_args: "DatasetMixtureConfig",
+    dataset_args: "MixtureConfig",
     num_processes: int | None = None,
 ) -> None:
     import numpy as np
@@ -213,11 +214,12 @@ def main(
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
-    from trl import DatasetMixtureConfig, ModelConfig, TrlParser
+    from trl import ModelConfig, TrlParser
 
     from trl_curriculum import CurriculumSFTConfig
+    from trl_curriculum.data.entries import MixtureConfig
 
-    dataclass_types: Any = (EvolveScriptArguments, CurriculumSFTConfig, ModelConfig, DatasetMixtureConfig)
+    dataclass_types: Any = (EvolveScriptArguments, CurriculumSFTConfig, ModelConfig, MixtureConfig)
     if subparsers is not None:
         return subparsers.add_parser("evolve", help="Run the evolve script", dataclass_types=dataclass_types)
     return TrlParser(dataclass_types, prog=prog)
