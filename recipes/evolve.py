@@ -182,6 +182,7 @@ def main(
     reward_funcs = [reward(name) for name in script_args.reward_funcs or []]
     by_grpo: Any = script_args.grpo
     args = grpo_args(training_args, by_grpo) if by_grpo or reward_funcs else training_args
+    method.refuse_training(args)
     rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
     rows = usable_examples(rows, "the training dataset", training_args)
     test = usable_examples(test, "the test dataset", training_args) if test is not None else None

@@ -194,7 +194,7 @@ def _message(one: Any, k: int, what: str) -> Message:
         made[name] = one[name] if one.get(name) is not None else one.get(other)
     role = made["role"]
     known = known_role(role) if isinstance(role, str) else None
-    if known is None:
+    if known is None and role is not None:  # null is left to the check of rows
         raise ValueError(f"{what} has the unknown role {role!r} in message {k}: name it {NAMES}.")
     content = made["content"]
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
