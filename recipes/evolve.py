@@ -27,9 +27,10 @@ from trl_curriculum.scripts.arguments import CurriculumScriptArguments, mapping
 
 
 if TYPE_CHECKING:
-    from trl import DatasetMixtureConfig, ModelConfig
+    from trl import ModelConfig
 
     from trl_curriculum import CurriculumSFTConfig
+    from trl_curriculum.data.entries import MixtureConfig
     from trl_curriculum.rounds import RoundMethod
 
 
@@ -144,7 +145,7 @@ def main(
     script_args: EvolveScriptArguments,
     training_args: "CurriculumSFTConfig",
     model_args: "ModelConfig",
-    dataset_args: "DatasetMixtureConfig",
+    dataset_args: "MixtureConfig",
     num_processes: int | None = None,
 ) -> None:
     import numpy as np
@@ -181,6 +182,7 @@ def main(
     reward_funcs = [reward(name) for name in script_args.reward_funcs or []]
     by_grpo: Any = script_args.grpo
     args = grpo_args(training_args, by_grpo) if by_grpo or reward_funcs else training_args
+    method.refuse_training(args)
     rows, test = load_examples(script_args, dataset_args, training_args.seed, script_args.completion_column)
     rows = usable_examples(rows, "the training dataset", training_args)
     test = usable_examples(test, "the test dataset", training_args) if test is not None else None
@@ -213,11 +215,12 @@ def main(
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
-    from trl import DatasetMixtureConfig, ModelConfig, TrlParser
+    from trl import ModelConfig, TrlParser
 
     from trl_curriculum import CurriculumSFTConfig
+    from trl_curriculum.data.entries import MixtureConfig
 
-    dataclass_types: Any = (EvolveScriptArguments, CurriculumSFTConfig, ModelConfig, DatasetMixtureConfig)
+    dataclass_types: Any = (EvolveScriptArguments, CurriculumSFTConfig, ModelConfig, MixtureConfig)
     if subparsers is not None:
         return subparsers.add_parser("evolve", help="Run the evolve script", dataclass_types=dataclass_types)
     return TrlParser(dataclass_types, prog=prog)

@@ -42,9 +42,10 @@ from trl_curriculum.scripts.arguments import CurriculumScriptArguments
 
 
 if TYPE_CHECKING:
-    from trl import DatasetMixtureConfig, ModelConfig
+    from trl import ModelConfig
 
     from trl_curriculum import CurriculumGRPOConfig
+    from trl_curriculum.data.entries import MixtureConfig
 
 
 @dataclass
@@ -74,7 +75,7 @@ def main(
     script_args: CurriculumGRPOScriptArguments,
     training_args: "CurriculumGRPOConfig",
     model_args: "ModelConfig",
-    dataset_args: "DatasetMixtureConfig",
+    dataset_args: "MixtureConfig",
     num_processes: int | None = None,
 ) -> None:
     from trl import get_peft_config, get_quantization_config
@@ -127,11 +128,12 @@ def main(
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
-    from trl import DatasetMixtureConfig, ModelConfig, TrlParser
+    from trl import ModelConfig, TrlParser
 
     from trl_curriculum import CurriculumGRPOConfig
+    from trl_curriculum.data.entries import MixtureConfig
 
-    dataclass_types: Any = (CurriculumGRPOScriptArguments, CurriculumGRPOConfig, ModelConfig, DatasetMixtureConfig)
+    dataclass_types: Any = (CurriculumGRPOScriptArguments, CurriculumGRPOConfig, ModelConfig, MixtureConfig)
     if subparsers is not None:
         return subparsers.add_parser("grpo", help="Run the curriculum GRPO script", dataclass_types=dataclass_types)
     return TrlParser(dataclass_types, prog=prog)

@@ -44,9 +44,10 @@ from trl_curriculum.scripts.arguments import CurriculumScriptArguments
 
 
 if TYPE_CHECKING:
-    from trl import DatasetMixtureConfig, ModelConfig
+    from trl import ModelConfig
 
     from trl_curriculum import CurriculumSFTConfig
+    from trl_curriculum.data.entries import MixtureConfig
 
 
 @dataclass
@@ -69,7 +70,7 @@ def main(
     script_args: CurriculumSFTScriptArguments,
     training_args: "CurriculumSFTConfig",
     model_args: "ModelConfig",
-    dataset_args: "DatasetMixtureConfig",
+    dataset_args: "MixtureConfig",
     num_processes: int | None = None,
 ) -> None:
     from trl import get_peft_config, get_quantization_config
@@ -115,11 +116,12 @@ def main(
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
-    from trl import DatasetMixtureConfig, ModelConfig, TrlParser
+    from trl import ModelConfig, TrlParser
 
     from trl_curriculum import CurriculumSFTConfig
+    from trl_curriculum.data.entries import MixtureConfig
 
-    dataclass_types: Any = (CurriculumSFTScriptArguments, CurriculumSFTConfig, ModelConfig, DatasetMixtureConfig)
+    dataclass_types: Any = (CurriculumSFTScriptArguments, CurriculumSFTConfig, ModelConfig, MixtureConfig)
     if subparsers is not None:
         return subparsers.add_parser("sft", help="Run the curriculum SFT script", dataclass_types=dataclass_types)
     return TrlParser(dataclass_types, prog=prog)

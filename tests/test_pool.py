@@ -43,7 +43,7 @@ def test_difficulty() -> None:
         ({"arms": "levle"}, "arms 'levle' .did you mean 'level'.* is not a column"),
         ({"arms": "gap"}, "arms 'gap' is null in 2 of 4 rows \\(first: row 1\\)"),
         ({"arms": "turns"}, "arms 'turns' holds list values"),
-        ({"difficulty_column": "kind"}, "difficulty_column 'kind' holds 'x'; it must be numeric"),
+        ({"difficulty_column": "kind"}, "difficulty_column 'kind' holds 'x' in row 0 .*: it must be numeric"),
         ({"difficulty_column": "nope"}, "difficulty_column 'nope' is not a column"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -257,12 +258,17 @@ def match_rows(old_hash: NDArray[np.uint64], new_hash: NDArray[np.uint64]) -> In
 
 def _difficulty(dataset: "Dataset", name: str) -> FloatArray:
     series = read_column(dataset, name, "difficulty_column")
-    numbers = pd.to_numeric(series, errors="coerce")  # a CSV's `0.50` is a text
-    if not numbers.isna().any():
-        series = numbers
-    if not pd.api.types.is_numeric_dtype(series):
-        raise ValueError(f"difficulty_column {name!r} holds {series.iloc[0]!r}; it must be numeric, larger is harder.")
-    return series.to_numpy(np.float64)
+    if pd.api.types.is_object_dtype(series):  # lists and the like are no numbers
+        series = series.map(lambda value: value if isinstance(value, str | Number) else None)
+    numbers = pd.to_numeric(series, errors="coerce").to_numpy(np.float64)  # a CSV's `0.50` is a text
+    if not np.isfinite(numbers).all():
+        bad = np.flatnonzero(~np.isfinite(numbers))
+        value = dataset[int(bad[0])][name]
+        raise ValueError(
+            f"difficulty_column {name!r} holds {str(value)[:40]!r} in row {bad[0]} (counted from 0; {len(bad)} of "
+            f"{len(numbers)} rows hold no finite number): it must be numeric, larger is harder."
+        )
+    return numbers
 
 
 def _hash_rows(dataset: "Dataset", content: Sequence[str]) -> tuple[NDArray[np.uint64], dict[str, str]]:

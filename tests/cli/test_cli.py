@@ -170,7 +170,7 @@ def test_a_flag_turns_a_curriculum_into_its_baseline(tmp_path: Path, capsys: pyt
     assert main(["sft", *argv, "--curriculum", "uniform"]) == 0
     told = capsys.readouterr()
     assert "curriculum  uniform ()" in told.out
-    gone = "its options (measure, probe_share, refresh_steps) go.\n"
+    gone = "its options (measure, probe_share, refresh_steps, variability) go.\n"
     assert f"--curriculum uniform replaces evo_curate of {argv[1]}: {gone}" in told.err
 
 

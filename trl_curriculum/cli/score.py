@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 from rich.table import Table
-from trl import DatasetMixtureConfig, TrlParser
+from trl import TrlParser
 
+from ..data.entries import MixtureConfig
 from ..data.names import natural
 from ..data.rendered import check_prompts
 from ..data.reserved import without_images
@@ -136,7 +137,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     if not argv:
         raise ValueError("Say what to score: `--config score.yaml`, or `--help` for all arguments.")
-    types: Any = (ScoreArguments, DatasetMixtureConfig)
+    types: Any = (ScoreArguments, MixtureConfig)
     args, dataset_args, launch_args = parse(TrlParser(types, prog="trl-curriculum score"), argv)
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")

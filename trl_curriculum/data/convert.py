@@ -20,6 +20,7 @@ from .formats import (
     to_half,
     to_messages,
     to_text,
+    with_known_names,
 )
 from .tables import Shapes
 
@@ -163,6 +164,26 @@ def _clean(dataset: Dataset, names: tuple[str, ...], text_column: str = "text") 
         }
 
     return rewrite(dataset, make, ("conversations",))
+
+
+def with_known_roles(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
+    """
+    Rows whose messages in these columns have the names that chat templates know, see
+    [`~trl_curriculum.data.formats.with_known_names`], and `conversations` that of TRL, `messages`. A dataset that is
+    so already stays as it is, and what is no message is left to the check of rows.
+    """
+    lists = [name for name in names if is_list(dataset.features.get(name))]
+    changed = [name for name in lists if not _is_clean(dataset, name) and _changes(dataset, name)]
+    if changed:
+        say(f"Messages in {', '.join(changed)} get the names that chat templates know: `role`, `content`, `user`, ….")
+        dataset = rewrite(dataset, lambda row: {name: with_known_names(row[name]) for name in changed})
+    if "conversations" in names and "messages" not in dataset.column_names:
+        return dataset.rename_column("conversations", "messages")
+    return dataset
+
+
+def _changes(dataset: Dataset, name: str) -> bool:
+    return any(with_known_names(row[name]) != row[name] for row in dataset.select_columns([name]))
 
 
 def is_list(kind: Any) -> bool:

@@ -38,6 +38,30 @@ def to_messages(value: Any, what: str) -> list[Message]:
     return [_message(one, k, what) for k, one in enumerate(value)]
 
 
+def with_known_names(value: Any) -> Any:
+    """
+    Messages with the names that chat templates know, as far as they are known: `from` and `value` become `role` and
+    `content`, `human` becomes `user`. All else stays as it is, for the check of rows to judge.
+    """
+    if not isinstance(value, list):
+        return value
+    return [_renamed(one) if isinstance(one, dict) else one for one in value]
+
+
+def _renamed(message: Message) -> Message:
+    made = {name: value for name, value in message.items() if name not in ("role", "content", "from", "value")}
+    for name, other in (("content", "value"), ("role", "from")):
+        if {name, other} & message.keys():
+            made = {name: message[name] if message.get(name) is not None else message.get(other), **made}
+    role = made.get("role")
+    return {**made, "role": known_role(role) or role} if isinstance(role, str) else made
+
+
+def known_role(role: str) -> str | None:
+    """The role that chat templates know, by any name; `None` where there is none."""
+    return ROLES.get(role.strip().casefold())
+
+
 def to_text(value: Any, what: str) -> str | None:
     """
     A value as text: a number as a file shows it, null (and NaN) as null.
@@ -169,8 +193,8 @@ def _message(one: Any, k: int, what: str) -> Message:
             raise ValueError(f"{what} has message {k} without `{name}` (or `{other}`), only {', '.join(one)}.")
         made[name] = one[name] if one.get(name) is not None else one.get(other)
     role = made["role"]
-    known = ROLES.get(role.strip().casefold()) if isinstance(role, str) else None
-    if known is None:
+    known = known_role(role) if isinstance(role, str) else None
+    if known is None and role is not None:  # null is left to the check of rows
         raise ValueError(f"{what} has the unknown role {role!r} in message {k}: name it {NAMES}.")
     content = made["content"]
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):

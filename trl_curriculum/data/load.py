@@ -8,6 +8,7 @@ from datasets import Dataset, DatasetDict, config, load_dataset, load_dataset_bu
 from datasets.arrow_writer import ArrowWriter
 from datasets.exceptions import DatasetGenerationError
 from filelock import FileLock
+from yaml import YAMLError
 
 from ..disk.atomic import atomic_write
 from ..disk.fingerprint import fingerprint
@@ -36,13 +37,25 @@ def load_splits(name: str, config_name: str | None = None, revision: str | None 
         is neither here nor on the Hub.
     """
     path = Path(name).expanduser()
+    if path.exists() and revision is not None:
+        raise ValueError(f"dataset_revision={revision!r} is one of the Hub's, and {name} is on this machine: drop it.")
     if path.is_file():
+        refuse_configuration(config_name, name)
         return DatasetDict({"train": read_files([path])})
     if path.is_dir():
         return _folder(path, config_name)
     if kind_of(name) is not None or name.startswith(("/", ".", "~")):
         raise FileNotFoundError(f"There is no file or folder {name}, seen from {Path.cwd()}.")
     return load_named(name, config_name, revision=revision)
+
+
+def refuse_configuration(config_name: str | None, what: str) -> None:
+    """Refuses the name of a configuration for what has none."""
+    if config_name is not None:
+        raise ValueError(
+            f"{what} has no configurations, so {config_name!r} (dataset_config, or `name` of an entry of datasets) "
+            "has no effect: drop it."
+        )
 
 
 def load_rows(path: str | Path) -> list[dict[str, Any]]:
@@ -108,13 +121,22 @@ def load_named(name: str, config_name: str | None = None, **options: Any) -> Any
 
 def _folder(path: Path, config_name: str | None) -> DatasetDict:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        refuse_configuration(config_name, str(path))
         return _saved(path)
+    script = path / f"{path.resolve().name}.py"
+    if script.is_file():
+        raise ValueError(
+            f"The folder {path} holds {script.name}, which `datasets` takes for a loading script and does not run: "
+            "name a file in it, or move that script elsewhere."
+        )
     try:
         builder = load_dataset_builder(str(path), config_name)
-    except ValueError as error:  # of splits in several kinds of files, of a configuration
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, YAMLError) as error:  # of splits in several kinds of files, of a configuration, of README.md
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     except FileNotFoundError as error:  # of no file that `datasets` knows
         raise FileNotFoundError(f"The folder {path} has no files of rows in it: {KNOWN}.") from error
+    if config_name not in (None, "default", *builder.builder_configs):
+        refuse_configuration(config_name, str(path))
     given = builder.config.data_files or {}
     splits = {split: [Path(file) for file in files] for split, files in given.items()}
     files = [file for of_split in splits.values() for file in of_split]

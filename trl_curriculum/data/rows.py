@@ -17,6 +17,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..signals import IntArray
+from .formats import NAMES, known_role
 
 
 logger = logging.getLogger(__name__)
@@ -149,6 +150,8 @@ def _conversation_flaw(messages: list[Any], name: str) -> str | None:
         role, content = (message.get(new, message.get(old)) for new, old in (("role", "from"), ("content", "value")))
         if not isinstance(role, str) or BLANK.fullmatch(role):
             return f"`{name}` has a message without a role"
+        if known_role(role) is None:
+            return f"`{name}` has the unknown role {role!r}: name it {NAMES}"[:160]
         # Calls of tools, reasoning and the like may stand in place of a content.
         others = any(
             value for key, value in message.items() if key not in ("role", "content", "from", "value", "name")

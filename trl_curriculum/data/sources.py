@@ -1,5 +1,6 @@
 """Dataset mixtures in which every row remembers which dataset it came from."""
 
+import glob
 import math
 import re
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from trl import DatasetMixtureConfig
 from trl.scripts.utils import DatasetConfig
 
 from .columns import check_column
-from .files import kind_of, stem_of
-from .load import load_named, load_splits, read_files
+from .entries import check_entries
+from .files import check_file, kind_of, stem_of
+from .load import load_named, load_splits, read_files, refuse_configuration
 
 
 SOURCE = "source"
@@ -49,6 +51,7 @@ def load_mixture(
         raise ValueError("The mixture is empty: list at least one dataset with a `path` under `datasets`.")
     if dataset_args.streaming:
         raise ValueError("A curriculum picks rows by their position, which a stream has not: drop `streaming`.")
+    entries = check_entries(entries)
     parts = {}
     for name, entry in zip(source_names(entries), entries, strict=True):
         part = _load(entry)
@@ -86,22 +89,55 @@ def source_names(entries: list[DatasetConfig]) -> list[str]:
 
 def _load(entry: DatasetConfig) -> Dataset:
     """One entry's split. Local files are ours to read, all else `datasets` reads."""
-    files = entry.data_files
-    if entry.path in BUILDERS and files is not None:
-        of_split = files.get(entry.split, []) if isinstance(files, dict) else files
-        paths = [Path(file) for file in ([of_split] if isinstance(of_split, str) else of_split)]
-        if paths and all(path.is_file() and kind_of(path) is not None for path in paths):
-            return read_files(paths)
-    if files is None and entry.data_dir is None and (kind_of(entry.path) is not None or Path(entry.path).exists()):
-        splits = load_splits(entry.path, entry.name)
-        sizes = {str(name): len(rows) for name, rows in splits.items()}
-        asked = re.split(r"[\[+]", entry.split)[0].strip()
-        if asked not in sizes:
-            raise ValueError(f"'{entry.path}' has no split '{asked}', only {', '.join(sizes)}: set its `split`.")
+    splits = _local(entry)
+    if splits is None:
+        options = {"data_dir": entry.data_dir, "data_files": entry.data_files, "split": entry.split}
+        return load_named(entry.path, entry.name, **options)
+    sizes = {str(name): len(rows) for name, rows in splits.items()}
+    names = [re.split(r"[\[(]", part)[0].strip() for part in entry.split.split("+")]
+    unknown = next((name for name in names if name not in sizes), None)
+    if unknown is not None:
+        raise ValueError(f"'{entry.path}' has no split '{unknown}', only {', '.join(sizes)}: set its `split`.")
+    try:
         taken = ReadInstruction.from_spec(entry.split).to_absolute(sizes)
-        return concatenate_datasets([splits[one.splitname].select(range(one.from_, one.to)) for one in taken])
-    options = {"data_dir": entry.data_dir, "data_files": files, "split": entry.split}
-    return load_named(entry.path, entry.name, **options)
+    except (ValueError, AssertionError) as error:
+        raise ValueError(f"'{entry.path}': split={entry.split!r} cannot be read ({error}).") from error
+    rows = concatenate_datasets([splits[one.splitname].select(range(one.from_, one.to)) for one in taken])
+    if len(rows) == 0:
+        raise ValueError(f"'{entry.path}': split={entry.split!r} has no rows: set its `split`.")
+    return rows
+
+
+def _local(entry: DatasetConfig) -> DatasetDict | None:
+    """The splits of an entry that names files or a folder of this machine, else `None`."""
+    files, builds = entry.data_files, entry.path in BUILDERS and not Path(entry.path).is_dir()
+    here = kind_of(entry.path) is not None or Path(entry.path).exists()
+    folder = Path(entry.data_dir or "") if builds else Path(entry.path, entry.data_dir or "")
+    if files is None:
+        if builds:
+            return load_splits(str(folder), entry.name) if entry.data_dir and folder.is_dir() else None
+        return load_splits(str(folder), entry.name) if here else None
+    if not (builds or Path(entry.path).is_dir()):
+        return None
+    of_split = files if isinstance(files, dict) else {"train": files}
+    named = {name: [one] if isinstance(one, str) else list(one) for name, one in of_split.items()}
+    if any("://" in one for paths in named.values() for one in paths):
+        return None
+    refuse_configuration(entry.name, f"data_files of '{entry.path}'")
+    found = {str(name): [path for one in paths for path in _found(folder, one)] for name, paths in named.items()}
+    every = [path for paths in found.values() for path in paths]
+    return DatasetDict({name: read_files(paths, every) for name, paths in found.items()})
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """The files that a path or a pattern means."""
+    given = folder / Path(pattern).expanduser()
+    if given.is_file():
+        return [check_file(given)]
+    found = [Path(path) for path in sorted(glob.glob(str(given), recursive=True)) if Path(path).is_file()]
+    if not found:
+        raise FileNotFoundError(f"There is no file {given}, which `data_files` names, seen from {Path.cwd()}.")
+    return [check_file(path) for path in found]
 
 
 def _kept(entries: list[DatasetConfig], sizes: list[int]) -> list[int]:

@@ -32,7 +32,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
             File or folder to write; its parent folder is made. The hidden name has the same suffix.
 
     Raises:
-        `OSError`: where the disk is full, with the bytes that are free.
+        `OSError`: where the disk is full, with the bytes that are free, and where a folder is in the place of the
+            file, or a file in that of the folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     recover(path)
@@ -44,6 +45,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with name_full_disk(path.parent, f"{path.name} was not written"):
             yield draft
             _synchronize(draft)
+        check_kind(path, draft.is_dir())
         if draft.is_dir() and path.exists():  # a folder cannot be renamed over another
             os.rename(path, before)
             os.rename(draft, path)
@@ -53,6 +55,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _synchronize_folder(path.parent)
     finally:
         _remove(draft)
+
+
+def check_kind(path: Path, folder: bool = False) -> None:
+    """Refuses a folder where a file belongs, and a file where a `folder` does: nothing here has made it."""
+    if path.exists() and path.is_dir() != folder:
+        is_there, belongs = ("file", "folder") if folder else ("folder", "file")
+        error = NotADirectoryError if folder else IsADirectoryError
+        raise error(f"{path} is a {is_there}, where a {belongs} belongs: move it elsewhere.")
 
 
 def recover(path: Path) -> None:

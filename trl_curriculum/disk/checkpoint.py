@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from .atomic import check_kind
 from .state import StateError, read_state
 
 
@@ -63,6 +64,14 @@ def read_whole(checkpoint: Path) -> dict[str, Any]:
     if any(checkpoint.glob("global_step*")) and not (checkpoint / "latest").exists():
         raise StateError("latest, the file that DeepSpeed writes last, is missing")
     return state
+
+
+def check_places(checkpoint: Path) -> None:
+    """Refuses a folder in the place of a file of a checkpoint: it could not be written anew."""
+    for path in sorted(checkpoint.iterdir()) if checkpoint.is_dir() else ():
+        if path.suffix in (".json", ".pt", ".pth", ".bin", ".safetensors"):
+            check_kind(path)
+    check_kind(checkpoint / FOLDER, folder=True)
 
 
 def missing_random_state(checkpoint: Path, rank: int, world_size: int) -> str | None:

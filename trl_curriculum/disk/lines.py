@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .atomic import name_full_disk
+from .atomic import check_kind, name_full_disk
 
 
 class Lines:
@@ -28,6 +28,7 @@ class Lines:
         self.known: dict[str, Any] = {}
         if file is None or not file.exists():
             return
+        check_kind(file)
         content = file.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines(), start=1):

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from .atomic import atomic_write
+from .atomic import atomic_write, check_kind, recover
 from .fingerprint import redact
 from .state import write_json
 
@@ -48,6 +48,7 @@ class StageFolder:
                 f"{self.folder} was made with {name}={then!r}, and now it is {now!r}: use another output_dir, or the "
                 "same settings to go on."
             )
+        check_kind(self.folder / DONE)
         try:
             return json.loads((self.folder / DONE).read_text())
         except ValueError as error:
@@ -80,6 +81,7 @@ class StageFolder:
 
     def _settings_before(self) -> dict[str, Any] | None:
         """Of a folder that is there; `None` where there is none, or an empty one."""
+        recover(self.folder)
         if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
             return None
         try:

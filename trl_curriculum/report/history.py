@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..curricula.draw import Draw
 from ..data.names import natural
-from ..disk.atomic import atomic_write
+from ..disk.atomic import atomic_write, check_kind
 from ..disk.state import StateError
 from ..signals import Feedback, IntArray, group_mean
 from .terminal import LONGEST, show, table
@@ -24,6 +24,7 @@ COLUMNS = ("step", "draw", "row", "arm", "probability", "length")
 
 def segments(folder: Path) -> list[Path]:
     """The files of a history, in the order of their draws."""
+    check_kind(folder, folder=True)
     return sorted(file for file in folder.glob("draws-*.parquet") if re.fullmatch(r"draws-\d+", file.stem))
 
 
@@ -37,8 +38,9 @@ def read_segment(file: Path) -> pd.DataFrame:
     A file of a history.
 
     Raises:
-        [`StateError`]: where it is cut off, or something else has written it.
+        [`StateError`]: where it is cut off, or something else has written it. `OSError`: where it is a folder.
     """
+    check_kind(file)
     try:
         frame = pd.read_parquet(file)
     except (OSError, ValueError) as error:  # pyarrow's errors are both
@@ -46,6 +48,11 @@ def read_segment(file: Path) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         raise _unusable(file, f"has no column {missing[0]!r}, so something else has written it")
+    for name in ("step", "draw", "row"):
+        if frame[name].dtype.kind not in "iu" or (frame[name] < 0).any():
+            raise _unusable(file, f"holds a {name} that is no number from 0 on, so something else has changed it")
+    if not frame["arm"].map(lambda arm: isinstance(arm, str)).all():
+        raise _unusable(file, "holds an arm that is no name, so something else has changed it")
     return frame
 
 
@@ -75,9 +82,7 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
 
 def drawn_rows(output_dir: str | Path) -> pd.DataFrame:
     """`row` and `arm` of every draw that has been written, without the other columns of [`read_history`]."""
-    files = sorted((Path(output_dir) / FOLDER).glob("draws-*.parquet"))
-    parts = [pd.read_parquet(file, columns=["row", "arm"]) for file in files]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["row", "arm"])
+    return read_history(output_dir)[["row", "arm"]]
 
 
 def _shown_by_rollouts(feedback: Feedback, group: IntArray, n: int) -> dict[str, np.ndarray]:

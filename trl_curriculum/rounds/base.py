@@ -65,6 +65,9 @@ class RoundMethod(Method):
         """What a run does, in a few words."""
         return f"{self.rounds} rounds of {self.name}"
 
+    def refuse_training(self, args: CurriculumSFTConfig | CurriculumGRPOConfig) -> None:
+        """Refuses, before any work, arguments of training that would fail or do nothing in a round."""
+
     def run(self, job: Job) -> Path:
         """
         Runs all rounds, or what is left of them.

@@ -29,7 +29,7 @@ from .rows import usable_candidates
 from .select import selection_stages
 from .selection import SELECTED, FeatureSettings, SelectionSettings
 from .stage import Stage
-from .training import Train
+from .training import Train, refuse_idle
 
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,11 @@ class Evolve(RoundMethod):
         chosen = f"{self.settings.method.name} keeps {self.keep:g}"
         return f"{self.rounds} rounds of {self.candidates} candidates, of which {chosen}"
 
+    def refuse_training(self, args: Any) -> None:
+        """Refuses a curriculum that could do nothing with the rows that a round keeps."""
+        every = self.settings.method.name == "all"
+        refuse_idle(args, self.candidates if every else self.settings.n_kept(self.candidates))
+
     def run(self, job: Job) -> Path:
         """Runs all rounds, or what is left of them; returns the folder of the last round's adapter."""
         evolution = Evolution(self, job)
@@ -109,6 +114,7 @@ class Evolution:
 
     def __init__(self, method: Evolve, job: Job) -> None:
         self.method, self.job = method, job
+        method.refuse_training(job.args)
         self.generators = make_generators(job.generators)
         self.written_by = [one.depends_on() for one in self.generators]
         self.output = Path(str(job.args.output_dir))

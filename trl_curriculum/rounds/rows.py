@@ -9,13 +9,20 @@ from datasets import Dataset
 from ..data.rendered import refusal
 from ..data.rows import Flaws, Rows, form_flaws, settle, text_flaw
 from ..generators import Candidate
+from ..generators.reading import from_row
 
 
 def usable_examples(rows: Dataset, what: str, args: Any) -> Dataset:
-    """Rows in TRL's prompt-completion format, as far as they are texts or messages."""
+    """Rows in one of TRL's formats, as far as they have a prompt and an answer, texts or messages."""
     checked = Rows.of(rows, what, args.unusable_rows, args.process_index == 0)
     texts = [name for name in ("prompt", "completion") if name in rows.column_names]
-    return checked.without(form_flaws(rows, texts)).dataset
+    flaws = form_flaws(rows, texts)
+    for k, row in enumerate(rows if not texts else ()):
+        try:
+            from_row(row)
+        except ValueError as error:
+            flaws[k] = str(error).rstrip(".")
+    return checked.without(flaws).dataset
 
 
 def usable_candidates(

@@ -9,11 +9,17 @@ from typing import Annotated, Any
 from peft import LoraConfig
 from transformers import TrainingArguments
 
-from ..generators import load, to_dataset
+from ..arms import Columns, make_arms
+from ..data.columns import check_column
+from ..generators import Candidate, load, to_dataset
+from ..pool import Pool
 from ..registry import nearest
 from ..rewards.functions import RewardFunction
+from ..signals import SHOWS
+from ..trainers.checks import refuse_unmeasured, refuse_unseen
 from ..trainers.config import CurriculumConfig, CurriculumGRPOConfig, CurriculumSFTConfig
 from ..trainers.grpo import CurriculumGRPOTrainer
+from ..trainers.outlook import grpo_run, refuse_one_arm, refuse_powerless, sft_run
 from ..trainers.resuming import AUTO
 from ..trainers.sft import CurriculumSFTTrainer
 from .model import Model
@@ -82,6 +88,37 @@ class Train(Stage):
         trainer.train(resume_from_checkpoint=AUTO)
         trainer.save_model(str(folder))
         return {"rows": len(rows), "steps": trainer.state.global_step}
+
+
+def refuse_idle(args: CurriculumSFTConfig | CurriculumGRPOConfig, rows: int) -> None:
+    """
+    Refuses, before anything is generated, a curriculum that could do nothing in a round.
+
+    Args:
+        args ([`CurriculumSFTConfig`] or [`CurriculumGRPOConfig`]):
+            How a round trains.
+        rows (`int`):
+            Rows that a round trains on, at most.
+
+    Raises:
+        `ValueError`: for a column that selected rows do not have, for a curriculum of arms without arms, and where the
+            first refresh would come after the last step.
+    """
+    by_grpo, method, source = isinstance(args, CurriculumGRPOConfig), args.curriculum_method, make_arms(args.arms)
+    columns = [field.name for field in dataclasses.fields(Candidate)]
+    names = {"difficulty_column": [args.difficulty_column] if args.difficulty_column else []}
+    names["arms"] = source.names if isinstance(source, Columns) else []
+    for role, asked in names.items():
+        for name in asked:
+            check_column(name, columns, f"Rounds train on selected rows: {role}")
+    refuse_unseen(method, SHOWS["GRPO" if by_grpo else "SFT"], "a round")
+    refuse_unmeasured(method, args)
+    if args.difficulty_column or (source is not None and not source.estimated):
+        return  # how hard the rows are, and which arms they have, shows when they are there
+    curriculum = method.bind(Pool(rows, estimated=source))
+    refuse_one_arm(curriculum, args)
+    run = (grpo_run if by_grpo else sft_run)(args, rows, args.world_size)
+    refuse_powerless(curriculum, curriculum.outlook(run.batches, run.rows), run)
 
 
 def grpo_args(args: CurriculumSFTConfig, options: dict[str, Any]) -> CurriculumGRPOConfig:

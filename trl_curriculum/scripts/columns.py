@@ -34,7 +34,15 @@ def with_options(dataset: Dataset, question: str, options: str, right: str | Non
         if name in dataset.column_names:
             raise ValueError(f"The dataset has a column '{name}', which `right_option_column` makes: rename yours.")
 
+    nothing = {question: None, **({"right_letter": None, "right_text": None} if right is not None else {})}
+
     def append(row: dict[str, Any]) -> dict[str, Any]:
+        if (
+            row[options] is None
+            or row[question] is None
+            or (isinstance(row[question], str) and not row[question].strip())
+        ):
+            return nothing  # which the check of rows refuses or leaves out
         choices = _choices(row[options])
         if not isinstance(row[question], str) or not choices:
             raise ValueError(
@@ -43,6 +51,8 @@ def with_options(dataset: Dataset, question: str, options: str, right: str | Non
             )
         made = {question: "\n".join([f"{row[question]}\n", *(f"{k}. {text}" for k, text in choices.items())])}
         if right is not None:
+            if row[right] is None:
+                return {**nothing, **made}
             letter = _letter_of(row[right], choices, _labels(row[options]))
             if letter is None:
                 raise ValueError(

@@ -12,6 +12,7 @@ from trl import DatasetMixtureConfig
 from ..arms import Columns, make_arms
 from ..data.common import in_common
 from ..data.convert import rewrite, to_examples, to_prompts
+from ..data.entries import check_entries
 from ..data.formats import ALPACA, CONVERSATIONS, Half, chat, to_completion, to_half
 from ..data.load import load_splits
 from ..data.names import keys, listed
@@ -175,6 +176,7 @@ def _load_rows(
         return in_common(made, prompts)
 
     if dataset_args.datasets:
+        dataset_args.datasets = check_entries(dataset_args.datasets)
         for entry in dataset_args.datasets:
             entry.path = locate(entry.path)
         splits = load_mixture(dataset_args, seed, prepare_sources)

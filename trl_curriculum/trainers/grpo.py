@@ -35,6 +35,7 @@ from .mixin import ClockDataset, CurriculumMixin
 from .open_window import OpenWindow
 from .outlook import Run, grpo_run, refuse_one_arm
 from .reward_watch import RewardWatch
+from .row_checks import with_roles_in
 from .vllm_cpu import reload_weights_on_cpu
 
 
@@ -109,6 +110,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumGRPOConfig, "CurriculumGRPOTrainer", "GRPO")
         refuse_unsupported(args, train_dataset)
+        train_dataset, eval_dataset = (with_roles_in(rows, ("prompt",)) for rows in (train_dataset, eval_dataset))
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))

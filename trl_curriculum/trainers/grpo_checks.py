@@ -48,6 +48,8 @@ class GRPOChecks:
     ) -> None:
         train_dataset, self.eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         refuse_reward_arguments(train_dataset.column_names, has_environment)
+        if args.process_index == 0:
+            warn_of_template_columns(train_dataset)
         self.rows = check_grpo_forms(train_dataset, TRAINING, args, has_environment)
         self._eval_rows = {
             name: check_grpo_forms(dataset, evaluation(name), args, has_environment)
@@ -64,6 +66,17 @@ class GRPOChecks:
         else:
             left = self.eval_dataset | checked if isinstance(self.eval_dataset, dict) else checked[""]
         return check_grpo_prompts(self.rows, trainer), left
+
+
+def warn_of_template_columns(dataset: Dataset) -> None:
+    """Warns of columns that SFT hands to the chat template row by row, and GRPO does not read."""
+    options = {
+        "tools": "give the functions as the trainer's `tools`, the same for all rows",
+        "chat_template_kwargs": "set the option chat_template_kwargs, the same for all rows",
+    }
+    for name, instead in options.items():
+        if name in dataset.column_names and any(row[name] for row in dataset.select_columns([name])):
+            logger.warning("GRPO does not read the column %r of the dataset: %s, or remove it.", name, instead)
 
 
 def check_grpo_forms(dataset: Dataset, what: str, args: Any, has_environment: bool) -> Rows:

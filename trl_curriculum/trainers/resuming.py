@@ -39,7 +39,8 @@ def resolve_checkpoint(accelerator: Any, output_dir: str, asked: str | bool | No
             the same, or `None` where there is none.
 
     Raises:
-        [`StateError`]: where there is none, or the one that was asked for is not whole.
+        [`StateError`]: where there is none, or the one that was asked for is not whole. `OSError`: where a folder is
+            in the place of a file.
     """
     asked = read_asked(asked)
     if asked is False:
@@ -47,6 +48,7 @@ def resolve_checkpoint(accelerator: Any, output_dir: str, asked: str | bool | No
     newest = asked in (True, AUTO)
     candidates: list[Any] = [checkpoints.newest_first(output_dir) if newest else [Path(str(asked))]]
     broadcast_object_list(candidates)
+    on_main_process(lambda: [checkpoints.check_places(path) for path in candidates[0]])
     for path in candidates[0]:
         reason = _what_is_missing(accelerator, path)
         if reason is None:

@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset
 from trl.data_utils import maybe_convert_to_chatml
 
+from ..data.convert import with_known_roles
 from ..data.rendered import refusal
 from ..data.reserved import refuse_tokens_without_ids, without_images
 from ..data.rows import Flaws, Rows, form_flaws, read
@@ -31,6 +32,17 @@ def without_images_in(datasets: Any) -> Any:
     """Evaluation datasets, one or several by name, without columns for images that hold none."""
     checked = {name: without_images(rows, evaluation(name)) for name, rows in by_name(datasets).items()}
     return {**datasets, **checked} if isinstance(datasets, dict) else checked.get("", datasets)
+
+
+def with_roles_in(datasets: Any, *formats: tuple[str, ...]) -> Any:
+    """Datasets, one or several by name, with the roles that chat templates know in the first format that each has."""
+
+    def renamed(rows: Dataset) -> Dataset:
+        names = next((names for names in formats if {*names} <= {*rows.column_names}), ())
+        return with_known_roles(rows, names)
+
+    made = {name: renamed(rows) for name, rows in by_name(datasets).items()}
+    return {**datasets, **made} if isinstance(datasets, dict) else made.get("", datasets)
 
 
 def evaluation(name: str = "") -> str:

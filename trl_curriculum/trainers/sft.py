@@ -35,7 +35,7 @@ from .host import TrainerHost
 from .mixin import ClockDataset, CurriculumMixin
 from .outlook import Run, refuse_one_arm, sft_run
 from .packing import draw_packed
-from .row_checks import TRAINING, SFTChecks, without_images_in
+from .row_checks import FORMATS, TRAINING, SFTChecks, with_roles_in, without_images_in
 from .sft_rows import SFTRows, with_positions
 from .shaped_head import ShapedHead
 from .token_budget import TokenBudget
@@ -128,6 +128,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         whole_rows = kwargs.get("formatting_func") is None and not positional
         if whole_rows:
+            train_dataset, eval_dataset = (with_roles_in(rows, *FORMATS) for rows in (train_dataset, eval_dataset))
             refuse_unknown_format(train_dataset.column_names, args.dataset_text_field)
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
         check_arguments(args, train_dataset, eval_dataset)
