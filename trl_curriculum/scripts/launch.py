@@ -19,9 +19,10 @@ from ..disk.fingerprint import redact
 from ..disk.main_process import ProcessLostError, leave, name_lost_process
 from ..registry import nearest
 from ..trainers.config import MOVED
+from ..trainers.declared import refuse_undeclared
 from . import MISTAKES
 from .recipes import with_found_config
-from .repeats import check_words
+from .repeats import check_words, read_yaml
 
 
 # Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
@@ -70,6 +71,7 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
     check_words(argv)
     _say_what_is_replaced(argv)
+    _refuse_undeclared(parser, argv)
     *arguments, from_config, from_command_line = parser.parse_args_and_config(
         argv, return_remaining_strings=True, separate_remaining_strings=True
     )
@@ -78,6 +80,20 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     _refuse_unknown(from_config, "in the config file", options, ours)
     _refuse_unknown(from_command_line, "on the command line", options if launching else set(), ours)
     return (*arguments, LaunchArguments(from_config, from_command_line))
+
+
+def _refuse_undeclared(parser: TrlParser, argv: list[str]) -> None:
+    """Checks all arguments before any dataclass works anything out of them; argparse checks texts only."""
+    words = list(argv)
+    if "--config" in words[:-1]:
+        place = words.index("--config")
+        recipe = read_yaml(words[place + 1])
+        del words[place : place + 2]
+        if isinstance(recipe, dict):
+            parser.set_defaults_with_config(**{str(name): value for name, value in recipe.items() if name != "env"})
+    values = vars(parser.parse_known_args(words)[0])
+    for declared in parser.dataclass_types:
+        refuse_undeclared(values, declared)
 
 
 def run_script(main: Callable[..., None], parser: TrlParser) -> None:

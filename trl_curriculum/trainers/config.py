@@ -14,6 +14,7 @@ from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
 from ..shaping import SHAPING, Shaper
+from .declared import refuse_undeclared
 from .fit import refuse_unfit
 from .limits import refuse_out_of_range
 
@@ -137,6 +138,7 @@ class CurriculumConfig:
     def __post_init__(self) -> None:
         if self.on_data_change not in ("refuse", "carry_over"):
             raise ValueError(f"on_data_change={self.on_data_change!r} is neither 'refuse' nor 'carry_over'.")
+        refuse_undeclared(vars(self), type(self))
         refuse_out_of_range(self)
         check_choice(self.unusable_rows)
         parent = getattr(super(), "__post_init__", None)
