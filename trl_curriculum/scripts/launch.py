@@ -12,6 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import trl
 import yaml
 from trl import TrlParser
 
@@ -26,6 +27,7 @@ from .repeats import check_words, read_yaml
 
 
 # Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
+TRAINERS = Path(trl.__file__).resolve().parent / "trainer"
 MOVED_ARGUMENTS = MOVED | {"method": "selection: name, or selection: {name: {option: value}}"}
 
 
@@ -72,9 +74,14 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     check_words(argv)
     _say_what_is_replaced(argv)
     _refuse_undeclared(parser, argv)
-    *arguments, from_config, from_command_line = parser.parse_args_and_config(
-        argv, return_remaining_strings=True, separate_remaining_strings=True
-    )
+    try:
+        *arguments, from_config, from_command_line = parser.parse_args_and_config(
+            argv, return_remaining_strings=True, separate_remaining_strings=True
+        )
+    except (ImportError, TypeError, ValueError) as error:
+        if _found_here(error):
+            raise
+        raise ValueError(" ".join(str(error).split())) from error  # what does not go together, by TRL's own checks
     ours = {option for action in parser._actions for option in action.option_strings}
     options = _launch_options()
     _refuse_unknown(from_config, "in the config file", options, ours)
@@ -115,10 +122,17 @@ def run_script(main: Callable[..., None], parser: TrlParser) -> None:
 
 
 def _found_here(error: BaseException) -> bool:
-    """Whether an error was raised by this package or the script, not by what they call."""
+    """
+    Whether an error was raised by this package or the script, not by what they call; arguments that TRL's trainers
+    refuse when they are made count as well.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    file = Path(frames[-1].filename).resolve() if frames else Path()
-    return file == Path(sys.argv[0]).resolve() or file.is_relative_to(Path(__file__).resolve().parents[1])
+    if not frames:
+        return False
+    file, last = Path(frames[-1].filename).resolve(), frames[-1]
+    refused = last.name == "__init__" and file.is_relative_to(TRAINERS) and (last.line or "").startswith("raise ")
+    ours = file.is_relative_to(Path(__file__).resolve().parents[1])
+    return refused or ours or file == Path(sys.argv[0]).resolve()
 
 
 def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) -> None:

@@ -17,6 +17,7 @@ from ..shaping import SHAPING, Shaper
 from .declared import refuse_undeclared
 from .fit import refuse_unfit
 from .limits import refuse_out_of_range
+from .steppers import check_schedule
 
 
 MOVED = {  # what earlier spellings have become
@@ -144,6 +145,7 @@ class CurriculumConfig:
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
+        check_schedule(self)
         self._check_methods()
 
     def _check_methods(self) -> None:

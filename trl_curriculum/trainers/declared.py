@@ -26,7 +26,7 @@ from ..registry import nearest
 SPECS = set("method curriculum arms probe rollouts shaping tasks test_tasks datasets".split())
 SPECS |= set("reward_funcs generators loop selection features proxy grpo".split())
 WIDER = {"resume_from_checkpoint": bool, "scale_rewards": bool, "fsdp": bool | list}  # what TRL takes as well
-COMPLETED = {"accelerator_config", "debug", "deepspeed", "fsdp"}  # become objects once TRL has read them
+COMPLETED = {"accelerator_config", "debug", "deepspeed", "fsdp"}  # `None` or objects, once something has read them
 FILES = {"accelerator_config", "deepspeed", "fsdp_config"}  # JSON, or the file that holds it
 
 CHOICES: dict[type, dict[str, tuple[str, ...]]] = {  # those that TRL checks at the first loss, if at all
@@ -42,7 +42,7 @@ CHOICES: dict[type, dict[str, tuple[str, ...]]] = {  # those that TRL checks at 
 }
 
 
-def refuse_undeclared(values: Mapping[str, Any], declared: type, completed: bool = False) -> None:
+def refuse_undeclared(values: Mapping[str, Any], declared: type) -> None:
     """
     Refuses values that are not of the type, or none of the choices, that the fields of a dataclass declare.
 
@@ -51,8 +51,6 @@ def refuse_undeclared(values: Mapping[str, Any], declared: type, completed: bool
             Values by name; those of other names are left alone.
         declared (`type`):
             Dataclass of arguments: of a script, or of TRL.
-        completed (`bool`, *optional*, defaults to `False`):
-            Whether TRL has read them already, and turned some into objects of its own.
 
     Raises:
         `ValueError` or `TypeError`: in one sentence that names the argument, its value and what is allowed.
@@ -61,18 +59,17 @@ def refuse_undeclared(values: Mapping[str, Any], declared: type, completed: bool
     tables = [table for cls, table in CHOICES.items() if issubclass(declared, cls)]
     choices = {name: known for table in tables for name, known in table.items()}
     for field in fields(declared):
-        if not field.init or field.name not in values or field.name in SPECS:
-            continue
-        if completed and field.name in COMPLETED:
-            continue
-        _check(field, values[field.name], hints[field.name], choices.get(field.name))
+        if field.init and field.name in values and field.name not in SPECS:
+            _check(field, values[field.name], hints[field.name], choices.get(field.name))
 
 
 def _check(field: Field, value: Any, hint: Any, choices: tuple[str, ...] | None) -> None:
     name = field.name
     if value is None:
-        if not (fits(None, hint) or default_of(field) is None):
+        if not (fits(None, hint) or default_of(field) is None or name in COMPLETED):  # the parser's own default
             _refuse(name, value, hint)
+        return
+    if name in COMPLETED and type(value).__module__ != "builtins":
         return
     if not (_fits(value, hint) or (name in WIDER and isinstance(value, WIDER[name]))):
         _refuse(name, value, hint)
@@ -96,7 +93,9 @@ def _check(field: Field, value: Any, hint: Any, choices: tuple[str, ...] | None)
     elif name == "report_to":
         _among([value], ("all", "none", *INTEGRATION_TO_CALLBACK), name, value)
     elif name == "attn_implementation" and not set("/:|") & set(value):  # others name a kernel of the Hub
-        _among([value], ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()), name, value)
+        _among(
+            [value], ("eager", *(one for one in ALL_ATTENTION_FUNCTIONS.valid_keys() if "|" not in one)), name, value
+        )
     elif dict in _parts(hint):
         _check_mapping(name, value)
 
@@ -127,7 +126,9 @@ def _fits(value: Any, hint: Any) -> bool:
         value = str(value)
     if fits(value, hint):
         return True
-    return isinstance(value, str) and any(fits([value], one) for one in (hint, *typing.get_args(hint)) if _is_list(one))
+    return isinstance(value, str) and any(
+        fits([value], one) for one in (hint, *typing.get_args(hint)) if _is_list(one)
+    )
 
 
 def _is_list(hint: Any) -> bool:
