@@ -153,19 +153,23 @@ def main(
 
     from trl_curriculum.generators import from_dataset, make_generators
     from trl_curriculum.generators.reading import in_one_form
+    from trl_curriculum.lm.loading import check_folder
     from trl_curriculum.rewards import reward
     from trl_curriculum.rounds import Job
     from trl_curriculum.rounds.rows import usable_examples
     from trl_curriculum.rounds.training import grpo_args
     from trl_curriculum.scripts.data import load_examples, locate
-    from trl_curriculum.scripts.train import check_output_dir, model_path, model_to_load
+    from trl_curriculum.scripts.train import check_model, check_output_dir, model_path, model_to_load
 
     if not script_args.dry_run:
         check_output_dir(training_args, model_args, resumable=False)
 
     def find(name: str) -> str:
-        return locate(model_path(name))
+        path = locate(model_path(name))
+        check_folder(path, "model")
+        return path
 
+    check_model(model_args)
     proxy: Any = script_args.proxy
     if proxy.get("model") is not None:
         proxy["model"] = find(proxy["model"])

@@ -36,6 +36,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trl_curriculum.data.unusable import CHOICES, HELP, check_choice
+from trl_curriculum.options import check_number
 from trl_curriculum.scripts.arguments import mapping
 
 
@@ -100,6 +101,13 @@ class SelectScriptArguments:
     def __post_init__(self) -> None:
         if isinstance(self.candidates, str):
             self.candidates = [self.candidates]
+        for name in ("candidates", "targets", "examples"):
+            files = [getattr(self, name)] if name != "candidates" else self.candidates or []
+            if any(file is not None and not file.strip() for file in files):
+                raise ValueError(f"{name}={getattr(self, name)!r} holds an empty name: give the name of a file.")
+        if self.near_duplicates is not None:
+            limits = {"above": 0, "most": 1}
+            check_number(self.near_duplicates, limits, f"near_duplicates={self.near_duplicates}")
         check_choice(self.unusable_rows)
         self.features = mapping(self.features, "features", {"dimension": 1024})
         self.proxy = mapping(self.proxy, "proxy", {"steps": 8})

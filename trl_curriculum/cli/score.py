@@ -29,6 +29,8 @@ from ..disk.fingerprint import fingerprint, redact, weights_key
 from ..lm.dtypes import check_dtype
 from ..lm.engines import VLLM_LOGPROBS, Engine
 from ..lm.load import ENGINES
+from ..lm.loading import MODEL, check_folder, check_tokenizer, loading
+from ..lm.loading import load_tokenizer as loaded_tokenizer
 from ..pool import Pool
 from ..probes import PROBES, PrefixEntropy
 from ..probes.prefix_entropy import Scores, prefix_entropy
@@ -142,6 +144,7 @@ def run(argv: Sequence[str]) -> int:
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
     file, name = args.file, model_path(args.model_name_or_path)
+    check_folder(name)
     loaded, _ = load_prompts(args, dataset_args, args.seed, answers=False)
     given = check_forms(loaded, args.unusable_rows)
     pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
@@ -199,17 +202,10 @@ def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy) -> tuple[Rows, li
 
 def load_tokenizer(args: ScoreArguments, name: str) -> Any:
     """The model's tokenizer, padded on the left as generation needs it."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(
-            name, revision=args.model_revision, trust_remote_code=args.trust_remote_code, padding_side="left"
-        )
-    except OSError as error:
-        raise OSError(
-            f"Could not load the tokenizer of '{name}': it is neither in a folder here nor in the cache, and the Hub "
-            f"did not give it ({str(error).splitlines()[0]})."
-        ) from error
+    source: dict[str, Any] = {"revision": args.model_revision, "trust_remote_code": args.trust_remote_code}
+    tokenizer = loaded_tokenizer(name, padding_side="left", **source)
+    check_tokenizer(tokenizer, f"{MODEL}={name!r}")
+    return tokenizer
 
 
 def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
@@ -219,7 +215,8 @@ def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
     if args.back_end == "server":
         from transformers import AutoConfig
 
-        vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
+        with loading():
+            vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
         return load(**({"model": name, "vocabulary": vocabulary} | options))
     if args.back_end == "vllm":
         top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     LogitsProcessor,
     LogitsProcessorList,
     StoppingCriteria,
@@ -23,6 +22,7 @@ from .batches import pad_ids
 from .engines import Completion, Engine, Prompt, Sampling, TokenEntropy, encode
 from .entropy import exact_entropy, truncated_entropy
 from .generate import end_tokens, generates_as, length_with_end, own_random, padding_token, read, sampling_config
+from .loading import MODEL, check_folder, check_weights, load_tokenizer, loading
 from .tap import measuring
 
 
@@ -53,9 +53,12 @@ class TransformersEngine(Engine):
         cls, model: str | Path, tokenizer: Any = None, trust_remote_code: bool = False, **kwargs: Any
     ) -> "TransformersEngine":
         """Loads a model by path or name, with arguments for its `from_pretrained`, such as `dtype` or `device_map`."""
-        loaded = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=trust_remote_code, **kwargs)
+        check_folder(model)
+        with loading():
+            loaded = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=trust_remote_code, **kwargs)
+        check_weights(loaded, f"{MODEL}={str(model)!r}")
         if tokenizer is None:
-            tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+            tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
         return cls(loaded, tokenizer)
 
     @classmethod

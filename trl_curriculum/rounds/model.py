@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from accelerate import PartialState
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from ..disk.fingerprint import weights_key
+from ..lm.loading import MODEL, check_folder, check_tokenizer, check_weights, load_tokenizer, loading
 from .stage import IGNORED
 
 
@@ -42,7 +43,8 @@ class Model:
     @cached_property
     def tokenizer(self) -> Any:
         """Its tokenizer, which pads with its end token where it has none to pad with."""
-        tokenizer = AutoTokenizer.from_pretrained(self.name, revision=self.kwargs.get("revision"))
+        tokenizer = load_tokenizer(self.name, revision=self.kwargs.get("revision"))
+        check_tokenizer(tokenizer, f"{MODEL}={self.name!r}")
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         return tokenizer
 
@@ -50,15 +52,22 @@ class Model:
         """The model on this process's device, its adapter merged."""
         model = self._load()
         if self.adapter is not None:
-            model = PeftModel.from_pretrained(model, str(self.adapter)).merge_and_unload()
+            with loading({"adapter": self.adapter}):
+                model = PeftModel.from_pretrained(model, str(self.adapter))
+            model = model.merge_and_unload()
         return model.to(PartialState().device)
 
     def load_to_train(self) -> Any:
         """The same with its adapter to be trained further, or without one."""
         model = self._load()
         if self.adapter is not None:
-            model = PeftModel.from_pretrained(model, str(self.adapter), is_trainable=True)
+            with loading({"adapter": self.adapter}):
+                model = PeftModel.from_pretrained(model, str(self.adapter), is_trainable=True)
         return model.to(PartialState().device)
 
     def _load(self) -> Any:
-        return AutoModelForCausalLM.from_pretrained(self.name, **self.kwargs)
+        check_folder(self.name)
+        with loading():
+            model = AutoModelForCausalLM.from_pretrained(self.name, **self.kwargs)
+        check_weights(model, f"{MODEL}={self.name!r}")
+        return model

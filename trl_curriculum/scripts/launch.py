@@ -12,6 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import trl
 import yaml
 from trl import TrlParser
 
@@ -19,12 +20,14 @@ from ..disk.fingerprint import redact
 from ..disk.main_process import ProcessLostError, leave, name_lost_process
 from ..registry import nearest
 from ..trainers.config import MOVED
+from ..trainers.declared import refuse_undeclared
 from . import MISTAKES
 from .recipes import with_found_config
-from .repeats import check_words
+from .repeats import check_words, read_yaml
 
 
 # Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
+TRAINERS = Path(trl.__file__).resolve().parent / "trainer"
 MOVED_ARGUMENTS = MOVED | {"method": "selection: name, or selection: {name: {option: value}}"}
 
 
@@ -70,14 +73,34 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
     check_words(argv)
     _say_what_is_replaced(argv)
-    *arguments, from_config, from_command_line = parser.parse_args_and_config(
-        argv, return_remaining_strings=True, separate_remaining_strings=True
-    )
+    _refuse_undeclared(parser, argv)
+    try:
+        *arguments, from_config, from_command_line = parser.parse_args_and_config(
+            argv, return_remaining_strings=True, separate_remaining_strings=True
+        )
+    except (ImportError, TypeError, ValueError) as error:
+        if _found_here(error):
+            raise
+        raise ValueError(" ".join(str(error).split())) from error  # what does not go together, by TRL's own checks
     ours = {option for action in parser._actions for option in action.option_strings}
     options = _launch_options()
     _refuse_unknown(from_config, "in the config file", options, ours)
     _refuse_unknown(from_command_line, "on the command line", options if launching else set(), ours)
     return (*arguments, LaunchArguments(from_config, from_command_line))
+
+
+def _refuse_undeclared(parser: TrlParser, argv: list[str]) -> None:
+    """Checks all arguments before any dataclass works anything out of them; argparse checks texts only."""
+    words = list(argv)
+    if "--config" in words[:-1]:
+        place = words.index("--config")
+        recipe = read_yaml(words[place + 1])
+        del words[place : place + 2]
+        if isinstance(recipe, dict):
+            parser.set_defaults_with_config(**{str(name): value for name, value in recipe.items() if name != "env"})
+    values = vars(parser.parse_known_args(words)[0])
+    for declared in parser.dataclass_types:
+        refuse_undeclared(values, declared)
 
 
 def run_script(main: Callable[..., None], parser: TrlParser) -> None:
@@ -99,10 +122,17 @@ def run_script(main: Callable[..., None], parser: TrlParser) -> None:
 
 
 def _found_here(error: BaseException) -> bool:
-    """Whether an error was raised by this package or the script, not by what they call."""
+    """
+    Whether an error was raised by this package or the script, not by what they call; arguments that TRL's trainers
+    refuse when they are made count as well.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    file = Path(frames[-1].filename).resolve() if frames else Path()
-    return file == Path(sys.argv[0]).resolve() or file.is_relative_to(Path(__file__).resolve().parents[1])
+    if not frames:
+        return False
+    file, last = Path(frames[-1].filename).resolve(), frames[-1]
+    refused = last.name == "__init__" and file.is_relative_to(TRAINERS) and (last.line or "").startswith("raise ")
+    ours = file.is_relative_to(Path(__file__).resolve().parents[1])
+    return refused or ours or file == Path(sys.argv[0]).resolve()
 
 
 def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) -> None:

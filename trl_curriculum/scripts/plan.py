@@ -17,9 +17,11 @@ from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSF
 from ..trainers.checks import refuse_unevaluated, refuse_unmeasured, refuse_unseen, warn_of_arms
 from ..trainers.found import golds_line
 from ..trainers.grpo import GRPOHost
+from ..trainers.grpo_checks import check_reward_weights
 from ..trainers.outlook import Run, block, grpo_run, is_late, refuse_one_arm, refuse_powerless, sft_run, warn_of_odd
 from ..trainers.sft import SFTHost
 from .preview import preview
+from .train import check_model
 
 
 EvalDataset: TypeAlias = Dataset | dict[str, Dataset] | None
@@ -52,6 +54,7 @@ def grpo_plan(
     curriculum = _curriculum(train_dataset, eval_dataset, args, GRPOHost.shows, CurriculumGRPOTrainer)
     run = grpo_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
+    check_reward_weights(args, list(reward_funcs))
     more = (golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)) if whole else {}
     lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole, more)
     micro_batch = args.per_device_train_batch_size * processes
@@ -158,6 +161,7 @@ def _what(
     more: dict[str, str],
 ) -> dict[str, str]:
     """The model, what it is evaluated on, and, if the plan is whole, what the curriculum can do."""
+    check_model(model_args)
     held_out = {"all": eval_dataset} if isinstance(eval_dataset, Dataset) else eval_dataset or {}
     tested = listed((f"{shown(name, 30)} ({len(rows):,})" for name, rows in held_out.items()), 12) or "none"
     strategy = getattr(args.eval_strategy, "value", args.eval_strategy)

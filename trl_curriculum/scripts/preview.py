@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 from trl import ModelConfig
 
 from ..data.rendered import first_prompt, refusal, window_of
+from ..lm.loading import MODEL, check_tokenizer, load_tokenizer, loading
 from ..trainers.found import prompt_lines, quoted
 
 
@@ -26,7 +27,7 @@ def preview(dataset: Dataset, model_args: ModelConfig, args: Any) -> dict[str, s
         args ([`CurriculumGRPOConfig`] or [`CurriculumSFTConfig`]):
             The run's arguments.
     """
-    found = _tokenizer(model_args, getattr(args, "chat_template_path", None))
+    found = _tokenizer(model_args, args)
     if found is None:
         return {"longest": "not known here, as is the first prompt: the tokenizer is neither in a folder nor cached"}
     tokenizer, window = found
@@ -86,16 +87,22 @@ def _answer(row: dict[str, Any]) -> str:
     return answer if isinstance(answer, str) else "".join(str(one["content"]) for one in answer)
 
 
-def _tokenizer(model_args: ModelConfig, chat_template_path: str | None) -> tuple[Any, int | None] | None:
+def _tokenizer(model_args: ModelConfig, args: Any) -> tuple[Any, int | None] | None:
     name = model_args.model_name_or_path
     if name is None or name == "smollm2-135m":  # which is made of a package, by the first run
         return None
     options: dict[str, Any] = {"revision": model_args.model_revision, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        window = window_of(AutoConfig.from_pretrained(name, **options))
-    except (OSError, ValueError):  # not there, or code of the Hub that a plan does not run
+        tokenizer = load_tokenizer(name, **options)
+        given = (getattr(args, name, None) is not None for name in ("pad_token", "eos_token"))
+        check_tokenizer(tokenizer, f"{MODEL}={name!r}", *given)
+        with loading():
+            window = window_of(AutoConfig.from_pretrained(name, **options))
+    except ValueError as error:  # not there, or code of the Hub that a plan does not run
+        if Path(name).is_dir() and "trust_remote_code" not in str(error):
+            raise
         return None
+    chat_template_path = getattr(args, "chat_template_path", None)
     path = Path(chat_template_path or "")
     if chat_template_path is not None:
         if path.is_file():

@@ -8,7 +8,11 @@ from packaging.version import Version
 from trl import ModelConfig
 
 from ..lm.dtypes import check_dtype
+from ..lm.loading import check_folder
 from ..trainers.resuming import refuse_earlier_run
+
+
+MADE = "smollm2-135m"  # which is made of a package, by the first run
 
 
 def check_output_dir(training_args: Any, model_args: ModelConfig, resumable: bool = True) -> None:
@@ -44,6 +48,7 @@ def check_output_dir(training_args: Any, model_args: ModelConfig, resumable: boo
 def model_to_load(model_args: ModelConfig, training_args: Any) -> str:
     """Return the name or path of the model; how to load it goes into `training_args.model_init_kwargs`, as in TRL."""
     name = model_path(model_args.model_name_or_path)
+    check_folder(name)
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
         "trust_remote_code": training_args.trust_remote_code,
@@ -56,11 +61,18 @@ def model_to_load(model_args: ModelConfig, training_args: Any) -> str:
     return name
 
 
+def check_model(model_args: ModelConfig) -> None:
+    """Refuses a folder that is none of a model, before anything is read from it."""
+    name = model_args.model_name_or_path
+    if name is not None and name != MADE:
+        check_folder(name)
+
+
 def model_path(name: str | None) -> str:
     """Return the name or path of a model; `smollm2-135m` is made from a PyPI package."""
     if name is None:
         raise ValueError("No model: give `model_name_or_path`.")
-    if name == "smollm2-135m":
+    if name == MADE:
         from ..data.smollm2 import smollm2
 
         return str(smollm2())

@@ -8,6 +8,7 @@ from trl import GRPOConfig, SFTConfig
 from trl.trainer.utils import get_config_model_id
 
 from .config import CurriculumConfig
+from .declared import refuse_undeclared
 from .limits import refuse_out_of_range
 
 
@@ -38,6 +39,7 @@ def own_config(args: Any, model: Any, config: type[CurriculumConfig], trainer: s
     for added in fields(config):
         if added.name not in vars(made):
             setattr(made, added.name, None if added.default is MISSING else added.default)
+    refuse_undeclared(vars(made), config)
     refuse_out_of_range(made)
     made._check_methods()
     return made

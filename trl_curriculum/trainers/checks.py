@@ -10,6 +10,7 @@ from trl import SFTConfig
 from ..curricula import ArmCurriculum, Order
 from ..data.names import alike, listed, shown
 from ..probes import PROBES
+from .steppers import check_optimizer
 
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
         raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
     if len(train_dataset) == 0:
         raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
+    check_optimizer(args)
     refuse_shrinking_batches(args)
     for name, instead in (
         ("split_batches", "per_device_train_batch_size counts the rows of each process"),

@@ -14,8 +14,10 @@ from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
 from ..shaping import SHAPING, Shaper
+from .declared import refuse_undeclared
 from .fit import refuse_unfit
 from .limits import refuse_out_of_range
+from .steppers import check_schedule
 
 
 MOVED = {  # what earlier spellings have become
@@ -137,11 +139,13 @@ class CurriculumConfig:
     def __post_init__(self) -> None:
         if self.on_data_change not in ("refuse", "carry_over"):
             raise ValueError(f"on_data_change={self.on_data_change!r} is neither 'refuse' nor 'carry_over'.")
+        refuse_undeclared(vars(self), type(self))
         refuse_out_of_range(self)
         check_choice(self.unusable_rows)
         parent = getattr(super(), "__post_init__", None)
         if parent is not None:
             parent()  # which also reads JSON where a mapping is expected
+        check_schedule(self)
         self._check_methods()
 
     def _check_methods(self) -> None:

@@ -56,6 +56,7 @@ class GRPOChecks:
             for name, dataset in by_name(self.eval_dataset).items()
         }
         self.reward_funcs = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+        check_reward_weights(args, self.reward_funcs)
         check_golds(self.reward_funcs, self.rows.dataset, args.process_index == 0, not has_rollout_func)
 
     def check_prompts(self, trainer: Any) -> tuple["PromptCheck", Any]:
@@ -77,6 +78,13 @@ def warn_of_template_columns(dataset: Dataset) -> None:
     for name, instead in options.items():
         if name in dataset.column_names and any(row[name] for row in dataset.select_columns([name])):
             logger.warning("GRPO does not read the column %r of the dataset: %s, or remove it.", name, instead)
+
+
+def check_reward_weights(args: Any, reward_funcs: list[Any]) -> None:
+    """Refuses weights of rewards that are not one for each."""
+    given, n = args.reward_weights, len(reward_funcs)
+    if given is not None and len(given) != n:
+        raise ValueError(f"reward_weights={given} are {len(given)}, for {n} reward functions: give one for each.")
 
 
 def check_grpo_forms(dataset: Dataset, what: str, args: Any, has_environment: bool) -> Rows:

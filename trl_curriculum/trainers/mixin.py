@@ -28,6 +28,7 @@ from .cards import CardMixin
 from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .conductor import Conductor
 from .fit import refuse_unfit
+from .given_model import GivenModel
 from .host import TrainerHost
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
@@ -53,7 +54,7 @@ class ClockDataset(TorchDataset):
         return {}
 
 
-class CurriculumMixin(CardMixin):
+class CurriculumMixin(GivenModel, CardMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
