@@ -61,7 +61,11 @@ def refuse_undeclared(values: Mapping[str, Any], declared: type) -> None:
     tables = [table for cls, table in CHOICES.items() if issubclass(declared, cls)]
     choices = {name: known for table in tables for name, known in table.items()}
     for field in fields(declared):
-        if field.init and field.name in values and field.name not in SPECS:
+        if not field.init or field.name not in values:
+            continue
+        if field.name == "reward_funcs" and isinstance(values[field.name], bool | int | float | dict):
+            _refuse(field.name, values[field.name], hints[field.name])
+        if field.name not in SPECS:
             _check(field, values[field.name], hints[field.name], choices.get(field.name))
 
 
