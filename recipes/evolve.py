@@ -165,14 +165,13 @@ def main(
         check_output_dir(training_args, model_args, resumable=False)
 
     def find(name: str) -> str:
-        path = locate(model_path(name))
-        check_folder(path, "model")
-        return path
+        return locate(model_path(name))
 
     check_model(model_args)
     proxy: Any = script_args.proxy
     if proxy.get("model") is not None:
         proxy["model"] = find(proxy["model"])
+        check_folder(proxy["model"], "proxy.model")
     method = script_args.method()
     wanted = method.generates or script_args.generators
     generators = make_generators(script_args.generators, find) if wanted else ()

@@ -216,7 +216,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
         (["--eval_per_arm"], "eval_per_arm=True has no effect on scores"),
         (["--difficulty_from", "length"], "difficulty_from='length' has no effect on scores"),
         (["--max_steps", "3"], "Unknown argument 'max_steps' on the command line"),
-        (["--model_name_or_path", "no/such-model"], "Could not load the tokenizer of 'no/such-model'"),
+        (["--model_name_or_path", "no/such-model"], "model_name_or_path='no/such-model' cannot be loaded"),
     ],
 )
 def test_mistakes_are_one_sentence(

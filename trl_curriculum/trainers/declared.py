@@ -20,12 +20,14 @@ from ..data.names import listed
 from ..lm.dtypes import check_dtype
 from ..options import check_number, default_of, fits, shorten, spell
 from ..registry import nearest
+from .limits import ANY, WHOLE
 
 
 # Methods and lists of them: what makes them reads several spellings, and checks them
 SPECS = set("method curriculum arms probe rollouts shaping tasks test_tasks datasets".split())
 SPECS |= set("reward_funcs generators loop selection features proxy grpo".split())
 WIDER = {"resume_from_checkpoint": bool, "scale_rewards": bool, "fsdp": bool | list}  # what TRL takes as well
+RANGED = {*WHOLE, *ANY, "keep", "distinct", "near_duplicates", "validation_share"}  # checked with their limits
 COMPLETED = {"accelerator_config", "debug", "deepspeed", "fsdp"}  # `None` or objects, once something has read them
 FILES = {"accelerator_config", "deepspeed", "fsdp_config"}  # JSON, or the file that holds it
 
@@ -59,7 +61,11 @@ def refuse_undeclared(values: Mapping[str, Any], declared: type) -> None:
     tables = [table for cls, table in CHOICES.items() if issubclass(declared, cls)]
     choices = {name: known for table in tables for name, known in table.items()}
     for field in fields(declared):
-        if field.init and field.name in values and field.name not in SPECS:
+        if not field.init or field.name not in values:
+            continue
+        if field.name == "reward_funcs" and isinstance(values[field.name], bool | int | float | dict):
+            _refuse(field.name, values[field.name], hints[field.name])
+        if field.name not in SPECS:
             _check(field, values[field.name], hints[field.name], choices.get(field.name))
 
 
@@ -76,7 +82,7 @@ def _check(field: Field, value: Any, hint: Any, choices: tuple[str, ...] | None)
     if name == "dtype":
         return check_dtype(value)
     for number in value if isinstance(value, list) else [value]:
-        if isinstance(number, float) and (math.isnan(number) or isinstance(value, list)):
+        if isinstance(number, float) and name not in RANGED and (math.isnan(number) or isinstance(value, list)):
             check_number(number, {}, f"{name}={shorten(value)}")
     if not isinstance(value, str):
         if name == "report_to":
