@@ -123,3 +123,18 @@ def test_an_arm_with_another_name_continues(now: tuple[str, ...], arm: list[int]
     assert mapping is not None
     assert mapping.arm.tolist() == arm and mapping.renamed == renamed
     assert mapping.summary() == "; ".join(["5 rows kept, 0 new, 0 lost", *renamed])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["1", "2", "hard"], "holds 'hard' in row 2 .* 1 of 3 rows"),
+        ([1.0, float("inf"), 3.0], "holds 'inf' in row 1 "),
+        ([1.0, 2.0, float("-inf")], "holds '-inf' in row 2 "),
+        (["1", "nan", "2"], "holds 'nan' in row 1 "),
+        ([[1], [2], [3]], r"holds '\[1\]' in row 0 "),
+    ],
+)
+def test_difficulties_are_finite_numbers(values: list, words: str) -> None:
+    with pytest.raises(ValueError, match=f"difficulty_column 'level' {words}"):
+        Pool.from_dataset(Dataset.from_dict({"level": values}), difficulty_column="level", hash_rows=False)

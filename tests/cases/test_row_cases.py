@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import make_data
+import pandas as pd
 import pytest
 from kit import case
 
@@ -143,6 +144,31 @@ def test_select_and_evolve(inputs: Path) -> None:
     assert "5" in case("F14", inputs, "--candidates", "more/half.jsonl").sentence
     done = case("F14", inputs, "--candidates", "more/half.jsonl", "--unusable_rows", "leave_out")
     assert done.code == 0 and "1 of 32 rows" in done.err and "They are left out" in done.err
+
+
+def test_select_keeps_the_places_of_the_users_pool(inputs: Path) -> None:
+    system = [make_data.turn("system", "s"), *user("q")]
+    answer = [make_data.turn("assistant", "a")]
+    broken = {1: None, 2: [], 4: user(None), 5: system, 9: [{"role": "critic", "content": "x"}]}
+    lines = [
+        {
+            "prompt": broken.get(k, user(f"{k} apples and {k} pears?")),
+            "completion": answer,
+            "source": "ab"[k % 2],
+            "mine": f"row-{k}",
+        }
+        for k in range(32)
+    ]
+    make_data.write(inputs / "more" / "places", lines)
+    given = ("--candidates", "more/places/train.jsonl", "--model_name_or_path", "models/nosys")
+    done = case("F14", inputs, *given, "--unusable_rows", "leave_out", "--output_dir", "out/places", "--keep", "20")
+    assert done.code == 0, done.said
+    assert "System role not supported (row 5)" in done.err
+    kept = pd.read_parquet(inputs / "out/places/evoselect/selected.parquet")
+    assert len(kept) == 20 and not set(kept["row"]) & set(broken)
+    assert kept["mine"].tolist() == [f"row-{k}" for k in kept["row"]]
+    asked = [prompt[-1]["content"] for prompt in kept["prompt"]]
+    assert asked == [f"{k} apples and {k} pears?" for k in kept["row"]]
 
 
 # Rewards

@@ -78,7 +78,7 @@ def test_what_else_a_message_has_survives() -> None:
     ("messages", "said"),
     [
         ([{"from": "narrator", "value": "x"}], "m has the unknown role 'narrator' in message 0"),
-        ([USER, {"role": None, "content": "x"}], "m has the unknown role None in message 1"),
+        ([USER, {"role": 3, "content": "x"}], "m has the unknown role 3 in message 1"),
         ([{"role": "user", "text": "x"}], r"m has message 0 without `content` \(or `value`\), only role, text"),
         (["x"], "m holds 'x' as message 0"),
         ("x", "m holds 'x', not a list"),

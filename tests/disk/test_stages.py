@@ -4,9 +4,16 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from accelerate import PartialState
 
+from trl_curriculum.disk.atomic import atomic_write
 from trl_curriculum.disk.stages import DONE, SETTINGS, StageFolder
+from trl_curriculum.disk.state import StateError
+from trl_curriculum.report.history import read_history
+from trl_curriculum.trainers.resuming import resolve_checkpoint
 
 
 OURS = {"seed": 1, "model": {"name": "x", "kwargs": {"token": "hf_secret", "dtype": "float32"}}}
@@ -123,3 +130,65 @@ def test_removing_that_is_cut_off_leaves_ours_or_nothing(tmp_path: Path, monkeyp
     place.begin()
     assert json.loads((tmp_path / "a" / SETTINGS).read_text())["settings"] == {"seed": 2}
     assert stat.S_ISDIR((tmp_path / "a").stat().st_mode)
+
+
+def test_a_kill_between_two_renames_is_undone_first(tmp_path: Path) -> None:
+    begun(tmp_path / "a").finish({"n": 3})
+    (tmp_path / "a").rename(tmp_path / ".a~elsewhere~123~before")
+    assert StageFolder(tmp_path / "a", OURS).report() == {"n": 3}
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    place = begun(tmp_path / "a")
+    (tmp_path / "a" / DONE / "mine").mkdir(parents=True)
+    for act in (place.report, lambda: place.finish({})):
+        with pytest.raises(
+            IsADirectoryError, match=r"done\.json is a folder, where a file belongs: move it elsewhere"
+        ):
+            act()
+    (tmp_path / "b").write_text("mine")
+    with (
+        pytest.raises(NotADirectoryError, match="b is a file, where a folder belongs"),
+        atomic_write(tmp_path / "b") as d,
+    ):
+        d.mkdir()
+    assert (tmp_path / "b").read_text() == "mine" and (tmp_path / "a" / DONE / "mine").is_dir()
+
+
+@pytest.mark.parametrize("name", ["trainer_state.json", "scheduler.pt", "model.safetensors"])
+def test_so_it_is_in_a_checkpoint(tmp_path: Path, name: str) -> None:
+    (tmp_path / "checkpoint-2" / name).mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=f"checkpoint-2/{name} is a folder"):
+        resolve_checkpoint(PartialState(), str(tmp_path), "auto")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("step", [1.0, np.nan], "holds a step that is no number"),
+        ("row", [np.nan, 1.0], "holds a row that is no number"),
+        ("draw", [0, -1], "holds a draw that is no number"),
+        ("arm", ["a", None], "holds an arm that is no name"),
+    ],
+)
+def test_a_history_that_was_changed(tmp_path: Path, column: str, values: list[Any], words: str) -> None:
+    whole = {
+        "step": [1, 2],
+        "draw": [0, 1],
+        "row": [4, 5],
+        "arm": ["a", "b"],
+        "probability": [np.nan] * 2,
+        "length": [1.0] * 2,
+    }
+    folder = tmp_path / "curriculum_history"
+    folder.mkdir()
+    file = folder / "draws-000000000000.parquet"
+    pd.DataFrame(whole).to_parquet(file)
+    assert read_history(tmp_path)["row"].tolist() == [4, 5]
+    pd.DataFrame(whole | {column: values}).to_parquet(file)
+    with pytest.raises(StateError, match=words):
+        read_history(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(IsADirectoryError, match="parquet is a folder"):
+        read_history(tmp_path)

@@ -130,18 +130,16 @@ def _folder(path: Path, config_name: str | None) -> DatasetDict:
             "name a file in it, or move that script elsewhere."
         )
     try:
-        builder = load_dataset_builder(str(path), config_name)
+        builder = load_dataset_builder(str(path.resolve()), config_name)
     except (ValueError, YAMLError) as error:  # of splits in several kinds of files, of a configuration, of README.md
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     except FileNotFoundError as error:  # of no file that `datasets` knows
         raise FileNotFoundError(f"The folder {path} has no files of rows in it: {KNOWN}.") from error
-    if config_name not in (None, "default", *builder.builder_configs):
-        refuse_configuration(config_name, str(path))
     given = builder.config.data_files or {}
     splits = {split: [Path(file) for file in files] for split, files in given.items()}
     files = [file for of_split in splits.values() for file in of_split]
     if not files or not all(file.is_file() and kind_of(file) is not None for file in files):
-        return load_named(str(path), config_name)
+        return load_named(str(path.resolve()), config_name)
     return DatasetDict({split: read_files(of_split, files) for split, of_split in splits.items()})
 
 

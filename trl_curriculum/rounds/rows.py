@@ -26,7 +26,12 @@ def usable_examples(rows: Dataset, what: str, args: Any) -> Dataset:
 
 
 def usable_candidates(
-    candidates: list[Candidate], tokenizer: Any, what: str, how: str = "refuse", speak: bool = True
+    candidates: list[Candidate],
+    tokenizer: Any,
+    what: str,
+    how: str = "refuse",
+    speak: bool = True,
+    place: list[int] | None = None,
 ) -> list[Candidate]:
     """
     Candidates that can be encoded, and that the chat template takes.
@@ -38,6 +43,8 @@ def usable_candidates(
             Of the model that reads them.
         what, how, speak:
             As in [`~trl_curriculum.data.rows.settle`].
+        place (`list[int]`, *optional*):
+            What messages call the rows, where they are some of many.
 
     Raises:
         `ValueError`: naming the first rows and the reasons, where they are refused.
@@ -49,7 +56,8 @@ def usable_candidates(
             reason = refusal(_render(tokenizer, one.prompt, one.completion))
         if reason is not None:
             flaws[k] = reason
-    settle(flaws, len(candidates), len(candidates) - len(flaws), what, how, speak)
+    named = flaws if place is None else {place[k]: reason for k, reason in flaws.items()}
+    settle(named, len(candidates), len(candidates) - len(flaws), what, how, speak)
     return [candidates[k] for k in np.setdiff1d(np.arange(len(candidates)), list(flaws))]
 
 

@@ -112,7 +112,7 @@ class FileSelection:
         self.settings, self.args, self.output = settings, args, Path(str(args.output_dir))
         model = Model.of(proxy.model, model_kwargs)
         tokens, how = model.tokenizer, (unusable_rows, args.process_index == 0)
-        usable = usable_candidates(candidates, tokens, "the candidates", *how)
+        usable = usable_candidates(candidates, tokens, "the candidates", *how, place)
         left = set(map(id, usable))
         place = [k for k, one in zip(place, candidates, strict=True) if id(one) in left]
         targets = usable_candidates(targets, tokens, "the targets", *how)

@@ -48,7 +48,7 @@ def resolve_checkpoint(accelerator: Any, output_dir: str, asked: str | bool | No
     newest = asked in (True, AUTO)
     candidates: list[Any] = [checkpoints.newest_first(output_dir) if newest else [Path(str(asked))]]
     broadcast_object_list(candidates)
-    on_main_process(lambda: [checkpoints.check_places(path) for path in candidates[0]])
+    on_main_process(lambda: list(map(checkpoints.check_places, candidates[0])))
     for path in candidates[0]:
         reason = _what_is_missing(accelerator, path)
         if reason is None:
