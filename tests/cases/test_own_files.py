@@ -68,7 +68,7 @@ def test_messages_in_evolve(inputs: Path) -> None:
     [
         ("F04b", ("f04_squad", "Row 0 (counted from 0)", "`answers` holds a dict")),
         ("F14", ("f14_surrogate.jsonl, line 41", "lone surrogate")),
-        ("F16", ("f16_score_empty_messages, row 3 (counted from 0) has no prompt",)),
+        ("F16", ("1 of 8 rows of the dataset cannot be used", "(row 3)")),
         ("R06", ("data/pool_utf16/train.jsonl: this file is UTF-16: save it as UTF-8",)),
         ("R17", ("bad_line/train.jsonl, line 2 has a lone surrogate",)),
     ],

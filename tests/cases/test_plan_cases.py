@@ -42,12 +42,12 @@ def test_a_selection_of_sources_that_look_like_markup_is_reported(inputs: Path) 
 )
 def test_other_names_that_a_terminal_reads(values: list[str], inputs: Path) -> None:
     data = put(inputs, "odd_names", "kind", values)
-    for line in (SFT, f"{GRPO} --num_generations 2"):
-        done = run(f"{line} --dataset_name {data} --arms kind --disable_tqdm false", inputs)
+    for out, line in (("sft", SFT), ("grpo", f"{GRPO} --num_generations 2")):
+        done = run(f"{line} --dataset_name {data} --arms kind --disable_tqdm false", inputs, out=out)
         assert done.code == 0, done.said
         assert "Where the draws went" in done.out and "\x1b[2J" not in done.said
         assert "zzzzz" * 20 not in done.out
-    assert set(read_history(inputs / "out/more")["arm"]) <= set(values)
+        assert set(read_history(inputs / "out" / out)["arm"]) <= set(values)
 
 
 def test_evaluation_keys_stay_one_to_one(inputs: Path) -> None:
@@ -164,7 +164,8 @@ def test_training_says_what_its_curriculum_can_do_once_and_refuses_what_it_canno
                  "longest     3 tokens in the prompt of row 10 + 8 new ones, of 512", "first row   'q0'"):  # fmt: skip
         assert done.out.count(line) == 1, line
     assert "spread      1 prompts an arm and generation (of 2), 3.0 in the run" in done.out
-    assert "data_maps" in run(f"{SFT} --dataset_name data/texts --curriculum data_maps", inputs).sentence
+    done = run(f"{SFT} --dataset_name data/texts --curriculum data_maps", inputs, out="refused")
+    assert "data_maps" in done.sentence
 
 
 def test_one_prompt_a_step_is_warned_of(inputs: Path) -> None:

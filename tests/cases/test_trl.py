@@ -23,9 +23,9 @@ def card(inputs: Path, arms: str = "topic", name: str = "x", dataset: str = "som
             "out/card",
             use_cpu=True,
             bf16=False,
-            curriculum={"evo_curate": {"width": 0.125}},
+            curriculum={"evo_curate": {"width": 0.125, "refresh_steps": 1}},
             arms=[arms],
-            max_steps=1,
+            max_steps=3,
             report_to="none",
         )
         rows = Dataset.from_list([{"text": f"row {i}", arms: "ab"[i % 2]} for i in range(8)])
