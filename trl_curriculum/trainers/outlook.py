@@ -31,7 +31,8 @@ class Run:
         per_batch (`float`):
             Optimizer steps that are made of rows drawn at once.
         exact (`bool`):
-            Whether steps and rows are counted, not estimated from lengths.
+            Whether steps and rows are counted, and not estimated from lengths or cut short by `max_steps`: a run of
+            a few steps may be a trial, in which a curriculum that acts later on is warned of and not refused.
         largest (`float`, *optional*):
             Largest mean |advantage| of an arm, where there is a bound.
         of_prompts (`bool`):
@@ -67,7 +68,7 @@ def grpo_run(args: Any, size: int, processes: int) -> Run:
     by_group = args.scale_rewards in ("group", True)  # divided by the standard deviation of the group
     group = args.num_generations
     largest = math.sqrt((group - 1) / group) if by_group and group > 1 else None
-    return Run(steps, prompts, per_generation, largest=largest, of_prompts=True)
+    return Run(steps, prompts, per_generation, args.max_steps <= 0, largest, of_prompts=True)
 
 
 def sft_run(args: Any, size: int, processes: int, tokens: int | None = None) -> Run:
@@ -80,7 +81,7 @@ def sft_run(args: Any, size: int, processes: int, tokens: int | None = None) -> 
             return Run(args.max_steps if args.max_steps > 0 else None, None, exact=False)
         rows = max(1, round(args.per_device_train_batch_size * args.max_length * batches * size / tokens))
     if args.max_steps > 0 and args.max_tokens is None:
-        return Run(args.max_steps, rows, exact=exact)
+        return Run(args.max_steps, rows, exact=False)
     if args.max_tokens is not None:
         if tokens is None:
             return Run(args.max_steps if args.max_steps > 0 else None, rows, exact=False)
@@ -130,7 +131,7 @@ def warn_of_odd(curriculum: Any, outlook: Outlook, run: Run, args: Any) -> None:
         logger.warning("Curriculum %r: %s.", name, sentence)
     if is_late(outlook, run) and not run.exact:  # and not refused, because the sizes are estimates
         logger.warning(
-            "Curriculum %r: its first %s would come about step %d, and the run has about %d; %s.",
+            "Curriculum %r: its first %s would come before step %d, and the run has %d: it will draw blindly; %s.",
             *(name, outlook.event, run.step(outlook.acts_at or 1), run.steps, outlook.remedy),
         )
     learns = outlook.by_arm or curriculum.method.follows or pool.estimated is not None
