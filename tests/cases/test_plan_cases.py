@@ -164,7 +164,10 @@ def test_training_says_what_its_curriculum_can_do_once_and_refuses_what_it_canno
                  "longest     3 tokens in the prompt of row 10 + 8 new ones, of 512", "first row   'q0'"):  # fmt: skip
         assert done.out.count(line) == 1, line
     assert "spread      1 prompts an arm and generation (of 2), 3.0 in the run" in done.out
-    done = run(f"{SFT} --dataset_name data/texts --curriculum data_maps", inputs, out="refused")
+    done = run(f"{SFT} --dataset_name data/texts --curriculum data_maps", inputs, out="trial")
+    assert done.code == 0 and "it will draw blindly" in done.err  # three steps may be a trial
+    epoch = "--max_steps -1 --num_train_epochs 1"
+    done = run(f"{SFT} --dataset_name data/texts --curriculum data_maps {epoch}", inputs, out="refused")
     assert "data_maps" in done.sentence
 
 

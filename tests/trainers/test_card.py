@@ -36,7 +36,7 @@ def test_grpo_names_its_method_options_arms_paper_and_draws(tmp_path: Path) -> N
     assert (
         f"`sec` of trl_curriculum {__version__}, after [2505.14970](https://huggingface.co/papers/2505.14970)" in body
     )
-    assert "tau = 0.3" in body and "| arms | columns | names = &#91;'arm'&#93; |" in body
+    assert "tau = 0.3" in body and "| arms | columns | names = &#91;'arm'&#93;, order = None |" in body
     assert "2 rows were drawn" in body and "of the 40 in 4 arms" in body
     assert "trained with GRPO, a method introduced in [DeepSeekMath" in body and "Curriculum GRPO" not in body
     assert "None" not in body.split("### Curriculum")[0] and f"- trl_curriculum: {__version__}\n- TRL: " in body

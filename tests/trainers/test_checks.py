@@ -24,7 +24,7 @@ from trl_curriculum.trainers.checks import refuse_parallelism, say_what_was_not_
         ({"train_dataset": tiny.dataset().select([])}, "The dataset is empty"),
         (
             {"train_dataset": tiny.dataset().add_column("image", ["x"] * 40)},
-            "The column 'image' holds images .row 0 is the first.: vision-language models are not",
+            "The column 'image' of the training dataset holds images .row 0.: vision-language models are not",
         ),
         ({"auto_find_batch_size": True}, "auto_find_batch_size is not supported by GRPO"),
         ({"shuffle_dataset": False}, "shuffle_dataset=False asks for the order of the dataset.*curriculum='order'"),

@@ -150,9 +150,9 @@ class TestOneGrammar:
 class TestBundles:
     def test_a_bundle_sets_what_is_not_set_beside_it(self, tmp_path: Path) -> None:
         args = made(tmp_path, method={"edco_code": {"top_n": 8}})
-        assert args.curriculum_method == EDCO(top_n=8) and args.prefix_entropy.temperature == 0.7
+        assert args.curriculum_method == EDCO(top_n=8, order="descending") and args.prefix_entropy.temperature == 0.7
         args = made(tmp_path, method="edco_code", probe={"prefix_entropy": {"length": 3}})
-        assert args.curriculum_method == EDCO() and args.prefix_entropy == PrefixEntropy(length=3)
+        assert args.curriculum_method == EDCO(order="descending") and args.prefix_entropy == PrefixEntropy(length=3)
         assert made(tmp_path, method="edco_code", curriculum="uniform").curriculum == "uniform"
 
     def test_a_mistake_in_it(self, tmp_path: Path) -> None:
