@@ -49,7 +49,7 @@ ONE_TEXT: dict[str, tuple[Callable[[Any], Any], str]] = {
     "no-break blank": (lambda value: "\u00a0\u200b", NOTICE),
     "missing": (lambda value: GONE, NOTICE),
     "a number": (lambda value: 7, FREE),
-    "a bool": (lambda value: True, NOTICE),
+    "a bool": (lambda value: True, FREE),
     "a list": (lambda value: [value], NOTICE),
     "an empty list": (lambda value: [], NOTICE),
     "a mapping": (lambda value: {"text": value}, NOTICE),

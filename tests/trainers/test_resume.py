@@ -70,7 +70,10 @@ def test_a_run_that_had_ended_does_not_go_on(tmp_path: Path) -> None:
 class TestIncompleteCheckpoints:
     @pytest.mark.parametrize(
         "damage",
-        ["trainer_state.json", "curriculum", "rng_state.pth", "cut state", "optimizer.pt", "model.safetensors"],
+        [
+            *("trainer_state.json", "curriculum", "rng_state.pth", "cut state", "optimizer.pt", "model.safetensors"),
+            *("a bit of trainer_state.json", "a bit of optimizer.pt", "a bit of model.safetensors"),
+        ],
     )
     def test_a_folder_that_was_not_saved_completely_is_skipped(
         self, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
@@ -81,6 +84,11 @@ class TestIncompleteCheckpoints:
             (newest / "trainer_state.json").write_text('{"epoch": 0.1, "glob')
         elif damage == "curriculum":
             shutil.rmtree(newest / damage)
+        elif damage.startswith("a bit of "):
+            file = newest / damage.removeprefix("a bit of ")
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
         else:
             (newest / damage).unlink()
         with pytest.raises(StateError, match="checkpoint-4 cannot be resumed from"):

@@ -72,7 +72,13 @@ def load_mixture(
     dataset = whole.add_column(SOURCE, np.repeat(list(parts), counts).tolist())
     if dataset_args.test_split_size is None:
         return DatasetDict({"train": dataset})
-    return dataset.train_test_split(test_size=dataset_args.test_split_size, seed=seed)
+    size = dataset_args.test_split_size
+    if not 0 < size < (1 if isinstance(size, float) else len(dataset)):
+        raise ValueError(
+            f"test_split_size={size} must be a share of the {len(dataset)} rows, between 0 and 1, or a number of them "
+            "that leaves some."
+        )
+    return dataset.train_test_split(test_size=size, seed=seed)
 
 
 def source_names(entries: list[DatasetConfig]) -> list[str]:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from .atomic import check_kind
-from .state import StateError, read_state
+from .state import StateError, checksum, read_state, write_json
 
 
 FOLDER = "curriculum"
 STATE = "trainer_state.json"
+SUMS = "curriculum_files.json"  # sizes and checksums of the other files
+LARGEST = 1 << 30  # bytes of a file that is read again for its checksum; of a larger one the size tells
 NOT_NEEDED = "generation_buffer_"  # rollouts that are made anew where they are missing
+OF_EACH = (NOT_NEEDED, "rng_state", ".")  # what each process writes, and what is being written
 
 # What holds the weights, and what the optimizer: of plain runs, of adapters, and of FSDP and DeepSpeed
 INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -53,6 +56,9 @@ def read_whole(checkpoint: Path) -> dict[str, Any]:
     for path in sorted(checkpoint.rglob("*")):
         if not path.name.startswith(NOT_NEEDED) and not _is_readable(path):
             raise StateError(f"{path.relative_to(checkpoint)} is cut off or damaged")
+    for name, sums in (_json(checkpoint / SUMS) or {}).items():  # a save may be killed before it has written them
+        if (checkpoint / name).is_file() and _sums(checkpoint / name) != sums:
+            raise StateError(f"{name} is not as it was saved: its checksum differs")
     for index in (checkpoint / name for name in INDICES):
         shards = set(_json(index)["weight_map"].values()) if index.exists() else set()
         for name in sorted(shards):
@@ -64,6 +70,22 @@ def read_whole(checkpoint: Path) -> dict[str, Any]:
     if any(checkpoint.glob("global_step*")) and not (checkpoint / "latest").exists():
         raise StateError("latest, the file that DeepSpeed writes last, is missing")
     return state
+
+
+def write_checksums(checkpoint: Path) -> None:
+    """
+    Notes the sizes and checksums of a checkpoint's files, once all are written: by the process that writes them.
+
+    Left out are files that other processes write, and folders, in which FSDP and DeepSpeed check their own.
+    """
+    files = [path for path in checkpoint.iterdir() if path.is_file() and not path.name.startswith(OF_EACH)]
+    write_json(checkpoint / SUMS, {path.name: _sums(path) for path in sorted(files) if path.name != SUMS})
+
+
+def forget_checksums(checkpoint: Path) -> None:
+    """Marks a checkpoint as not whole, before its files are written again."""
+    for name in (STATE, SUMS):
+        (checkpoint / name).unlink(missing_ok=True)
 
 
 def check_places(checkpoint: Path) -> None:
@@ -96,6 +118,11 @@ def is_ours(checkpoint: Path) -> bool:
     """Whether this package has written a checkpoint folder, or was about to."""
     names = [path.name for path in checkpoint.iterdir()]
     return FOLDER in names or all(name.startswith(f".{FOLDER}~") for name in names)
+
+
+def _sums(path: Path) -> list[Any]:
+    size = path.stat().st_size
+    return [size, checksum(path) if size <= LARGEST else None]
 
 
 def _is_readable(path: Path) -> bool:

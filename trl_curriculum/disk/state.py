@@ -35,7 +35,7 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
         draft.mkdir()
         (draft / PLAIN).write_text(json.dumps(plain))
         np.savez(draft / ARRAYS, **arrays)  # type: ignore[arg-type]
-        (draft / CHECKSUMS).write_text(json.dumps({name: _checksum(draft / name) for name in (PLAIN, ARRAYS)}))
+        (draft / CHECKSUMS).write_text(json.dumps({name: checksum(draft / name) for name in (PLAIN, ARRAYS)}))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         written = json.loads((folder / CHECKSUMS).read_text())
         for name in (PLAIN, ARRAYS):
-            if written[name] != _checksum(folder / name):
+            if written[name] != checksum(folder / name):
                 raise ValueError(f"{name} does not match its checksum, so it is cut off or was changed")
         plain = json.loads((folder / PLAIN).read_text())
         with np.load(folder / ARRAYS, allow_pickle=False) as stored:
@@ -62,7 +62,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """Of the bytes of a file."""
     hasher = xxhash.xxh3_128()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):

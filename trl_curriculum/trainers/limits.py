@@ -37,6 +37,7 @@ WHOLE: dict[str, Mapping[str, float]] = {
     "vllm_max_model_length": COUNT,
     # SFT
     "max_length": COUNT,
+    "pad_to_multiple_of": COUNT,
     "dataset_num_proc": COUNT,
     "max_tokens": COUNT,
 }
@@ -64,6 +65,7 @@ ANY: dict[str, Mapping[str, float]] = {
     "epsilon": SIZE,
     "epsilon_high": SIZE,
     "delta": POSITIVE,
+    "off_policy_mask_threshold": {},
     "top_entropy_quantile": SHARE_OR_NONE,
     "vllm_gpu_memory_utilization": SHARE,
     "vllm_importance_sampling_cap": POSITIVE,
@@ -85,6 +87,14 @@ def refuse_out_of_range(args: Any) -> None:
     for table, kind, word in ((WHOLE, numbers.Integral, "a whole number"), (ANY, numbers.Real, "a number")):
         for name, limits in table.items():
             value = getattr(args, name, None)
+            if name == "pad_to_multiple_of" and isinstance(value, str):  # a word, or a number as a text
+                value = (
+                    None
+                    if value.lower() in ("auto", "none", "null")
+                    else int(value)
+                    if value.isascii() and value.isdecimal()
+                    else value
+                )
             if value is None:
                 continue
             where = f"{name}={shorten(value)}"

@@ -251,7 +251,7 @@ class CurriculumMixin(GivenModel, CardMixin):
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
         if self.args.should_save:
-            (folder / "trainer_state.json").unlink(missing_ok=True)
+            checkpoints.forget_checksums(folder)
             state = {"world_size": self.args.world_size, "run": self._settings}
             write_state(folder / checkpoints.FOLDER, state | self.conductor.state_dict() | self._trainer_state())
         self._save_process_state(folder)
@@ -259,6 +259,8 @@ class CurriculumMixin(GivenModel, CardMixin):
         self.accelerator.wait_for_everyone()
         with name_full_disk(folder.parent, f"{folder.name} was not written"):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            if self.args.should_save and folder.is_dir():
+                checkpoints.write_checksums(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]

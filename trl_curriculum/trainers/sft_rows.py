@@ -166,7 +166,8 @@ def _before(ids: list[int], labels: list[int]) -> list[int]:
 
 def _flaws(given: Rows, length: dict[int, int], trained: IntArray, args: Any, window: int | None) -> Flaws:
     """Why rows are not trained on, of which `length` has the tokens that are left of them."""
-    nothing = f"no token of it is trained on: all are masked, or behind max_length={args.max_length}"
+    it = "`input_ids`" if "input_ids" in given.dataset.column_names else "it"
+    nothing = f"no token of {it} is trained on: all are masked, or behind max_length={args.max_length}"
     long = f"it does not fit into the {window} tokens that the model reads (max_length={args.max_length})"
     known, flaws = set(trained.tolist()), {}
     for k, row in enumerate(given.position.tolist()):
