@@ -65,7 +65,7 @@ ANY: dict[str, Mapping[str, float]] = {
     "epsilon": SIZE,
     "epsilon_high": SIZE,
     "delta": POSITIVE,
-    "off_policy_mask_threshold": {},
+    "off_policy_mask_threshold": SIZE,
     "top_entropy_quantile": SHARE_OR_NONE,
     "vllm_gpu_memory_utilization": SHARE,
     "vllm_importance_sampling_cap": POSITIVE,
