@@ -42,7 +42,7 @@ def entropies(engine: Any, prompts: list[list[int]], spec: PrefixEntropy) -> lis
 
 
 def tokens(run: Any, rows: Any) -> list[list[int]]:
-    return run.probe._tokenize(run.host.prompts(rows), run.probe.spec)
+    return run.probe._tokenize(rows, run.probe.spec)
 
 
 def of_transformers(model: Any, spec: PrefixEntropy) -> np.ndarray:
@@ -93,7 +93,7 @@ class TestInATrainer:
     def test_changes_nothing_of_the_rollouts(self, colocated: Make) -> None:
         ended = []
         for probes in (False, True):
-            run = colocated(max_steps=4)
+            run = colocated(max_steps=4, overwrite_output_dir=probes)
             if probes:
                 self.probe_before_every_draw(run)
             before = dict(vars(run.vllm_generation))
