@@ -6,11 +6,15 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import tqdm
 
 from trl_curriculum.cli import main
 from trl_curriculum.cli.recipe import load_recipe
@@ -72,6 +76,15 @@ def forked(
     return Fork(body, folder).wait(timeout, kill_after)
 
 
+def own_locks() -> None:
+    """Gives bars locks of their own: those of a fork are shared with all others, and one may be killed with it."""
+    classes: list[Any] = [tqdm.std.tqdm]
+    for cls in classes:
+        classes += cls.__subclasses__()
+        if "_lock" in vars(cls) or cls is tqdm.std.tqdm:
+            cls.set_lock(threading.RLock())
+
+
 class Fork:
     """A function that runs in a process of its own, and whose return value is the code."""
 
@@ -85,6 +98,7 @@ class Fork:
         code = 1
         with contextlib.suppress(BaseException):
             os.setsid()
+            own_locks()
             logging.getLogger().handlers.clear()  # pytest's, which keep warnings from standard error
             for number, log in enumerate(self.logs, start=1):
                 os.dup2(os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644), number)
