@@ -8,12 +8,14 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed, which accelerate
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from tqdm import tqdm
 
 
+tqdm.set_lock(threading.RLock())  # the default is shared with forks, of which one may be killed while it holds it
 tqdm.monitor_interval = 0  # no thread of its own, whose lock a fork may find taken
 HERE = Path(__file__).parent
 for folder in (HERE, *(found for found in HERE.iterdir() if found.is_dir() and found.name[0] not in "_.")):
