@@ -357,7 +357,7 @@ NAMES: list[tuple[str, str, str, tuple[str, ...], list[Any]]] = [
     ("sft-columns", "prompt_column", REFUSE, (), ["nosuch", "", " ", ["question"], 3, None]),
     ("sft-columns", "completion_column", REFUSE, (), ["nosuch", " ", ["answer"], 3, "level"]),
     ("grpo-gsm8k", "prompt_column", REFUSE, (), ["nosuch", "", ["a", "b"], "Question"]),
-    ("grpo-plain", "dataset_name", REFUSE, (), ["nosuch", "", ["data"], 5, "./", "/nosuch/x"]),
+    ("grpo-plain", "dataset_name", REFUSE, (), ["nosuch", "", ["data"], 5, "models", "/nosuch/x"]),
     ("sft-pairs", "dataset_name", REFUSE, (), ["models/tiny", "config.yaml", None, "a/b/c"]),
     ("sft-pairs", "dataset_train_split", REFUSE, ("split",), ["nosuch", "", 3, "train[:0]"]),
     ("sft-pairs", "dataset_config", REFUSE, ("config",), ["nosuch", "main", 3]),
