@@ -505,7 +505,7 @@ class TestMixture:
             ({"weights": {"big": -1, "middle": 1, "small": 1}}, r"weights\['big'\]=-1 is not a number of at least 0"),
             (
                 {"weights": {"big": "a", "middle": 1, "small": 1}},
-                r"weights=.*'a'.* of mixture must be dict\[str, float\] or None",
+                r"weights=.*'a'.* of mixture must be dict\[str \| int \| float \| bool, float\] or None",
             ),
             ({"weights": {"big": float("nan"), "middle": 1, "small": 1}}, "is not a number of at least 0"),
             ({"weights": {"big": 0, "middle": 0, "small": 0}}, "All weights are 0"),

@@ -406,7 +406,7 @@ def test_a_kill_loses_one_batch_at_most(tmp_path: Path, fail_at: int) -> None:
         killed.generate(12, folder=tmp_path, disable_tqdm=True)
     for file in tmp_path.iterdir():
         with open(file, "ab") as half:
-            half.write(b'{"name": "batch 9", "tex')
+            half.write(b'["batch 9", {"tex')
     script = Script()
     resumed = sums(agreement=agreement, engine=script).generate(12, folder=tmp_path, disable_tqdm=True)
     assert (resumed.accepted, resumed.rejected, resumed.tokens) == (whole.accepted, whole.rejected, whole.tokens)

@@ -95,12 +95,13 @@ def test_recipes_are_planned_on_rows_as_on_the_hub(
         (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     argv = ["--config", str(path), "--dry_run", "--dataset_name", str(tmp_path), "--trusted", "8"]
     config = [] if "dataset_config" not in told else ["--dataset_config", "default"]
-    assert main(["evolve", *argv, *config]) == 0
+    revision = ["--dataset_revision", ""] if "dataset_revision" in told else []  # the Hub's
+    assert main(["evolve", *argv, *config, *revision]) == 0
     shown = capsys.readouterr().out
     assert "2 rounds of 5000 candidates, of which" in shown and "8 trusted examples, 8 held out" in shown
     # What the generator is shown is in its format
     script = load_recipe("evolve")
-    arguments = parse(script.make_parser(), [*argv, *config])
+    arguments = parse(script.make_parser(), [*argv, *config, *revision])
     rows, _ = load_examples(arguments[0], arguments[3], 42, told["completion_column"])
     template = TEMPLATES.make(told["generators"][0]["language_model"]["template"])
     example = from_dataset(rows, None, "completion")[0]

@@ -94,7 +94,7 @@ def test_a_run_that_had_ended_does_not_go_on(tmp_path: Path, changes: dict) -> N
     again = sft_run(tmp_path, True, **SAVED | changes)
     assert again.state.global_step == whole.state.global_step and torch.equal(weights(again), weights(whole))
     assert again.history().equals(whole.history()) and again.curriculum.drawn == whole.curriculum.drawn
-    changed = {name: value * 2 for name, value in changes.items()}
+    changed = {name: value * 2 if value > 0 else value for name, value in changes.items()}
     longer = sft_run(tmp_path, True, **SAVED | changed)
     assert longer.state.global_step > whole.state.global_step
     assert longer.history()["draw"].is_unique

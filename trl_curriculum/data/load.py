@@ -37,8 +37,11 @@ def load_splits(name: str, config_name: str | None = None, revision: str | None 
         is neither here nor on the Hub.
     """
     path = Path(name).expanduser()
-    if path.exists() and revision is not None:
-        raise ValueError(f"dataset_revision={revision!r} is one of the Hub's, and {name} is on this machine: drop it.")
+    if path.exists() and revision:
+        raise ValueError(
+            f"dataset_revision={revision!r} is one of the Hub's, and {name} is on this machine: drop it (in the place "
+            'of a recipe\'s, --dataset_revision "").'
+        )
     if path.is_file():
         refuse_configuration(config_name, name)
         return DatasetDict({"train": read_files([path])})
@@ -46,7 +49,7 @@ def load_splits(name: str, config_name: str | None = None, revision: str | None 
         return _folder(path, config_name)
     if kind_of(name) is not None or name.startswith(("/", ".", "~")):
         raise FileNotFoundError(f"There is no file or folder {name}, seen from {Path.cwd()}.")
-    return load_named(name, config_name, revision=revision)
+    return load_named(name, config_name, revision=revision or None)
 
 
 def refuse_configuration(config_name: str | None, what: str) -> None:

@@ -59,7 +59,7 @@ IGNORED = frozenset(
     # compared as what they become: rows of a step and a generation, the template, the probe
     "steps_per_generation generation_batch_size chat_template_path probe "
     # compared with their own states: the curriculum, its pool, methods of rollouts and shapers
-    "method curriculum arms difficulty_column rollouts shaping".split()
+    "method curriculum arms difficulty_column unusable_rows rollouts shaping".split()
 )
 IGNORED_PREFIXES = tuple("logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_".split())
 IGNORED_PREFIXES += (
