@@ -81,12 +81,12 @@ def main(
     from trl import get_peft_config, get_quantization_config
 
     from trl_curriculum import CurriculumGRPOTrainer
-    from trl_curriculum.report.terminal import say
     from trl_curriculum.rewards import reward
     from trl_curriculum.scripts.data import load_prompts, split_by_arm
     from trl_curriculum.scripts.difficulty import with_difficulty
     from trl_curriculum.scripts.plan import grpo_plan
     from trl_curriculum.scripts.train import check_output_dir, model_to_load, train_and_save
+    from trl_curriculum.stdout import say
 
     if not script_args.dry_run:
         check_output_dir(training_args, model_args)

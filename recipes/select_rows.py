@@ -119,7 +119,6 @@ def main(
     model_args: "ModelConfig",
     num_processes: int | None = None,
 ) -> None:
-    from trl_curriculum.data.convert import say
     from trl_curriculum.data.load import load_rows
     from trl_curriculum.generators import load
     from trl_curriculum.generators.file import load_placed
@@ -129,6 +128,7 @@ def main(
     from trl_curriculum.rounds.select import FileSelection
     from trl_curriculum.rounds.selection import FeatureSettings, SelectionSettings
     from trl_curriculum.scripts.train import check_output_dir, model_to_load
+    from trl_curriculum.stdout import say_once
     from trl_curriculum.trainers.limits import refuse_out_of_range
 
     if not script_args.dry_run:
@@ -155,7 +155,7 @@ def main(
     targets = load(script_args.targets, *how)
     examples = load(script_args.examples, *how) if script_args.examples is not None else None
     if len({isinstance(row.prompt, str) for row in [*candidates, *targets, *(examples or ())]}) > 1:
-        say("Some rows are texts and others messages: all become messages.")
+        say_once("Some rows are texts and others messages: all become messages.")
         candidates, targets, warmed = in_one_form(candidates, targets, examples or [])
         examples = warmed if examples is not None else None
     model = model_to_load(model_args, training_args)

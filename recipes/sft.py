@@ -76,11 +76,11 @@ def main(
     from trl import get_peft_config, get_quantization_config
 
     from trl_curriculum import CurriculumSFTTrainer
-    from trl_curriculum.report.terminal import say
     from trl_curriculum.scripts.data import load_examples, locate, split_by_arm
     from trl_curriculum.scripts.difficulty import with_difficulty
     from trl_curriculum.scripts.plan import sft_plan
     from trl_curriculum.scripts.train import check_output_dir, model_to_load, train_and_save
+    from trl_curriculum.stdout import say
 
     if not script_args.dry_run:
         check_output_dir(training_args, model_args)

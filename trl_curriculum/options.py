@@ -167,6 +167,12 @@ def shorten(value: Any, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def repeated(pairs: list[tuple[str, Any]]) -> str | None:
+    """The first key that an object in JSON has twice: of two values the last would count, without a word."""
+    names = [name for name, _ in pairs]
+    return next(name for name in names if names.count(name) > 1) if len(set(names)) < len(names) else None
+
+
 def spell_limits(limits: Any) -> str:
     """The limits of a number, in words."""
     words = (("least", "at least"), ("above", "above"), ("most", "at most"), ("below", "below"))

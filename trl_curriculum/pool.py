@@ -223,7 +223,7 @@ def _renamed(arm: IntArray, row: IntArray, now: IntArray, before: IntArray, n_be
     gone = set(range(n_before)) - set(arm.tolist())
     found = {}
     for new in np.flatnonzero(arm < 0):
-        (olds,) = (np.unique(old_arm[(now == new) & kept]),)
+        olds = np.unique(old_arm[(now == new) & kept])
         if len(olds) == 1 and int(olds[0]) in gone and set(now[kept & (old_arm == olds[0])].tolist()) == {int(new)}:
             found[int(new)] = int(olds[0])
     return found

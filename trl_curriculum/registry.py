@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from .options import Method, default_of, fits, option, shorten, spell
+from .options import Method, default_of, fits, option, repeated, shorten, spell
 
 
 __all__ = ["Method", "Registry", "make_options", "nearest", "option"]
@@ -150,7 +150,7 @@ class Registry(Generic[M]):
         """The name and the options of a spec, unchecked."""
         if isinstance(spec, str) and spec.lstrip().startswith("{"):
             try:
-                spec = json.loads(spec, object_pairs_hook=_without_repeats)
+                spec = json.loads(spec, object_pairs_hook=without_repeats)
             except json.JSONDecodeError as error:
                 raise ValueError(f"The {self.family} {spec!r} is no JSON: {error}.") from error
         if isinstance(spec, str):
@@ -192,9 +192,8 @@ def make_options(cls: type, options: dict[str, Any], what: str) -> Any:
     return cls(**options)
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in JSON, none of whose keys is given twice."""
+    if (twice := repeated(pairs)) is not None:
         raise ValueError(f"The option {twice!r} is given twice: leave one out.")
     return dict(pairs)

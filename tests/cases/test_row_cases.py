@@ -36,7 +36,7 @@ def user(*texts: Any) -> list[dict[str, Any]]:
         ("F08c", ("1 of 8 rows", "System role not supported (row 5)")),
         ("F08d", ("1 of 8 rows", "`text` is null (row 3)")),
         ("F08e", ("1 of 8 rows", "`messages` is an empty conversation (row 3)")),
-        ("F16", ("1 of 8 rows", "(row 3)")),
+        ("F16", ("1 of 8 rows", "`prompt` is an empty conversation (row 3)")),
         ("R04", ("4 of 8 rows", "8 new tokens do not fit into 64 tokens (rows 0, 2, 4, 6; the first: 420 tokens)")),
         ("R05a", ("None of the 8 rows", "System role not supported")),
         ("R05b", ("None of the 8 rows", "System role not supported")),

@@ -178,7 +178,7 @@ def test_alpaca(tmp_path: Path) -> None:
 def test_conversations_become_prompts(tmp_path: Path) -> None:
     turns = [[USER, ASSISTANT], [USER, ASSISTANT, USER], [ASSISTANT], []]
     path = write(tmp_path / "rows.jsonl", lines(*[{"messages": one} for one in turns]))
-    assert [row["prompt"] for row in prompts(path)] == [[USER], turns[1], [], None]
+    assert [row["prompt"] for row in prompts(path)] == [[USER], turns[1], [], []]
 
 
 def test_columns_hold_texts_numbers_or_messages(tmp_path: Path) -> None:

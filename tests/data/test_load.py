@@ -209,6 +209,13 @@ def test_places_without_rows(tmp_path: Path) -> None:
         load_splits("no/such-dataset")
 
 
+def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
+    write(tmp_path / "pool[1]" / "train.jsonl", LINES)
+    with pytest.raises(ValueError, match=r"pool\[1\] has one of the signs .* reads as a pattern: rename it"):
+        load_splits(str(tmp_path / "pool[1]"))
+    assert list(load_splits(str(tmp_path / "pool[1]" / "train.jsonl"))["train"]) == ROWS
+
+
 def test_what_is_here_wins_over_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "openai" / "gsm8k" / "train.jsonl", LINES)
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """The sizes and lines of a plan."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from trl import ModelConfig
 from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, Pool
 from trl_curriculum.curricula import CURRICULA
 from trl_curriculum.scripts.plan import grpo_plan, sft_plan
-from trl_curriculum.trainers.outlook import Run, block, grpo_run, sft_run
+from trl_curriculum.trainers.outlook import Run, block, grpo_run, refuse_powerless, sft_run, warn_of_odd
 
 
 CPU: dict[str, Any] = {"use_cpu": True, "bf16": False}
@@ -48,13 +49,13 @@ def test_a_grpo_run_is_counted(changes: dict[str, Any], steps: int, batches: int
 @pytest.mark.parametrize(
     ("changes", "tokens", "expected"),
     [
-        ({"max_steps": 5}, None, Run(5, 4, exact=False)),
+        ({"max_steps": 5}, None, Run(5, 4, trial=True)),
         ({"num_train_epochs": 3}, None, Run(30, 4)),
         ({"num_train_epochs": 1, "gradient_accumulation_steps": 2}, 400, Run(5, 8)),
         ({"num_train_epochs": 1, "dataloader_drop_last": True, "per_device_train_batch_size": 16}, None, Run(2, 16)),
         ({"max_tokens": 200}, 400, Run(5, 4, exact=False)),
         ({"max_tokens": 200}, None, Run(None, 4, exact=False)),
-        ({"packing": True, "max_length": 50, "max_steps": 9}, None, Run(9, None, exact=False)),
+        ({"packing": True, "max_length": 50, "max_steps": 9}, None, Run(9, None, exact=False, trial=True)),
         ({"packing": True, "max_length": 50, "num_train_epochs": 1}, 400, Run(2, 20, exact=False)),
     ],
 )
@@ -85,6 +86,25 @@ def test_a_plan_says_what_the_curriculum_can_do(tmp_path: Path, capsys: pytest.C
     assert "odds" not in short and "arms" not in short and "5 optimizer steps" in short
 
 
+def test_a_trial_is_counted_and_warned_of_by_what_happens(caplog: pytest.LogCaptureFixture) -> None:
+    """`max_steps` is a number and no estimate; a late event is named in the warning of a trial as in a refusal."""
+    pool, args = Pool(40), grpo(curriculum={"evo_curate": {"refresh_steps": 9}}, max_steps=5)
+    curriculum, run = args.curriculum_method.bind(pool), grpo_run(args, 40, 1)
+    outlook = curriculum.outlook(run.batches, run.rows)
+    acts = block(curriculum, outlook, run, args)["acts"]
+    assert acts.startswith("first refresh at step 10 of 5: never in this run")
+    refuse_powerless(curriculum, outlook, run)
+    warn_of_odd(curriculum, outlook, run, args)
+    late = "its first refresh that has an effect would come before step 10, and the run has 5"
+    assert f"{late}: it will draw blindly" in caplog.text
+    whole = dataclasses.replace(run, trial=False)
+    with pytest.raises(ValueError, match=late):
+        refuse_powerless(curriculum, outlook, whole)
+    estimate = dataclasses.replace(whole, exact=False)
+    refuse_powerless(curriculum, outlook, estimate)
+    assert "at step about 10 of about 5" in block(curriculum, outlook, estimate, args)["acts"]
+
+
 def test_a_model_that_is_not_here_leaves_the_lines_out(tmp_path: Path) -> None:
     rows = Dataset.from_list([{"text": f"row {i}"} for i in range(8)])
     plan = sft_plan(rows, None, sft(), ModelConfig(model_name_or_path="nobody/has-this"))
@@ -97,6 +117,7 @@ def test_a_model_that_is_not_here_leaves_the_lines_out(tmp_path: Path) -> None:
         ({"eval_strategy": "epoch"}, None, "eval_strategy='epoch' evaluates on held-out rows, and there are none"),
         ({"eval_strategy": "steps", "eval_steps": 1}, {}, "there are none"),
         ({"eval_strategy": "epoch"}, {"a": 1, "b": 0}, "eval_dataset b has no rows"),
+        ({"eval_strategy": "epoch"}, {"": 0}, "eval_dataset has no rows"),
         (
             {"eval_strategy": "epoch", "save_strategy": "best", "metric_for_best_model": "mean_token_accuracy"},
             {"": 1},

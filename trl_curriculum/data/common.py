@@ -4,7 +4,8 @@ from typing import Any
 
 from datasets import Dataset, Features, Json, List, Value
 
-from .convert import EXAMPLE, Row, as_chats, is_list, rewrite, say
+from ..stdout import say_once
+from .convert import EXAMPLE, Row, as_chats, is_list, rewrite
 from .formats import conversation_of, to_text
 
 
@@ -29,10 +30,10 @@ def in_common(parts: dict[str, Dataset], prompts: bool) -> dict[str, Dataset]:
                 "give both as messages, or both as prompt and completion."
             )
         if prompts or "messages" not in kinds.values():
-            say("Sources have texts and conversations: all become conversations.")
+            say_once("Sources have texts and conversations: all become conversations.")
             parts = {source: rewrite(part, lambda row: as_chats(row, names)) for source, part in parts.items()}
         else:
-            say("Sources have different formats: all rows become conversations, the column `messages`.")
+            say_once("Sources have different formats: all rows become conversations, the column `messages`.")
             parts = {
                 source: part if kinds[source] == "messages" else rewrite(part, _messages, EXAMPLE)
                 for source, part in parts.items()

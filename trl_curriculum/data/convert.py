@@ -1,11 +1,11 @@
 """Whole datasets in TRL's formats: one format for all rows, whatever each of them came in."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from datasets import Dataset, Features, LargeList, List, Value
 
+from ..stdout import say_once
 from .formats import (
     ALPACA,
     CONVERSATIONS,
@@ -87,7 +87,7 @@ def to_prompts(
     answers = answers and "answer" not in have
     if answers:
         what = "conversations without their last answer" if conversations else "instructions without their output"
-        say(f"Prompts are {what}, which is the column `answer`.")
+        say_once(f"Prompts are {what}, which is the column `answer`.")
 
     def make(row: Row) -> Row:
         prompt = prompt_of(row)
@@ -97,6 +97,8 @@ def to_prompts(
         question, answer = question_of(row), answer_of(row)
         if prompt is None and question is not None:
             prompt, answer = ask(question), to_text(row["output"], "`output`")
+        if prompt is None and any(row.get(name) == [] for name in conversations):
+            prompt = []  # for the check of rows, which tells an empty conversation from none
         return {"prompt": prompt, **({"answer": answer} if answers else {})}
 
     return _one_kind(rewrite(dataset, make, (*conversations, *ALPACA[:1], "input")), ("prompt",))
@@ -123,7 +125,7 @@ def to_examples(dataset: Dataset, text_column: str = "text", ask: Callable[[str]
     others = tuple(name for columns in formats[:-1] for name in columns if name not in first)
     several = [columns for columns in there if columns not in ((text_column,), ("input_ids",))]
     if len(several) > 1 and first in several and _nulls(dataset, *first):
-        say("Rows come in several formats: all become conversations, the column `messages`.")
+        say_once("Rows come in several formats: all become conversations, the column `messages`.")
         return rewrite(dataset, lambda row: {"messages": conversation_of(row)}, (*EXAMPLE, *others))
     if first == ALPACA:
 
@@ -175,7 +177,9 @@ def with_known_roles(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
     lists = [name for name in names if is_list(dataset.features.get(name))]
     changed = [name for name in lists if not _is_clean(dataset, name) and _changes(dataset, name)]
     if changed:
-        say(f"Messages in {', '.join(changed)} get the names that chat templates know: `role`, `content`, `user`, ….")
+        say_once(
+            f"Messages in {', '.join(changed)} get the names that chat templates know: `role`, `content`, `user`, …."
+        )
         dataset = rewrite(dataset, lambda row: {name: with_known_names(row[name]) for name in changed})
     if "conversations" in names and "messages" not in dataset.column_names:
         return dataset.rename_column("conversations", "messages")
@@ -246,9 +250,3 @@ def _filled(dataset: Dataset, text_column: str = "text") -> set[str]:
 def _nulls(dataset: Dataset, *names: str) -> bool:
     batches = dataset.select_columns(list(names)).with_format("arrow").iter(10_000)
     return any(batch.column(name).null_count for batch in batches for name in names)
-
-
-def say(sentence: str) -> None:
-    """Prints what is made of the rows, once in a run of several processes."""
-    if os.environ.get("RANK", "0") == "0":
-        print(sentence)  # noqa: T201

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ..options import repeated, shorten
+
 
 KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 KNOWN = "give .jsonl, .json, .csv, .tsv or .parquet, or one of these gzipped (.jsonl.gz)"
@@ -61,7 +63,7 @@ def read_file(path: str | Path) -> Iterator[Placed]:
         for place, row in _parquet(path) if kind == ".parquet" else _texts(path, kind):
             n += 1
             if not isinstance(row, dict):
-                raise ValueError(f"{path}, {place}: it is {short(row)}, not an object with columns.")
+                raise ValueError(f"{path}, {place}: it is {shorten(row)}, not an object with columns.")
             yield place, row
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is damaged or was not copied whole ({error}): write it again.") from error
@@ -70,12 +72,6 @@ def read_file(path: str | Path) -> Iterator[Placed]:
         raise ValueError(f"{where}: this file is not UTF-8 ({error.reason}): save it as UTF-8.") from error
     if n == 0:
         raise ValueError(f"{path} has no rows: give a file with at least one.")
-
-
-def short(value: Any) -> str:
-    """A value as a message shows it."""
-    text = ascii(value) if SURROGATE.search(repr(value)) else repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -102,7 +98,7 @@ def _json_lines(path: Path) -> Iterator[Placed]:
             text = _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, path, number)
             if text.strip():
                 place = f"line {number}"
-                yield place, _parsed(text, path, place, f"is not JSON: {short(text.strip())}")
+                yield place, _parsed(text, path, place, f"is not JSON: {shorten(text.strip())}")
 
 
 def _json(path: Path) -> Iterator[Placed]:
@@ -121,7 +117,7 @@ def _json(path: Path) -> Iterator[Placed]:
             ".jsonl file with one row a line."
         )
     if not isinstance(whole, list):
-        raise ValueError(f"{path} holds {short(whole)}, and no rows: give a list of rows.")
+        raise ValueError(f"{path} holds {shorten(whole)}, and no rows: give a list of rows.")
     return ((f"row {k} (counted from 0)", row) for k, row in enumerate(whole))
 
 
@@ -145,17 +141,15 @@ def _parsed(text: str, path: Path, place: str, otherwise: str) -> Any:
         lone = next((one for one in _strings(value) if SURROGATE.search(one)), None)
         if lone is not None:
             raise ValueError(
-                f"{where} has a lone surrogate (half of a UTF-16 pair) in {short(lone)}: remove or repair it."
+                f"{where} has a lone surrogate (half of a UTF-16 pair) in {shorten(lone)}: remove or repair it."
             )
     return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"an object has the key {next(n for n in names if names.count(n) > 1)!r} twice: keep one")
-    return made
+    if (twice := repeated(pairs)) is not None:
+        raise ValueError(f"an object has the key {twice!r} twice: keep one")
+    return dict(pairs)
 
 
 def _integer(digits: str) -> int | str:

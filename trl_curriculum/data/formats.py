@@ -4,6 +4,8 @@ import json
 import math
 from typing import Any
 
+from ..options import shorten
+
 
 Message = dict[str, Any]
 Half = str | list[Message] | None  # a prompt or a completion: a text, messages, or nothing
@@ -34,7 +36,7 @@ def to_messages(value: Any, what: str) -> list[Message]:
         `ValueError`: with `what` holds them, for an unknown role, and for what is no message.
     """
     if not isinstance(value, list):
-        raise ValueError(f"{what} holds {shown(value)}, not a list of messages.")
+        raise ValueError(f"{what} holds {shorten(value)}, not a list of messages.")
     return [_message(one, k, what) for k, one in enumerate(value)]
 
 
@@ -76,7 +78,7 @@ def to_text(value: Any, what: str) -> str | None:
     if hasattr(value, "isoformat"):
         return value.isoformat()
     raise ValueError(
-        f"{what} holds a {type(value).__name__}, {shown(value)}, where a text is needed: name another column."
+        f"{what} holds a {type(value).__name__}, {shorten(value)}, where a text is needed: name another column."
     )
 
 
@@ -178,15 +180,9 @@ def last_answer(messages: list[Message]) -> int:
     return next((k for k in range(len(messages))[::-1] if messages[k]["role"] == "assistant"), len(messages))
 
 
-def shown(value: Any) -> str:
-    """A value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
 def _message(one: Any, k: int, what: str) -> Message:
     if not isinstance(one, dict):
-        raise ValueError(f"{what} holds {shown(one)} as message {k}, not a role and a content.")
+        raise ValueError(f"{what} holds {shorten(one)} as message {k}, not a role and a content.")
     made = {}
     for name, other in (("role", "from"), ("content", "value")):
         if name not in one and other not in one:

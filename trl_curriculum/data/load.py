@@ -1,6 +1,7 @@
 """From what a user names to rows: a file, a folder, a dataset saved on disk, or one on the Hub."""
 
 from collections.abc import Iterator, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,11 @@ def _folder(path: Path, config_name: str | None) -> DatasetDict:
     except (ValueError, YAMLError) as error:  # of splits in several kinds of files, of a configuration, of README.md
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     except FileNotFoundError as error:  # of no file that `datasets` knows
+        if escape(str(path.resolve())) != str(path.resolve()):
+            raise ValueError(
+                f"The path of the folder {path} has one of the signs * ? [, which `datasets` reads as a pattern: "
+                "rename it, or name a file in it."
+            ) from error
         raise FileNotFoundError(f"The folder {path} has no files of rows in it: {KNOWN}.") from error
     given = builder.config.data_files or {}
     splits = {split: [Path(file) for file in files] for split, files in given.items()}

@@ -55,7 +55,7 @@ def refuse_reward_arguments(columns: list[str], has_environment: bool = False) -
 
 
 def refuse_tokens_without_ids(columns: list[str]) -> None:
-    """Refuses columns of tokenized rows in a dataset that is not tokenized, and a prompt without a completion."""
+    """Refuses columns of tokenized rows in a dataset that is not tokenized."""
     if "input_ids" in columns:
         return
     for name in TOKENS:

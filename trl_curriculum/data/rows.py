@@ -17,14 +17,13 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..signals import IntArray
+from .files import SURROGATE
 from .formats import NAMES, known_role
 
 
 logger = logging.getLogger(__name__)
 
 BLANK = re.compile("[\\s\u0000-\u001f\u00ad\u200b-\u200f\u2060\ufeff]*")  # what is not seen
-SURROGATE = re.compile("[\ud800-\udfff]")
-SPEAKERS = ("user", "assistant", "human", "gpt")
 SHOWN = 5  # rows that are named for each reason
 BATCH = 1000
 LONG = 10_000  # rows from which on a bar shows how far a check is
@@ -170,7 +169,10 @@ def _conversation_flaw(messages: list[Any], name: str) -> str | None:
         elif BLANK.fullmatch(content) and not others:
             if message is messages[-1]:
                 return f"`{name}` ends with a blank message"
-            if role in SPEAKERS:  # a blank message of the system is none, a tool may return nothing
+            if known_role(role) in (
+                "user",
+                "assistant",
+            ):  # a blank message of the system is none, a tool may return nothing
                 return f"`{name}` has a blank message of the {role}"
     return None
 

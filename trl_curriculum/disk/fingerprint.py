@@ -27,20 +27,9 @@ SPECIAL_TOKENS |= {"call", "new", "next", "pad", "sep", "special", "start", "sto
 WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 IN_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)[^/?#\s'\"]*@")
 IN_QUERY = re.compile(r"([?&])([\w.\-]+)=([^&#\s'\"]+)")
-LOOKS: tuple[str, ...] = (
-    "earer ",
-    "uthorization: ",
-    "hf_",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "sk-",
-)
-LOOKS += ("xoxa-", "xoxb-", "xoxp-", "AKIA")  # without one of these there is no need to look closer
+# Without one of these there is no need to look closer
+LOOKS: tuple[str, ...] = ("earer ", "uthorization: ", "github_pat_", "glpat-", "sk-", "AKIA", "hf_")
+LOOKS += tuple(f"gh{letter}_" for letter in "pousr") + tuple(f"xox{letter}-" for letter in "abp")
 BY_ITS_LOOK = re.compile(
     r"(?<=[Bb]earer )[\w.~+/=\-]{16,}|(?<=[Aa]uthorization: Basic )[\w+/=]+|\b(?:hf_|gh[pousr]_|github_pat_|glpat-|"
     r"sk-|xox[abp]-)[\w\-]{20,}|\bAKIA[0-9A-Z]{16}\b"

@@ -98,17 +98,17 @@ class StageFolder:
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str | None, Any, Any]:
     """The first setting that differs: its name, value before, value now."""
-    then, flat = _flat(before), _flat(now)
-    for name in {**then, **flat}:
-        if then.get(name) != flat.get(name):
-            return name, then.get(name), flat.get(name)
+    then, now = flatten(before), flatten(now)
+    for name in {**then, **now}:
+        if then.get(name) != now.get(name):
+            return name, then.get(name), now.get(name)
     return None, None, None
 
 
-def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
+def flatten(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
     """Nested settings by their dotted names."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         inner = isinstance(value, dict) and value
-        flat |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
+        flat |= flatten(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
     return flat

@@ -15,15 +15,8 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 
 # What loading raises; errors of JSON and Jinja are ValueErrors
-LOADERS: tuple[type[Exception], ...] = (
-    AttributeError,
-    ImportError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-)
-LOADERS += (TypeError, ValueError)
+LOADERS: tuple[type[Exception], ...] = (AttributeError, ImportError, LookupError, OSError, RuntimeError)
+LOADERS += (SafetensorError, TypeError, ValueError)
 MODEL = "model_name_or_path"
 ARGUMENTS = ("pretrained_model_name_or_path", "model_id")  # of what loads: a traceback tells what it was given
 JSONS = ("config.json", "tokenizer_config.json", "tokenizer.json", "generation_config.json", "adapter_config.json")

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from ..disk.fingerprint import REDACTED, redact
 from ..options import Method
 from ..version import __version__
-from .history import drawn_rows
+from .history import read_history
 from .markdown import link, table
 
 
@@ -140,7 +140,7 @@ def _text(value: str, longest: int = LONGEST) -> str:
 
 
 def _drawn(trainer: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    frame = drawn_rows(trainer.args.output_dir)
+    frame = read_history(trainer.args.output_dir)
     return (frame["row"].to_numpy(), frame["arm"].to_numpy()) if len(frame) else None
 
 

@@ -80,11 +80,6 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
     return pd.concat([read_segment(file) for file in files], ignore_index=True)
 
 
-def drawn_rows(output_dir: str | Path) -> pd.DataFrame:
-    """`row` and `arm` of every draw that has been written, without the other columns of [`read_history`]."""
-    return read_history(output_dir)[["row", "arm"]]
-
-
 def _shown_by_rollouts(feedback: Feedback, group: IntArray, n: int) -> dict[str, np.ndarray]:
     reward, advantage = feedback.reward, feedback.advantage
     assert reward is not None and advantage is not None

@@ -13,25 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data.names import shown
+from ..stdout import say
 
 
 logger = logging.getLogger(__name__)
 
 LONGEST = 30  # rows of a table that are printed
 WIDTH = 110  # columns where no terminal says its own
-
-
-def say(text: str) -> None:
-    """
-    Prints text to standard output.
-
-    What its encoding lacks is spelled out; where it cannot be written to at all, that is a warning.
-    """
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201
-    except (OSError, ValueError) as error:  # a pipe that is closed, a disk that is full
-        logger.warning("Standard output cannot be written to: %s.", error)
 
 
 def show(*tables: Table) -> None:

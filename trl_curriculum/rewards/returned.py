@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..options import shorten
 from .base import Rewards
 
 
@@ -107,5 +108,4 @@ def guarded(function: Any, row_of: RowOf) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = f"a {type(value).__name__}, {value!r}" if value is not None else "None"
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    return "None" if value is None else f"a {type(value).__name__}, {shorten(value)}"

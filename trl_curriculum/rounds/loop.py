@@ -16,8 +16,8 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from ..disk.atomic import name_full_disk
 from ..disk.main_process import LONGEST, check_shared, fail_together, name_lost_process, on_main_process
-from ..disk.stages import StageFolder
-from ..trainers.agreement import flat, refuse_difference, versions
+from ..disk.stages import StageFolder, flatten
+from ..trainers.agreement import refuse_difference, versions
 from .stage import Report, Stage
 
 
@@ -44,7 +44,7 @@ def run_stages(stages: Mapping[str, Stage], output_dir: Path, longest: timedelta
     check_shared(output_dir, longest)
     refuse_sharded_weights()
     places = {name: StageFolder(output_dir / name, stage.settings(output_dir)) for name, stage in stages.items()}
-    refuse_difference(versions() | flat({name: place.settings for name, place in places.items()}), longest)
+    refuse_difference(versions() | flatten({name: place.settings for name, place in places.items()}), longest)
     found = on_main_process(lambda: {name: place.report() for name, place in places.items()}, longest)
     reports: dict[str, Report] = {name: report for name, report in found.items() if report is not None}
     for name in [name for name in stages if name not in reports]:

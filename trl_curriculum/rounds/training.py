@@ -21,6 +21,7 @@ from ..trainers.config import CurriculumConfig, CurriculumGRPOConfig, Curriculum
 from ..trainers.grpo import CurriculumGRPOTrainer
 from ..trainers.outlook import grpo_run, refuse_one_arm, refuse_powerless, sft_run
 from ..trainers.resuming import AUTO
+from ..trainers.run_settings import IGNORED_PREFIXES
 from ..trainers.sft import CurriculumSFTTrainer
 from .model import Model
 from .stage import RecordedBy, Report, Stage
@@ -29,7 +30,6 @@ from .stage import RecordedBy, Report, Stage
 # Arguments on which neither rows nor weights depend
 IGNORED_ARGUMENTS = {"output_dir", "overwrite_output_dir", "run_name", "project", "disable_tqdm"}
 IGNORED_ARGUMENTS |= {"resume_from_checkpoint", "use_cpu"}
-IGNORED_PREFIXES = tuple("logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_".split())
 
 
 def training_settings(args: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..data.names import keys, listed
 from ..data.sources import load_mixture
 from ..data.tasks import INSTRUCTION, disjoint, reasoning_gym_dataset
 from ..pool import Pool
+from . import ROOTS
 from .arguments import CurriculumScriptArguments
 from .columns import check_is_there, with_context, with_options
 
@@ -134,7 +135,7 @@ def split_by_arm(dataset: Dataset, arms: Any, train_dataset: Dataset | None = No
 
 def locate(path: str) -> str:
     """Return a path as it is, unless it exists only as seen from the folder that holds the recipes."""
-    for root in () if Path(path).exists() else Path(__file__).resolve().parents[1:3]:
+    for root in () if Path(path).exists() else ROOTS:
         if (root / path).exists():
             return str(root / path)
     return path

@@ -14,11 +14,12 @@ from urllib.request import getproxies
 
 import yaml
 
+from . import MADE, ROOTS, apart
+
 
 SECONDS = 4.0
 NAMING = {"dataset_name", "model_name_or_path", "reward_model_name_or_path", "path", "model", "chat_template_path"}
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
-OURS = ("smollm2-135m",)  # made from a package
 
 
 def use_the_cache_where_the_hub_is_silent(argv: Sequence[str]) -> None:
@@ -66,8 +67,7 @@ def _address() -> tuple[str, int]:
 def _names(argv: Sequence[str]) -> list[str]:
     """Models and datasets that the arguments, and the recipe in them, name and that are no local paths."""
     given: dict[str, Any] = {}
-    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    pairs = [(word.removeprefix("--"), after) for word, after in pairwise(words)]
+    pairs = [(word.removeprefix("--"), after) for word, after in pairwise(apart(argv))]
     for name, value in pairs:
         if name == "config" and Path(value).is_file():
             try:
@@ -76,7 +76,7 @@ def _names(argv: Sequence[str]) -> list[str]:
                 continue  # which the parser tells of
             given |= recipe if isinstance(recipe, dict) else {}
     given |= {name: value for name, value in pairs if name in NAMING}
-    return [name for name in dict.fromkeys(_walk(given)) if name not in OURS and not _is_local(name)]
+    return [name for name in dict.fromkeys(_walk(given)) if name != MADE and not _is_local(name)]
 
 
 def _walk(value: Any, key: str = "") -> list[str]:
@@ -89,5 +89,8 @@ def _walk(value: Any, key: str = "") -> list[str]:
 
 def _is_local(name: str) -> bool:
     builders = ("json", "csv", "parquet", "text", "arrow")
-    roots = (Path(), *Path(__file__).resolve().parents[1:3])  # what recipes name lies beside them
-    return name in builders or not name.strip() or any((root / Path(name).expanduser()).exists() for root in roots)
+    return (
+        name in builders
+        or not name.strip()
+        or any((root / Path(name).expanduser()).exists() for root in (Path(), *ROOTS))
+    )

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import trl
-import yaml
 from trl import TrlParser
 
 from ..disk.fingerprint import redact
@@ -21,13 +20,13 @@ from ..disk.main_process import ProcessLostError, leave, name_lost_process
 from ..registry import nearest
 from ..trainers.config import MOVED
 from ..trainers.declared import refuse_undeclared
-from . import MISTAKES
+from . import MISTAKES, apart
 from .recipes import with_found_config
 from .repeats import check_words, read_yaml
 
 
-# Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
 TRAINERS = Path(trl.__file__).resolve().parent / "trainer"
+# Those of scripts as well: `select` had a `method`, which in other scripts is the name of a bundle.
 MOVED_ARGUMENTS = MOVED | {"method": "selection: name, or selection: {name: {option: value}}"}
 
 
@@ -155,12 +154,11 @@ def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) ->
 
 def _say_what_is_replaced(argv: list[str]) -> None:
     """Says which options of a recipe go, because the command line has another spec in its place."""
-    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    words = apart(argv)
     if "--config" not in words[:-1] or os.environ.get("RANK", "0") != "0":
         return
     file = words[words.index("--config") + 1]
-    with open(file) as opened:
-        recipe = yaml.safe_load(opened)
+    recipe = read_yaml(file)
     for name, specs in recipe.items() if isinstance(recipe, dict) else ():
         if f"--{name}" not in words[:-1]:
             continue

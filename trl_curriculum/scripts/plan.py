@@ -12,7 +12,7 @@ from ..data.columns import check_column
 from ..data.names import listed, shown
 from ..pool import Pool
 from ..report.terminal import lines as as_lines
-from ..report.terminal import say
+from ..stdout import say
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
 from ..trainers.checks import refuse_unevaluated, refuse_unmeasured, refuse_unseen, warn_of_arms
 from ..trainers.found import golds_line
@@ -73,11 +73,7 @@ def grpo_plan(
         "run": f"{steps} optimizer steps, {generations} generations, {generations * rollouts} rollouts",
         "back end": f"vLLM, {args.vllm_mode}" if args.use_vllm else "transformers",
     }
-    text = _table(lines, args)
-    if whole and is_late(outlook, run):
-        say(text)  # which shows why it is refused
-    refuse_powerless(curriculum, outlook, run)
-    return text
+    return _judged(lines, curriculum, run, outlook, args, whole)
 
 
 def sft_plan(
@@ -124,11 +120,7 @@ def sft_plan(
         "step": each,
         "run": budget or steps,
     }
-    text = _table(lines, args)
-    if whole and is_late(outlook, run):
-        say(text)  # which shows why it is refused
-    refuse_powerless(curriculum, outlook, run)
-    return text
+    return _judged(lines, curriculum, run, outlook, args, whole)
 
 
 def _curriculum(
@@ -183,6 +175,17 @@ def _trained_on(dataset: Dataset, args: CurriculumSFTConfig) -> str:
     return "completions" if completions else "all tokens"
 
 
-def _table(lines: dict[str, str], args: CurriculumGRPOConfig | CurriculumSFTConfig) -> str:
-    lines |= {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"}
-    return as_lines(lines)
+def _judged(
+    lines: dict[str, str],
+    curriculum: Curriculum,
+    run: Run,
+    outlook: Outlook,
+    args: CurriculumGRPOConfig | CurriculumSFTConfig,
+    whole: bool,
+) -> str:
+    """The plan as a table, unless the curriculum can do nothing in the run."""
+    text = as_lines(lines | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"})
+    if whole and is_late(outlook, run):
+        say(text)  # which shows why it is refused
+    refuse_powerless(curriculum, outlook, run)
+    return text

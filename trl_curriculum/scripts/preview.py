@@ -10,6 +10,7 @@ from trl import ModelConfig
 from ..data.rendered import first_prompt, refusal, window_of
 from ..lm.loading import MODEL, check_tokenizer, load_tokenizer, loading
 from ..trainers.found import prompt_lines, quoted
+from . import MADE
 
 
 MOST = 32  # rows of the most letters, of which the longest in tokens is taken
@@ -89,7 +90,7 @@ def _answer(row: dict[str, Any]) -> str:
 
 def _tokenizer(model_args: ModelConfig, args: Any) -> tuple[Any, int | None] | None:
     name = model_args.model_name_or_path
-    if name is None or name == "smollm2-135m":  # which is made of a package, by the first run
+    if name is None or name == MADE:
         return None
     options: dict[str, Any] = {"revision": model_args.model_revision, "local_files_only": True}
     try:

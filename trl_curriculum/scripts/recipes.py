@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ..registry import nearest
+from . import ROOTS
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _name_of(spec: Any) -> str:
 
 def recipes() -> list[Recipe]:
     """All recipes that come with the package: beside it in a checkout, and inside it where it is installed."""
-    for root in Path(__file__).resolve().parents[1:3]:
+    for root in ROOTS:
         folder = root / "recipes"
         if found := sorted(folder.rglob("*.yaml")):
             return [Recipe(path, path.relative_to(folder).with_suffix("").as_posix()) for path in found]

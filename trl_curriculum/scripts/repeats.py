@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from ..registry import without_repeats
+
 
 class _Loader(yaml.SafeLoader):
     """Reads YAML, and refuses a key that a mapping has twice."""
@@ -50,7 +52,7 @@ def read_json(text: str) -> Any:
     Raises:
         `ValueError`: where a key is given twice; `json.JSONDecodeError` where it is no JSON.
     """
-    return json.loads(text, object_pairs_hook=_once)
+    return json.loads(text, object_pairs_hook=without_repeats)
 
 
 def check_words(words: list[str]) -> None:
@@ -78,11 +80,3 @@ def check_words(words: list[str]) -> None:
                 pass  # what takes it says so
             except ValueError as error:
                 raise ValueError(f"{option} {word}: {error}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} is given twice: leave one out.")
-    return dict(pairs)

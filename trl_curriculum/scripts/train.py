@@ -10,9 +10,7 @@ from trl import ModelConfig
 from ..lm.dtypes import check_dtype
 from ..lm.loading import check_folder
 from ..trainers.resuming import refuse_earlier_run
-
-
-MADE = "smollm2-135m"  # which is made of a package, by the first run
+from . import MADE
 
 
 def check_output_dir(training_args: Any, model_args: ModelConfig, resumable: bool = True) -> None:

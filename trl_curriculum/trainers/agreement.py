@@ -1,7 +1,6 @@
 """What all processes of a run must have alike: compared before they work, and refused by name where it differs."""
 
 import dataclasses
-import importlib.metadata
 import json
 import logging
 from datetime import timedelta
@@ -9,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..disk.fingerprint import fingerprint, redact
+from ..disk.fingerprint import fingerprint
 from ..disk.main_process import are_several, fail_together, gather_from_all, limit_waiting
+from ..disk.stages import flatten
+from ..options import shorten
+from . import facts
 
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "trl_curriculum")
 # Arguments that may differ between processes: where a machine writes and what it shows, and how it reads
 MAY_DIFFER = {"output_dir", "run_name", "project", "trackio_space_id", "report_to", "disable_tqdm"}
 MAY_DIFFER |= {"log_level", "log_level_replica", "log_on_each_node", "local_rank", "use_cpu", "save_on_each_node"}
@@ -27,7 +28,6 @@ MAY_DIFFER |= {"vllm_gpu_memory_utilization", "vllm_group_port"}
 MAY_DIFFER |= {f"model_init_kwargs.{name}" for name in ("device_map", "cache_dir", "token", "local_files_only")}
 ROWS = "The fingerprint of the rows"
 EVAL = "The number of rows of eval_dataset"
-SHOWN = 80  # characters of a value
 
 
 def check_arguments(args: Any, train_dataset: Any, eval_dataset: Any) -> None:
@@ -91,16 +91,17 @@ def refuse_difference(mine: dict[str, Any], longest: timedelta, trainer: Any = N
             fail_together(_other_row(trainer, rank, longest), longest)
         if names:
             more = f" ({', '.join(names[1:4])}{' and more' if len(names) > 4 else ''} differ too)" if names[1:] else ""
+            its, ours = shorten(other.get(names[0])), shorten(first.get(names[0]))
             fail_together(
-                f"{names[0]} is {_shown(other.get(names[0]))} in process {rank} and {_shown(first.get(names[0]))} in "
-                f"process 0{more}: all processes of a run must have the same.",
+                f"{names[0]} is {its} in process {rank} and {ours} in process 0{more}: all processes of a run must "
+                "have the same.",
                 longest,
             )
 
 
 def versions() -> dict[str, str]:
     """Versions of the packages that draws and weights depend on."""
-    return {f"The version of {name}": importlib.metadata.version(name) for name in PACKAGES}
+    return {f"The version of {name}": version for name, version in facts.versions().items()}
 
 
 def _facts(trainer: Any, resume: Any) -> dict[str, Any]:
@@ -111,65 +112,38 @@ def _facts(trainer: Any, resume: Any) -> dict[str, Any]:
         "shaping": trainer.shaping.shapers,
         "probe": [] if trainer.probe.spec is None else [trainer.probe.spec],
     }
-    facts = {
+    found = {
         "The number of rows": pool.size,
         ROWS: fingerprint([] if pool.row_hash is None else [pool.row_hash]),
         **{family: ", ".join(one.name for one in methods) for family, methods in families.items()},
-        **flat({family: {one.name: _plain(one.options) for one in methods} for family, methods in families.items()}),
+        **flatten(
+            {family: {one.name: facts.plain(one.options) for one in methods} for family, methods in families.items()}
+        ),
         **arguments(trainer.args),
         "resume_from_checkpoint": resume if isinstance(resume, bool | None) else "a folder",
         "The fingerprint of arms and difficulties": pool.digest,
         EVAL: _sizes(trainer.eval_dataset),
-        "The fingerprint of the tokenizer": _of_tokenizer(trainer.processing_class),
+        "The fingerprint of the tokenizer": fingerprint([facts.of_tokenizer(trainer.processing_class)]),
     }
     if hasattr(trainer, "rows"):
-        facts["The fingerprint of the rows' tokens"] = fingerprint([trainer.rows.length])
+        found["The fingerprint of the rows' tokens"] = fingerprint([trainer.rows.length])
     if hasattr(trainer, "reward_func_names"):
-        facts["reward_funcs"] = trainer.reward_func_names
-        facts["reward_weights"] = trainer.reward_weights.tolist()
-    return facts | _of_model(trainer)
+        found["reward_funcs"] = trainer.reward_func_names
+        found["reward_weights"] = trainer.reward_weights.tolist()
+    return found | _of_model(trainer)
 
 
 def arguments(args: Any) -> dict[str, Any]:
     """Arguments of training as plain values without secrets, but for those that may differ."""
-    given = {field.name: _plain(getattr(args, field.name)) for field in dataclasses.fields(args) if field.init}
-    given |= flat({"model_init_kwargs": given.pop("model_init_kwargs", None) or {}})
+    given = {field.name: facts.plain(getattr(args, field.name)) for field in dataclasses.fields(args) if field.init}
+    given |= flatten({"model_init_kwargs": given.pop("model_init_kwargs", None) or {}})
     return {name: value for name, value in given.items() if name not in MAY_DIFFER}
-
-
-def flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        inner = isinstance(value, dict) and value
-        found |= flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
-    return found
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(redact(value), default=_name))
-
-
-def _name(value: Any) -> Any:
-    """An object as text that does not tell where it lies in memory."""
-    text = str(value)
-    return getattr(value, "__name__", type(value).__name__) if " at 0x" in text else text
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _sizes(data: Any) -> Any:
     if isinstance(data, dict):
         return {name: _sizes(one) for name, one in data.items()}
     return len(data) if hasattr(data, "__len__") else None
-
-
-def _of_tokenizer(tokenizer: Any) -> str:
-    words = sorted(tokenizer.get_vocab().items()) if hasattr(tokenizer, "get_vocab") else []
-    return fingerprint([repr(words).encode(errors="surrogatepass"), str(getattr(tokenizer, "chat_template", None))])
 
 
 def _of_model(trainer: Any) -> dict[str, Any]:
@@ -209,7 +183,7 @@ def _other_row(trainer: Any, rank: int, longest: timedelta) -> str:
     k = int(differ[0])
     where = k if trainer.conductor.position is None else int(trainer.conductor.position[k])
     row = trainer.rows.as_given([k])[0] if hasattr(trainer, "rows") else trainer.train_dataset[k]
-    texts = gather_from_all(_shown(row), longest)
+    texts = gather_from_all(shorten(row), longest)
     return (
         f"Row {where} is {texts[rank]} in process {rank} and {texts[0]} in process 0 ({len(differ)} of "
         f"{len(hashes[0])} rows differ): all processes must be given the same dataset, in the same order."

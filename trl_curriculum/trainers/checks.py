@@ -233,9 +233,8 @@ def refuse_unevaluated(args: Any, eval_dataset: Any, computes_metrics: bool = Fa
         )
     empty = [name for name, rows in sets.items() if hasattr(rows, "__len__") and len(rows) == 0]
     if empty:
-        raise ValueError(
-            f"eval_dataset {shown(empty[0]) if empty[0] else ''} has no rows: give some, or set eval_strategy: no."
-        )
+        name = f" {shown(empty[0])}" if empty[0] else ""
+        raise ValueError(f"eval_dataset{name} has no rows: give some, or set eval_strategy: no.")
     metric = args.metric_for_best_model
     reported = [
         "_".join(filter(None, ("eval", name, what)))

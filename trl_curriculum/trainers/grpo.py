@@ -115,13 +115,13 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
         refuse_unevaluated(args, eval_dataset, bool(kwargs.get("compute_metrics")))
         check_arguments(args, train_dataset, eval_dataset)
-        self.host, environment = GRPOHost(self), kwargs.get("environment_factory") is not None
+        self.host = GRPOHost(self)
         method, made = self._method(curriculum, args), self._rollouts_and_shapers(rollouts, shaping, args)
         refuse_other_orders(args, method)
         # Mistakes in columns, rows and rewards are found before a model is loaded.
-        environment = environment or len(positional) > 0
-        has_rollout_func = kwargs.get("rollout_func") is not None
-        checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, has_rollout_func)
+        environment = len(positional) > 0 or kwargs.get("environment_factory") is not None
+        own_rollouts = kwargs.get("rollout_func") is not None
+        checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, own_rollouts)
         given = checks.rows.dataset
         pool = Pool.from_dataset(given, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)
@@ -129,9 +129,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         super().__init__(model, reward_funcs, args, given, checks.eval_dataset, *positional, **kwargs)
         self.prompts, self.eval_dataset = checks.check_prompts(self)
         self.train_dataset = self.prompts.rows.dataset
-        content = (
-            None if kwargs.get("rollout_func") else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
-        )
+        content = None if own_rollouts else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
         self._set_up(method, made, args, self.train_dataset, self.prompts.rows.position, content)
         self._scored: IntArray | None = None  # rows of the user's dataset whose completions are being scored
         self.reward_funcs = [guarded(function, self._row_scored) for function in self.reward_funcs]

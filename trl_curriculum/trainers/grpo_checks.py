@@ -27,6 +27,8 @@ class GRPOChecks:
             As the trainer has them.
         has_environment (`bool`):
             Whether prompts may come from an environment.
+        has_rollout_func (`bool`):
+            Whether the user's own function generates: it may add columns for rewards.
 
     Attributes:
         rows ([`~trl_curriculum.data.rows.Rows`]):
@@ -88,7 +90,7 @@ def check_reward_weights(args: Any, reward_funcs: list[Any]) -> None:
 
 
 def check_grpo_forms(dataset: Dataset, what: str, args: Any, has_environment: bool) -> Rows:
-    """The same for GRPO, before a model is loaded."""
+    """The rows whose prompts and answers GRPO can read, before a model is loaded."""
     if "prompt" not in dataset.column_names and not has_environment:
         raise ValueError(
             f"The columns of {what} are {', '.join(dataset.column_names)}, and GRPO generates from a column 'prompt': "

@@ -87,14 +87,8 @@ def refuse_out_of_range(args: Any) -> None:
     for table, kind, word in ((WHOLE, numbers.Integral, "a whole number"), (ANY, numbers.Real, "a number")):
         for name, limits in table.items():
             value = getattr(args, name, None)
-            if name == "pad_to_multiple_of" and isinstance(value, str):  # a word, or a number as a text
-                value = (
-                    None
-                    if value.lower() in ("auto", "none", "null")
-                    else int(value)
-                    if value.isascii() and value.isdecimal()
-                    else value
-                )
+            if name == "pad_to_multiple_of" and isinstance(value, str):
+                value = _number_or_word(value)
             if value is None:
                 continue
             where = f"{name}={shorten(value)}"
@@ -106,3 +100,10 @@ def refuse_out_of_range(args: Any) -> None:
         raise TypeError(f"max_steps={shorten(steps)} must be a whole number.")
     if steps < 1 and steps != -1:
         raise ValueError(f"max_steps={steps} must be at least 1, or -1 for as many as num_train_epochs has.")
+
+
+def _number_or_word(text: str) -> int | str | None:
+    """`pad_to_multiple_of` as TRL reads a text; `auto` leaves it to TRL."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    return None if text.lower() in ("auto", "none", "null") else text

@@ -20,9 +20,10 @@ from ..disk.state import read_state, write_state
 from ..lm.weights import whole_when_saved
 from ..pool import Pool
 from ..report.history import History, print_summary, read_history
-from ..report.terminal import lines, say
+from ..report.terminal import lines
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
+from ..stdout import say
 from .agreement import check_agreement
 from .cards import CardMixin
 from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe

@@ -31,8 +31,10 @@ class Run:
         per_batch (`float`):
             Optimizer steps that are made of rows drawn at once.
         exact (`bool`):
-            Whether steps and rows are counted, and not estimated from lengths or cut short by `max_steps`: a run of
-            a few steps may be a trial, in which a curriculum that acts later on is warned of and not refused.
+            Whether steps and rows are counted, and not estimated from lengths.
+        trial (`bool`):
+            Whether `max_steps` sets its length. It may be a trial of a longer run: a curriculum that acts later on
+            is warned of and not refused.
         largest (`float`, *optional*):
             Largest mean |advantage| of an arm, where there is a bound.
         of_prompts (`bool`):
@@ -43,6 +45,7 @@ class Run:
     rows: int | None
     per_batch: float = 1.0
     exact: bool = True
+    trial: bool = False
     largest: float | None = None
     of_prompts: bool = False
 
@@ -68,27 +71,26 @@ def grpo_run(args: Any, size: int, processes: int) -> Run:
     by_group = args.scale_rewards in ("group", True)  # divided by the standard deviation of the group
     group = args.num_generations
     largest = math.sqrt((group - 1) / group) if by_group and group > 1 else None
-    return Run(steps, prompts, per_generation, args.max_steps <= 0, largest, of_prompts=True)
+    return Run(steps, prompts, per_generation, trial=args.max_steps > 0, largest=largest, of_prompts=True)
 
 
 def sft_run(args: Any, size: int, processes: int, tokens: int | None = None) -> Run:
     """The sizes of an SFT run over `size` rows of so many `tokens` in all, where these are counted."""
-    batches = args.gradient_accumulation_steps * processes
-    rows, exact = args.per_device_train_batch_size * batches, True
+    batches, trial = args.gradient_accumulation_steps * processes, args.max_steps > 0
+    rows, by_rows = args.per_device_train_batch_size * batches, not args.packing and args.max_tokens is None
+    if tokens is None and not by_rows:
+        return Run(args.max_steps if trial else None, None if args.packing else rows, exact=False, trial=trial)
     if args.packing:
-        exact = False
-        if tokens is None:
-            return Run(args.max_steps if args.max_steps > 0 else None, None, exact=False)
         rows = max(1, round(args.per_device_train_batch_size * args.max_length * batches * size / tokens))
-    if args.max_steps > 0 and args.max_tokens is None:
-        return Run(args.max_steps, rows, exact=False)
     if args.max_tokens is not None:
-        if tokens is None:
-            return Run(args.max_steps if args.max_steps > 0 else None, rows, exact=False)
         steps = math.ceil(args.max_tokens / (rows * tokens / size))
-        return Run(min(steps, args.max_steps) if args.max_steps > 0 else steps, rows, exact=False)
-    round_to = math.floor if args.dataloader_drop_last and not args.packing else math.ceil
-    return Run(math.ceil(args.num_train_epochs * max(1, round_to(size / rows))), rows, exact=exact)
+        steps = min(steps, args.max_steps) if trial else steps
+    elif trial:
+        steps = args.max_steps
+    else:
+        round_to = math.floor if args.dataloader_drop_last and not args.packing else math.ceil
+        steps = math.ceil(args.num_train_epochs * max(1, round_to(size / rows)))
+    return Run(steps, rows, exact=by_rows, trial=trial)
 
 
 # Refused, and warned of
@@ -114,12 +116,10 @@ def is_late(outlook: Outlook, run: Run) -> bool:
 
 
 def refuse_powerless(curriculum: Any, outlook: Outlook, run: Run) -> None:
-    """Refuses a curriculum that would choose by what it has seen only after the last step."""
-    if is_late(outlook, run) and run.exact:
-        event = outlook.event or "regrouping of arms"
+    """Refuses a curriculum that would choose by what it has seen only after the last step, where that is certain."""
+    if is_late(outlook, run) and run.exact and not run.trial:
         raise ValueError(
-            f"Curriculum {curriculum.name!r} could not follow what it sees: its first {event} that has an effect "
-            f"would come before step {run.step(outlook.acts_at or 1)}, and the run has {run.steps}; {outlook.remedy}, "
+            f"Curriculum {curriculum.name!r} could not follow what it sees: {_late(outlook, run)}; {outlook.remedy}, "
             "or take curriculum: uniform."
         )
 
@@ -129,11 +129,8 @@ def warn_of_odd(curriculum: Any, outlook: Outlook, run: Run, args: Any) -> None:
     name, pool = curriculum.method.name, curriculum.pool
     for sentence in outlook.odd:
         logger.warning("Curriculum %r: %s.", name, sentence)
-    if is_late(outlook, run) and not run.exact:  # and not refused, because the sizes are estimates
-        logger.warning(
-            "Curriculum %r: its first %s would come before step %d, and the run has %d: it will draw blindly; %s.",
-            *(name, outlook.event, run.step(outlook.acts_at or 1), run.steps, outlook.remedy),
-        )
+    if is_late(outlook, run) and (run.trial or not run.exact):
+        logger.warning("Curriculum %r: %s: it will draw blindly; %s.", name, _late(outlook, run), outlook.remedy)
     learns = outlook.by_arm or curriculum.method.follows or pool.estimated is not None
     group = getattr(args, "num_generations", None)
     if run.rows == 1 and group is not None and learns:
@@ -143,6 +140,12 @@ def warn_of_odd(curriculum: Any, outlook: Outlook, run: Run, args: Any) -> None:
             "steps_per_generation.",
             *(group, group, name),
         )
+
+
+def _late(outlook: Outlook, run: Run) -> str:
+    event = outlook.event or "regrouping of arms"
+    at = run.step(outlook.acts_at or 1)
+    return f"its first {event} that has an effect would come before step {at}, and the run has {run.steps}"
 
 
 # Printed

@@ -135,9 +135,7 @@ def refuse_earlier_run(output_dir: str | Path, asked: str | bool | None, overwri
 def begin_afresh(output_dir: str | Path) -> None:
     """Removes the checkpoints of an earlier run, which `overwrite_output_dir` allows."""
     for path in checkpoints.newest_first(output_dir):
-        for inner in sorted(
-            path.iterdir(), key=lambda one: one.name == checkpoints.FOLDER
-        ):  # what says whose it is last
+        for inner in sorted(path.iterdir(), key=lambda one: one.name == checkpoints.FOLDER):  # whose it is goes last
             if inner.is_dir():
                 shutil.rmtree(inner)
             else:

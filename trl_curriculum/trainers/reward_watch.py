@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..options import shorten
 from ..rewards.answers import text_of
 from ..rewards.golds import GOLDS
 from ..signals import FloatArray
@@ -45,7 +46,7 @@ class RewardWatch:
             return
         if not self._example:
             gold = next((row[name] for name in GOLDS if row.get(name) is not None), None)
-            self._example = f"completion {_short(text_of(completion))}" + (f", gold {_short(gold)}" if gold else "")
+            self._example = f"completion {shorten(text_of(completion))}" + (f", gold {shorten(gold)}" if gold else "")
         for name, values in rewards.items():
             seen = self._values.setdefault(name, set())
             seen.update(None if np.isnan(value) else float(value) for value in np.unique(values))
@@ -72,8 +73,3 @@ class RewardWatch:
                 self._rollouts,
                 self._example,
             )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}…"

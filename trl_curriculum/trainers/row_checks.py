@@ -1,6 +1,5 @@
 """The check of rows as TRL's trainers read and render them."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from ..data.convert import with_known_roles
 from ..data.rendered import refusal
 from ..data.reserved import refuse_tokens_without_ids, without_images
 from ..data.rows import Flaws, Rows, form_flaws, read
+from ..probes.prompts import options_of
 
 
 logger = logging.getLogger(__name__)
@@ -153,13 +153,7 @@ def check_sft_templates(rows: Rows, tokenizer: Any, chat_template: str | None, a
 
 def _render(row: dict[str, Any], tokenizer: Any, chat_template: str | None) -> Callable[[], None]:
     """What renders a row as TRL does."""
-    tools = row.get("tools")
-    options = {
-        "chat_template": chat_template,
-        "tools": json.loads(tools) if isinstance(tools, str) else tools,
-        "tokenize": False,
-        **row.get("chat_template_kwargs", {}),
-    }
+    options = {"chat_template": chat_template, "tokenize": False, **options_of(row)}
 
     def render() -> None:
         if "prompt" in row:

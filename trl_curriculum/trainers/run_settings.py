@@ -2,12 +2,12 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
 from typing import Any
 
-from ..disk.fingerprint import fingerprint, redact
+from ..disk.fingerprint import fingerprint
 from ..disk.state import StateError
+from . import facts
 
 
 logger = logging.getLogger(__name__)
@@ -61,22 +61,14 @@ IGNORED = frozenset(
     # compared with their own states: the curriculum, its pool, methods of rollouts and shapers
     "method curriculum arms difficulty_column unusable_rows rollouts shaping".split()
 )
-IGNORED_PREFIXES = tuple("logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_".split())
-IGNORED_PREFIXES += (
-    "trackio_",
-    "vllm_gpu_",
-    "vllm_group_",
-    "vllm_server_",
-    "vllm_tensor_",
-    "vllm_max_",
-    "vllm_model_",
+IGNORED_PREFIXES = tuple(
+    "logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_ trackio_ vllm_gpu_ vllm_group_ "
+    "vllm_server_ vllm_tensor_ vllm_max_ vllm_model_ vllm_enable_".split()
 )
-IGNORED_PREFIXES += ("vllm_enable_",)
 
 SIZE = ("steps_per_generation", "generation_batch_size")
 OF_THE_MACHINE = ("batch_tokens", "back_end", "back_end_options")  # of a probe
 
-PACKAGES = ("numpy", "torch", "transformers", "trl", "peft")
 UNTOLD_OF_ADAPTERS = ("base_model_name_or_path", "inference_mode", "revision", "peft_version", "auto_mapping")
 
 
@@ -92,17 +84,17 @@ def run_settings(trainer: Any) -> dict[str, dict[str, Any]]:
     of a step.
     """
     args = trainer.args
-    known = {one.name: _plain(getattr(args, one.name)) for one in dataclasses.fields(args) if one.init}
+    known = {one.name: facts.plain(getattr(args, one.name)) for one in dataclasses.fields(args) if one.init}
     counted = {name: value for name, value in known.items() if not is_ignored(name)}
     refused = {name: value for name, value in counted.items() if name in REFUSED}
     refused |= (
         {"trainer": "GRPO" if hasattr(trainer, "reward_funcs") else "SFT"}
-        | _of_tokenizer(trainer.processing_class)
+        | facts.of_tokenizer(trainer.processing_class)
         | _of_model(trainer.model)
     )
     if (probe := args.probe_for(trainer.curriculum.method)) is not None:
         options = {name: value for name, value in probe.options.items() if name not in OF_THE_MACHINE}
-        refused["probe"] = _plain({probe.name: options})
+        refused["probe"] = facts.plain({probe.name: options})
     if (rewards := getattr(trainer, "reward_func_names", None)) is not None:
         refused["reward_funcs"] = [*rewards]
     rows = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
@@ -110,7 +102,7 @@ def run_settings(trainer: Any) -> dict[str, dict[str, Any]]:
     return {
         "refused": refused,
         "warned": {name: value for name, value in counted.items() if name not in REFUSED},
-        "versions": _versions(),
+        "versions": facts.versions(),
         "size": {"processes": args.world_size, "rows of a step": rows} | size,
     }
 
@@ -152,44 +144,11 @@ def _and(texts: Sequence[str]) -> str:
     return f"{shown}; and {len(texts) - 4} more" if len(texts) > 4 else shown
 
 
-def _plain(value: Any) -> Any:
-    """A value as a saved state gives it back."""
-    value = redact(getattr(value, "value", value))
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(map(str, value))
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _of_tokenizer(tokenizer: Any) -> dict[str, Any]:
-    text = getattr(tokenizer, "tokenizer", tokenizer)
-    vocabulary: Callable[[], dict[str, int]] | None = getattr(text, "get_vocab", None)
-    special = getattr(text, "special_tokens_map", None)
-    return {
-        "the tokenizer's vocabulary": None if vocabulary is None else fingerprint(sorted(vocabulary().items())),
-        "the tokenizer's special tokens": _plain({name: str(one) for name, one in (special or {}).items()}),
-        "the chat template": fingerprint([getattr(tokenizer, "chat_template", None)]),
-    }
-
-
 def _of_model(model: Any) -> dict[str, Any]:
     inner = getattr(model, "module", model)
     named = [(name, str(weight.dtype)) for name, weight in inner.named_parameters()]
     found: dict[str, Any] = {"the model's weights": f"{len(named)} tensors, fingerprint {fingerprint(sorted(named))}"}
     for name, adapter in getattr(inner, "peft_config", {}).items():
         options = {key: value for key, value in adapter.to_dict().items() if key not in UNTOLD_OF_ADAPTERS}
-        found |= {f"adapter {name}'s {key}": _plain(value) for key, value in options.items()}
-    return found
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+        found |= {f"adapter {name}'s {key}": facts.plain(value) for key, value in options.items()}
     return found
