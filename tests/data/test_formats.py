@@ -379,6 +379,8 @@ def test_messages_of_both_spellings_in_one_table_become_ours() -> None:
     dataset = Dataset.from_list([{"messages": [dict.fromkeys(keys) | turn for turn in turns]}])
     assert dataset[0]["messages"][0].keys() == set(keys)
     assert to_examples(dataset)[0]["messages"] == [USER, ASSISTANT] * 2
+    half = [{"role": "user", "content": None, "value": "u"}, ASSISTANT | {"value": None}]  # one name of two
+    assert to_examples(Dataset.from_list([{"messages": half}]))[0]["messages"] == [USER, ASSISTANT]
 
 
 def test_prompts_that_are_null_come_from_the_conversations_beside_them() -> None:

@@ -1,6 +1,7 @@
 """Rewards are tried on the golds themselves, what functions return is checked, and equal rewards are warned of."""
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -139,6 +140,24 @@ class TestGolds:
             assert not caplog.records
             check_golds([letters], rows(answer=["B) Rome", "C"]))
         assert "pays 1 of 2 right answers" in caplog.text
+
+    def test_golds_that_hold_no_short_answer_are_no_reason_to_refuse(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            check_golds([reward("exact_match")], rows(answer=["a\nb", "c\nd"]))
+        assert "pays none of 2 right answers" in caplog.text and "no short answer can be read" in caplog.text
+
+    def test_the_best_form_of_a_gold_counts(self) -> None:
+        """A function that does not apply to other forms has still paid 0 for the plain one."""
+
+        def plain(completions: list[str], answer: list[str], **kwargs: Any) -> list[float | None]:
+            return [None if "<answer>" in text or "boxed" in text else 0.0 for text in completions]
+
+        assert unpaid([plain], rows(answer=["1"])) == [Unpaid(0, "plain", "1", 0.0)]
+
+    def test_the_gold_of_an_entry_is_its_answer(self) -> None:
+        entry = {"question": "?", "answer": "3*(4 + 5)", "metadata": {"numbers": [3, 4, 5], "target": 27}}
+        data = rows(entry=[json.dumps(entry)] * 2, family=["countdown"] * 2, answer=["3*(4 + 5)", "3 + 4"])
+        assert unpaid([reward("reasoning_gym_accuracy")], data) == [Unpaid(1, "reasoning_gym_accuracy", "3 + 4", 0.0)]
 
     def test_columns_that_a_reward_lacks_or_that_hold_nothing(self) -> None:
         with pytest.raises(ValueError, match="`exact_match` needs the gold answers in a dataset column 'answer'"):

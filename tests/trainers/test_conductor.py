@@ -315,7 +315,9 @@ class TestHistory:
         order = np.array([2, 0, 1])
         loss = np.array([0.7, 0.1, 0.4])
         length = np.array([70, 10, 40])
-        shown = Feedback(draw.row[order], draw.id[order], 0, loss=loss[order], entropy=loss[order], length=length[order])
+        shown = Feedback(
+            draw.row[order], draw.id[order], 0, loss=loss[order], entropy=loss[order], length=length[order]
+        )
         history = History(tmp_path, write=True)
         history.add(draw, POOL.arm_names, shown)
         history.flush()
