@@ -43,6 +43,7 @@ def test_a_grpo_run_is_counted(changes: dict[str, Any], steps: int, batches: int
     assert run.step(1) == 1 and run.step(run.batches or 0) <= steps
     assert run.largest == pytest.approx(math.sqrt(3 / 4))
     assert grpo_run(grpo(scale_rewards="none"), 40, 1).largest is None
+    assert grpo_run(grpo(num_train_epochs=2), 41, 1).steps == 40, "TRL leaves out what is no whole generation"
 
 
 @pytest.mark.parametrize(
