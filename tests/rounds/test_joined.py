@@ -45,6 +45,8 @@ def test_no_column_is_lost_to_one_of_ours(tmp_path: Path) -> None:
     made = written(tmp_path, own)
     assert made["pool_score"][:] == [2, 0] and made["pool_row"][:] == ["r2", "r0"] and made["score"][:] == [0.5, 0.25]
     assert {"text", "pool_answer", "pool_source", "pool_prompt"}.isdisjoint(made.column_names)
+    made = written(tmp_path, [{"score": k} for k in range(3)], score=None)
+    assert made["pool_score"][:] == [2, 0] and "score" not in made.column_names, "a score would be a method's"
     made = written(tmp_path, [{"answer": "other"} for _ in range(3)])
     assert made["pool_answer"][:] == ["other"] * 2
 

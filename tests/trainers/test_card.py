@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from datasets import Dataset
@@ -12,9 +13,9 @@ from harness import sft_trainer, trainer
 from huggingface_hub import ModelCard
 from peft import LoraConfig
 
-from trl_curriculum import __version__
+from trl_curriculum import Pool, __version__
 from trl_curriculum.curricula import SEC, Uniform
-from trl_curriculum.report.card import public_name, public_options, without_local_paths
+from trl_curriculum.report.card import _draws, public_name, public_options, without_local_paths
 
 
 NAMES = ["[/INST] code", "a|b", "x\n---\nevil: [1", "`tick` <b>", "\x1b[31mred", "grade_1", "é: 'q' \"r\"", ""]
@@ -171,3 +172,16 @@ def test_only_the_main_process_writes(tmp_path: Path, monkeypatch: pytest.Monkey
     with caplog.at_level(logging.WARNING):
         run.create_model_card()
     assert not (tmp_path / "README.md").exists()
+
+
+def test_the_arms_with_the_most_draws_come_first_with_their_rows_and_shares() -> None:
+    """Arm k of 22 has 22 - k rows and was drawn k + 1 times, of 253 draws."""
+    arm = np.repeat(np.arange(22), np.arange(22, 0, -1))
+    names = [f"a{k:02}" for k in range(22)]
+    pool = Pool(len(arm), arm=arm, arm_names=names)
+    drawn = np.repeat(names, np.arange(1, 23)).astype(object)
+    told = _draws(pool, np.zeros(len(drawn), int), drawn)
+    assert told.startswith("253 rows were drawn, 1 different ones of the 253 in 22 arms.")
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line.startswith("|")]
+    assert table[2] == ["a21", "1", "22", "0.087"] and table[21] == ["a02", "20", "3", "0.012"]
+    assert table[22] == ["2 more", "", "3", "0.012"] and len(table) == 23
