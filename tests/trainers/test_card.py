@@ -46,6 +46,7 @@ def test_grpo_names_its_method_options_arms_paper_and_draws(tmp_path: Path) -> N
 def test_before_the_first_draw_and_without_arms(tmp_path: Path) -> None:
     _, body = card_of(sft_trainer(tmp_path, curriculum="uniform"))
     assert "`uniform`" in body and "Nothing was drawn yet." in body and "| arm |" not in body
+    assert body.index("## Training procedure") < body.index("### Curriculum") < body.index("### Framework versions")
 
 
 def test_what_was_given_to_the_trainer_is_named(tmp_path: Path) -> None:
