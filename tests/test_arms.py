@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from trl_curriculum import Pool
 from trl_curriculum.arms import ARMS, Clusters, Columns, make_arms
-from trl_curriculum.curricula import SEC, ArmMethod, SuccessRate
+from trl_curriculum.curricula import SEC, ArmMethod, Mixture, SuccessRate
 from trl_curriculum.testing.simulated import from_rewards, run
 
 
@@ -147,3 +147,21 @@ class TestSuccessRate:
         new.load_state_dict(old.state_dict(), carry_over=True)
         assert new.belief().mean.tolist() == old.belief().mean.tolist()
         assert new.arms.arm[:4].tolist() == old.arms.arm[4:].tolist() and new.arms.arm[4:].tolist() == [0, 0]
+
+
+def test_rows_follow_their_arms_wherever_these_stand() -> None:
+    """A text's order and a person's are a cycle of three apart: the place of an arm is not the arm at a place."""
+    data = Dataset.from_dict({"level": ["10", "1", "9", "2", "10"]})
+    arm, names = Columns(["level"]).label(data)
+    assert names == ["1", "2", "9", "10"] and arm.tolist() == [3, 0, 2, 1, 3]
+    arm, names = Columns(["level"], order=[9, "10", 1, 2]).label(data)
+    assert names == ["9", "10", "1", "2"] and arm.tolist() == [1, 2, 0, 3, 1]
+
+
+def test_weights_of_a_mixture_are_by_name() -> None:
+    pool = Pool(4, arm=[0, 1, 2, 0], arm_names=["1", "b", "c"])
+    mixture = Mixture(weights={"c": 5, "b": 2, 1: 1}).bind(pool)
+    assert mixture.probabilities().tolist() == [1 / 8, 2 / 8, 5 / 8]  # type: ignore[attr-defined]
+    draw = mixture.select(8)
+    assert draw.probability.tolist() == [[1 / 16, 2 / 8, 5 / 8][arm] for arm in draw.arm]
+    assert draw.arm.tolist() == pool.arm[draw.row].tolist()

@@ -138,3 +138,34 @@ def test_an_arm_with_another_name_continues(now: tuple[str, ...], arm: list[int]
 def test_difficulties_are_finite_numbers(values: list, words: str) -> None:
     with pytest.raises(ValueError, match=f"difficulty_column 'level' {words}"):
         Pool.from_dataset(Dataset.from_dict({"level": values}), difficulty_column="level", hash_rows=False)
+
+
+def test_an_arm_that_is_still_there_gives_its_name_to_no_other() -> None:
+    """All its rows of before are in another arm, and new ones bear its name: that one continues it."""
+    before = Pool(3, [0, 0, 1], ["a", "b"], row_hash=np.arange(3, dtype=np.uint64))
+    now = Pool(4, [2, 2, 1, 0], ["a", "b", "x"], row_hash=np.array([0, 1, 2, 9], np.uint64))
+    mapping = now.mapping_from(before.state_dict(), carry_over=True)
+    assert mapping is not None and mapping.arm.tolist() == [0, 1, -1] and mapping.renamed == ()
+
+
+def test_the_parts_of_an_arm_that_is_gone_are_other_arms() -> None:
+    mapping = arms_of("x", "y", "b", "b", "c").mapping_from(arms_of("a", "a", "b", "b", "c").state_dict(), True)
+    assert mapping is not None and mapping.arm.tolist() == [1, 2, -1, -1] and mapping.renamed == ()
+
+
+def test_renamed_arms_are_told_where_they_are_not_accepted() -> None:
+    before = arms_of("a", "a", "b", "b", "c").state_dict()
+    with pytest.raises(StateError, match=r"5 rows kept, .*arm 'a' is now 'x'; arms a, b, c before, b, c, x now"):
+        arms_of("x", "x", "b", "b", "c").mapping_from(before, carry_over=False)
+    with pytest.raises(StateError, match="The rows are those of the checkpoint, but their arms or difficulties"):
+        arms_of("a", "b", "b", "b", "c").mapping_from(before, carry_over=False)
+
+
+def test_hashes_of_many_rows_and_of_columns_in_another_order() -> None:
+    """Rows are read in batches of 1,000, and a dataset may be written with its columns in any order."""
+    data = Dataset.from_dict({"b": range(1001), "a": ["x"] * 1001})
+    hashes = Pool.from_dataset(data).row_hash
+    assert hashes is not None and len(set(hashes.tolist())) == 1001
+    for k in (0, 999, 1000):
+        assert Pool.from_dataset(data.select([k])).row_hash == hashes[[k]]
+    assert Pool.from_dataset(data.select_columns(["a", "b"])).digest == Pool.from_dataset(data).digest

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trl_curriculum import Feedback, Pool
+from trl_curriculum.arms import make_arms
 from trl_curriculum.curricula import CURRICULA, Curriculum
 from trl_curriculum.curricula.outlook import Outlook
 
@@ -49,6 +50,7 @@ def refreshed(curriculum: Any, batches: int, rows: int) -> list[int]:
         {"edco": {"rounds": 3}},
         {"edco": {"rounds": 7}},
         {"edco": {"rounds": 50, "score_by": "random"}},
+        {"edco": {"rounds": 50}},
     ],
 )
 @pytest.mark.parametrize("rows", [1, 4, 5, 24])
@@ -123,3 +125,19 @@ def test_an_outlook_changes_nothing_and_needs_no_sizes(name: str) -> None:
     for sizes in ((None, None), (9, None), (None, 4), (9, 4), (0, 1)):
         one.outlook(*sizes)
     assert str(one.state_dict()) == str(other.state_dict())
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_estimated_arms_are_regrouped_where_it_is_announced(every: int) -> None:
+    def sec(every: int) -> Any:
+        return CURRICULA.make("sec").bind(Pool(12, estimated=make_arms({"success_rate": {"every": every}})))
+
+    curriculum, batch = sec(every), 0
+    announced = curriculum.outlook(9, 4).acts_at
+    while not curriculum.arms.arm.any():  # all are untried
+        batch += 1
+        draw, ones = curriculum.select(4), np.ones(4)
+        curriculum.observe(Feedback(draw.row, draw.id, batch, length=ones, reward=ones, advantage=ones))
+    assert announced == batch + 1
+    assert sec(9).outlook(9, 4).remedy == "set every of success_rate to at most 8"
+    assert sec(8).outlook(9, 4).acts_at == 9

@@ -12,7 +12,16 @@ from trl.scripts.utils import DatasetConfig
 
 from trl_curriculum.data.common import in_common
 from trl_curriculum.data.convert import to_examples, to_prompts
-from trl_curriculum.data.formats import answer_of, example_of, prompt_of, to_completion, to_messages, to_text
+from trl_curriculum.data.formats import (
+    answer_of,
+    conversation_of,
+    example_of,
+    prompt_of,
+    to_completion,
+    to_messages,
+    to_text,
+    with_known_names,
+)
 from trl_curriculum.generators import load
 from trl_curriculum.scripts.arguments import CurriculumScriptArguments
 from trl_curriculum.scripts.data import load_examples, load_prompts
@@ -324,3 +333,68 @@ def test_options_may_be_numbers(options: Any, right: Any, shown: str, tmp_path: 
     path = write(tmp_path / "rows.jsonl", lines({"q": "u", "o": options, "r": right}))
     made = prompts(path, prompt_column="q", options_column="o", right_option_column="r")[0]
     assert made["right_text"] == shown
+
+
+# The roles, the cut and the nulls that look alike and are not
+
+
+def test_a_developer_is_not_the_system() -> None:
+    """Templates that know the role render it in its own way."""
+    assert to_messages([{"role": "Developer", "content": "d"}], "m") == [{"role": "developer", "content": "d"}]
+
+
+TURNS = [USER, ASSISTANT, {"role": "user", "content": "v"}, {"role": "assistant", "content": "b"}]
+
+
+def test_a_conversation_of_several_turns_is_cut_before_its_last_answer() -> None:
+    row = {"messages": TURNS}
+    assert prompt_of(row) == TURNS[:3] and answer_of(row) == "b" and example_of(row) == (TURNS[:3], TURNS[3:])
+    assert prompt_of({"messages": TURNS[:3]}) == [USER] and answer_of({"messages": TURNS[:3]}) == "a"
+    assert prompt_of({"messages": [USER]}) == [USER] and answer_of({"messages": [USER]}) is None
+
+
+def test_a_conversation_that_waits_for_an_answer_is_a_prompt_as_it_is(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}
+    used = [USER, call, {"role": "tool", "content": "3"}]
+    path = write(tmp_path / "rows.jsonl", lines({"messages": used}, {"messages": TURNS}))
+    assert [row["prompt"] for row in prompts(path)] == [used, TURNS[:3]]
+
+
+@pytest.mark.parametrize("null", ["role and content", "from and value"])
+def test_one_table_of_both_spellings(null: str) -> None:
+    """Arrow gives all messages all keys: a null under one name is no message without it."""
+    ours, theirs = {"role": "user", "content": "u"}, {"from": "human", "value": "u"}
+    both = (
+        {"role": None, "content": None, **theirs}
+        if null == "role and content"
+        else {**ours, "from": None, "value": None}
+    )
+    assert to_messages([both], "m") == [USER] == with_known_names([both])
+    assert conversation_of({"conversations": [both]}) == [USER]
+
+
+def test_messages_of_both_spellings_in_one_table_become_ours() -> None:
+    keys = ("role", "content", "from", "value")
+    turns = [USER, ASSISTANT, *SHARE]
+    dataset = Dataset.from_list([{"messages": [dict.fromkeys(keys) | turn for turn in turns]}])
+    assert dataset[0]["messages"][0].keys() == set(keys)
+    assert to_examples(dataset)[0]["messages"] == [USER, ASSISTANT] * 2
+    half = [{"role": "user", "content": None, "value": "u"}, ASSISTANT | {"value": None}]  # one name of two
+    assert to_examples(Dataset.from_list([{"messages": half}]))[0]["messages"] == [USER, ASSISTANT]
+
+
+def test_prompts_that_are_null_come_from_the_conversations_beside_them() -> None:
+    rows = [{"prompt": "q", "messages": None}, {"prompt": None, "messages": [USER, ASSISTANT]}]
+    made = to_prompts(Dataset.from_list(rows))
+    assert made["prompt"][:] == [[USER | {"content": "q"}], [USER]] and made["answer"][:] == [None, "a"]
+
+
+def test_a_blank_input_is_none() -> None:
+    assert example_of({"instruction": "q", "input": " \n", "output": "a"}) == ("q", "a")
+
+
+def test_what_became_a_conversation_or_an_answer_is_there_once() -> None:
+    rows = [{"prompt": "u", "completion": "a", "conversations": None}, {"conversations": SHARE}]
+    assert list(to_examples(Dataset.from_list(rows))) == [{"messages": [USER, ASSISTANT]}] * 2
+    own = Dataset.from_list([{"messages": [USER, ASSISTANT], "answer": "mine"}])
+    assert list(to_prompts(own)) == [{"prompt": [USER], "answer": "mine"}]

@@ -87,6 +87,9 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         [1, None, True],
         ["q", [{"role": "user", "content": "q"}]],
         [{"x": 1}, {"y": "s"}],  # no keys of others
+        [{"x": 1, "y": 2}, {"x": 3}],
+        [{}, {}],
+        [2**63 - 1, -(2**63) + 1],
         [[{"role": "user", "content": "q"}], [{"role": "user", "content": "q", "name": "n"}]],
         [[{"f": {"x": 1}}], [{"f": {"x": "1"}}]],
         [{}, {"a": []}],
@@ -102,7 +105,12 @@ def test_json_values_stay_what_they_are(values: list[Any], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("values", "read"), [([1, "x", 2.5, True], ["1", "x", "2.5", "true"]), ([10**30], [str(10**30)])]
+    ("values", "read"),
+    [
+        ([1, "x", 2.5, True], ["1", "x", "2.5", "true"]),
+        ([10**30], [str(10**30)]),
+        ([2**63, -(2**63)], [str(2**63), str(-(2**63))]),
+    ],
 )
 def test_numbers_beside_texts_are_texts(values: list[Any], read: list[str], tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", "".join(json.dumps({"v": value}) + "\n" for value in values))

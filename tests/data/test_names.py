@@ -61,6 +61,11 @@ def test_values_come_in_the_order_in_which_a_person_counts(ordered: list) -> Non
     assert [mixed[k] for k in natural(mixed)] == ordered
 
 
+def test_numbers_of_one_size_have_an_order_too() -> None:
+    for mixed in (["1", "01", "1.0"], ["1.0", "1", "01"], ["01", "1.0", "1"]):
+        assert [mixed[k] for k in natural(mixed)] == ["01", "1", "1.0"]
+
+
 def test_words_come_as_they_always_did() -> None:
     words = ["b", "A", "a", "Z", "ä", "a b", "a-b", "_"]
     assert [words[k] for k in natural(words)] == sorted(words)

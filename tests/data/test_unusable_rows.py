@@ -46,6 +46,9 @@ def turns(*texts: Any, roles: tuple[Any, ...] = ("user", "assistant")) -> list[d
         ([{"role": "user", "content": []}], "without content"),
         (turns("a", None), "without content"),
         (turns("a", " "), "ends with a blank message"),
+        (turns("a", " ", "b", "c"), "has a blank message of the assistant"),
+        (turns("a", " ", "b", roles=("human", "gpt")), "has a blank message of the gpt"),
+        (turns(" ", "b", roles=("human", "gpt")), "has a blank message of the human"),
         (turns("a", 3), "whose content is of type int"),
         (turns("a", ["b"]), "whose content is a list of str"),
         (turns("half \ud83d"), "half a character"),
@@ -62,6 +65,7 @@ def test_what_is_no_text_and_no_conversation(value: Any, why: str) -> None:
         "a",
         "\u200bq",
         turns("", "q", roles=("system", "user")),  # an empty system message is common
+        turns("q", "", "a", roles=("user", "tool", "assistant")),  # a tool may return nothing
         turns([{"type": "text", "text": "q"}]),
         [*turns("q"), {"role": "assistant", "content": None, "tool_calls": [{"type": "function"}]}],
         [{"from": "human", "value": "q"}],
@@ -188,6 +192,10 @@ class TestPrompts:
             }
             assert length.tolist() == [2, -1, 0, 7, 6]
 
+    def test_an_answer_needs_a_token(self) -> None:
+        flaws, _ = check_prompts([turns("abcdefg"), turns("abcdefgh")], self.tokens, window=8)
+        assert flaws == {1: "its prompt and an answer do not fit into 8 tokens | 8 tokens"}
+
     def test_without_a_window_any_length_fits(self) -> None:
         flaws, length = check_prompts([turns("a" * 500)], self.tokens, None, 10)
         assert flaws == {} and length.tolist() == [500]
@@ -209,6 +217,9 @@ class TestPrompts:
         ],
     )
     def test_window_of_a_model(self, scaling: dict[str, Any], window: int) -> None:
+        long = SimpleNamespace(max_position_embeddings=512, rope_parameters={"factor": 4.0})
+        long.rope_parameters["original_max_position_embeddings"] = 128
+        assert window_of(SimpleNamespace(get_text_config=lambda: long)) == 512, "it is scaled already"
         made = LlamaConfig(**tiny.SIZES, rope_parameters={"rope_theta": 1e4} | scaling)
         assert window_of(made) == window
         assert window_of(SimpleNamespace(get_text_config=lambda: SimpleNamespace())) is None

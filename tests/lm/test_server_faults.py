@@ -15,6 +15,7 @@ import pytest
 import tiny
 from ports import held_port
 
+from trl_curriculum.lm.address import check_address
 from trl_curriculum.lm.engines import Sampling
 from trl_curriculum.lm.server_engine import ServerEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, Scores, prefix_entropy
@@ -133,6 +134,14 @@ def fake() -> Iterator[Fake]:
 
 
 class TestWhomItSpeaksTo:
+    def test_addresses_are_written_one_way(self) -> None:
+        assert check_address("http://me:a%40b@host:8000/v1/") == ("http://host:8000/v1", ("me", "a@b"))
+        assert check_address("https://host//") == ("https://host", None)
+        assert check_address("http://me@host") == ("http://host", ("me", ""))
+        for url in ("http://host:0", "http://host:99999", "http://:80", "http://host/#part"):
+            with pytest.raises(ValueError, match="is no address of a server"):
+                check_address(url)
+
     def test_a_redirect_is_not_followed(self, fake: Fake) -> None:
         """Neither to another host nor to another path: prompts go where the user said, and nowhere else."""
         other = Fake()

@@ -21,6 +21,7 @@ from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.rounds.loop import run_stages
 from trl_curriculum.scripts.launch import run_script
 from trl_curriculum.trainers import agreement
+from trl_curriculum.trainers.run_settings import REFUSED, WARNED
 
 
 def rows(**change: Any) -> Dataset:
@@ -174,3 +175,62 @@ def test_facts_are_plain(tmp_path: Path) -> None:
     facts = agreement.versions() | agreement._facts(run, None)
     assert json.loads(json.dumps(facts)) == facts
     assert facts["curriculum.sec.tau"] == 0.3 and facts["reward_funcs"] == ["reward"]
+
+
+def others_reward(completions: list[Any], letter: list[str], **kwargs: Any) -> list[float]:
+    return [0.0] * len(completions)
+
+
+def frozen() -> Any:
+    model = tiny.model()
+    model.lm_head.weight.requires_grad_(False)
+    return model
+
+
+EDCO: dict[str, Any] = {"curriculum": {"edco": {"rounds": 2}}}
+FACTS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
+    "reward_funcs": (harness.trainer, {}, {"reward_funcs": others_reward}),
+    "reward_weights": (harness.trainer, {}, {"reward_weights": [2.0]}),
+    "shaping.clip_cov.ratio": (harness.trainer, {"shaping": "clip_cov"}, {"shaping": {"clip_cov": {"ratio": 0.1}}}),
+    "rollouts.refill.tries": (harness.trainer, {"rollouts": "refill"}, {"rollouts": {"refill": {"tries": 5}}}),
+    "probe.prefix_entropy.length": (
+        harness.sft_trainer,
+        EDCO | {"probe": {"prefix_entropy": {"length": 2}}},
+        EDCO | {"probe": {"prefix_entropy": {"length": 3}}},
+    ),
+    "curriculum.evo_curate.kappa": (
+        harness.sft_trainer,
+        {"curriculum": "evo_curate"},
+        {"curriculum": {"evo_curate": {"kappa": 0.2}}},
+    ),
+    agreement.ROWS: (harness.sft_trainer, {}, {"train_dataset": rows(prompt="zz")}),
+    "The fingerprint of arms and difficulties": (harness.sft_trainer, {"arms": "arm"}, {"arms": "index"}),
+    "The fingerprint of the rows' tokens": (harness.sft_trainer, {}, {"max_length": 9}),
+    "The fingerprint of the tokenizer": (harness.sft_trainer, {}, {"processing_class": other_template()}),
+    "The number of trained parameters": (harness.sft_trainer, {}, {"model": frozen()}),
+    "The number of parameters": (harness.sft_trainer, {}, {"model": tiny.moe_model()}),
+    agreement.EVAL: (
+        harness.sft_trainer,
+        {"eval_dataset": {"a": tiny.sft_dataset(3), "b": tiny.sft_dataset(2)}},
+        {"eval_dataset": {"a": tiny.sft_dataset(3), "b": tiny.sft_dataset(3)}},
+    ),
+}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_every_fact_is_compared(fact: str, tmp_path: Path) -> None:
+    """Of two trainers that differ in nothing else, as two processes would have them."""
+    make, *both = FACTS[fact]
+    first, second = (agreement._facts(make(tmp_path, **changes), None) for changes in both)
+    assert fact in first and first[fact] != second.get(fact)
+
+
+def test_where_processes_resume_is_a_fact_and_the_folder_is_none(tmp_path: Path) -> None:
+    run = harness.sft_trainer(tmp_path)
+    found = [agreement._facts(run, asked)["resume_from_checkpoint"] for asked in (None, True, "/a/1", "/b/1")]
+    assert found == [None, True, "a folder", "a folder"]
+
+
+def test_what_draws_tokens_and_weights_depend_on_may_not_differ() -> None:
+    """Whatever a resume compares, processes compare; each may have its own device."""
+    assert agreement.MAY_DIFFER & (REFUSED | WARNED) == {"use_cpu"}

@@ -82,3 +82,11 @@ def test_what_cannot_be_printed_is_a_warning(
     with caplog.at_level(logging.WARNING, "trl_curriculum"):
         say("x")
     assert "Standard output cannot be written to" in caplog.text
+
+
+def test_thirds_leave_no_draw_out() -> None:
+    """Of five draws the first third has two and the last one; of seven three and two."""
+    for n, first, last in ((5, [0, 1], [4]), (7, [0, 1, 2], [5, 6])):
+        frame = summary(history(["a"] * n))
+        assert frame["loss, first third"].tolist() == pytest.approx([np.mean(first) / n])
+        assert frame["loss, last third"].tolist() == pytest.approx([np.mean(last) / n])

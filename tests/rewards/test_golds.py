@@ -1,6 +1,7 @@
 """Rewards are tried on the golds themselves, what functions return is checked, and equal rewards are warned of."""
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -14,7 +15,7 @@ from trl_curriculum.rewards import REWARDS, exact_match, math_accuracy, multiple
 from trl_curriculum.rewards.answers import extract_answer, same_answer
 from trl_curriculum.rewards.golds import Unpaid, check_golds, unpaid
 from trl_curriculum.rewards.returned import checked, guarded
-from trl_curriculum.trainers.reward_watch import ENOUGH, RewardWatch
+from trl_curriculum.trainers.reward_watch import ENOUGH, FEWEST, RewardWatch
 
 
 SOLUTION = "She sold 48/2 = <<48/2=24>>24.\n48+24 = <<48+24=72>>72.\n#### 72"
@@ -140,6 +141,24 @@ class TestGolds:
             check_golds([letters], rows(answer=["B) Rome", "C"]))
         assert "pays 1 of 2 right answers" in caplog.text
 
+    def test_golds_that_hold_no_short_answer_are_no_reason_to_refuse(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            check_golds([reward("exact_match")], rows(answer=["a\nb", "c\nd"]))
+        assert "pays none of 2 right answers" in caplog.text and "no short answer can be read" in caplog.text
+
+    def test_the_best_form_of_a_gold_counts(self) -> None:
+        """A function that does not apply to other forms has still paid 0 for the plain one."""
+
+        def plain(completions: list[str], answer: list[str], **kwargs: Any) -> list[float | None]:
+            return [None if "<answer>" in text or "boxed" in text else 0.0 for text in completions]
+
+        assert unpaid([plain], rows(answer=["1"])) == [Unpaid(0, "plain", "1", 0.0)]
+
+    def test_the_gold_of_an_entry_is_its_answer(self) -> None:
+        entry = {"question": "?", "answer": "3*(4 + 5)", "metadata": {"numbers": [3, 4, 5], "target": 27}}
+        data = rows(entry=[json.dumps(entry)] * 2, family=["countdown"] * 2, answer=["3*(4 + 5)", "3 + 4"])
+        assert unpaid([reward("reasoning_gym_accuracy")], data) == [Unpaid(1, "reasoning_gym_accuracy", "3 + 4", 0.0)]
+
     def test_columns_that_a_reward_lacks_or_that_hold_nothing(self) -> None:
         with pytest.raises(ValueError, match="`exact_match` needs the gold answers in a dataset column 'answer'"):
             check_golds([reward("exact_match")], rows(gold=["1"]))
@@ -168,6 +187,12 @@ class TestGolds:
         with pytest.raises(ValueError, match=r"'takes_no_others' does not take completion_ids, .*, answer, .*kwargs"):
             check_golds([takes_no_others], rows(answer=["1"]))
 
+    def test_a_rollout_function_may_write_columns(self) -> None:
+        def reads(completions: list[str], key: list[str], **kwargs: Any) -> list[float]:
+            return []
+
+        check_golds([reads], rows(answer=["1"]), complete=False)
+
     def test_a_plug_in_says_which_columns_hold_its_golds(self) -> None:
         assert REWARDS.get("exact_match").golds == ("answer",)
         assert REWARDS.get("reasoning_gym_accuracy").golds == ("entry",)
@@ -180,7 +205,9 @@ class TestReturned:
             (None, TypeError, "'mine' returned None for 2 completions"),
             (1.0, TypeError, "'mine' returned a float, 1.0 for 2 completions"),
             ([1.0], ValueError, "'mine' returned 1 numbers for 2 completions"),
+            ([1.0, 1.0, 1.0], ValueError, "'mine' returned 3 numbers for 2 completions"),
             ([0, float("inf")], ValueError, "'mine' returned inf for a completion of row 11"),
+            ([float("-inf"), 0], ValueError, "'mine' returned -inf for a completion of row 10"),
             ([0, "1"], TypeError, "'mine' returned a str, '1' for a completion of row 11"),
             ([0, [1.0]], TypeError, "'mine' returned a list"),
             ([0, torch.ones(2)], TypeError, "'mine' returned a Tensor"),
@@ -197,6 +224,7 @@ class TestReturned:
     def test_what_is_one(self, values: Any) -> None:
         assert checked(values, "mine", 2, lambda k: None) == [1.0, None]
         assert checked(torch.tensor([1.0, 2.0]), "mine", 2, lambda k: None) == [1.0, 2.0]
+        assert checked([np.nan, 1.0, np.nan], "mine", 3, lambda k: None) == [None, 1.0, None]
 
     def test_nan_does_not_apply_and_is_warned_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
         made = guarded(lambda completions: [1.0, float("nan")], lambda k: 10 + k)
@@ -239,6 +267,14 @@ class TestWatch:
         assert [one[:44] for one in self.watch(caplog, {"a": np.nan})] == [
             "a did not apply to all of the first 16 rollo"
         ]
+
+    @pytest.mark.parametrize(("rollouts", "told"), [(FEWEST - 1, 0), (FEWEST, 1)])
+    def test_a_very_short_run_is_not_judged(self, rollouts: int, told: int, caplog: pytest.LogCaptureFixture) -> None:
+        watch = RewardWatch(True)
+        watch.see({"a": np.zeros(rollouts)}, "text", {})
+        with caplog.at_level(logging.WARNING, "trl_curriculum"):
+            watch.finish()
+        assert len(caplog.messages) == told
 
     def test_a_reward_that_varies_is_none_of_them(self, caplog: pytest.LogCaptureFixture) -> None:
         assert self.watch(caplog, {"a": 0.0}, {"a": 1.0}) == []

@@ -35,6 +35,7 @@ def countdown(*completions: str) -> list[float | None]:
         ("\\boxed{" * 100_000 + "\n4", "4"),  # in linear time
         ("<answer>1</answer> <answer> 2 </answer>", "2"),
         ("<think>\\boxed{1}</think> so\n\nFinal answer: 3.", "3"),
+        ("\\boxed{1}</think> or \\boxed{2}</think> 3", "3"),
         ("", ""),
     ],
 )

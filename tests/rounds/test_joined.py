@@ -9,7 +9,9 @@ from datasets import load_dataset
 
 from trl_curriculum.data.load import load_splits
 from trl_curriculum.generators import Candidate, load
-from trl_curriculum.rounds.joined import save_joined
+from trl_curriculum.rounds.candidates import FILE, Clean
+from trl_curriculum.rounds.joined import PLACES, save_joined
+from trl_curriculum.rounds.selection import SelectionSettings
 
 
 KEPT = [Candidate(f"{k}?", "yes", str(k), "web") for k in (2, 0)]
@@ -45,8 +47,23 @@ def test_no_column_is_lost_to_one_of_ours(tmp_path: Path) -> None:
     made = written(tmp_path, own)
     assert made["pool_score"][:] == [2, 0] and made["pool_row"][:] == ["r2", "r0"] and made["score"][:] == [0.5, 0.25]
     assert {"text", "pool_answer", "pool_source", "pool_prompt"}.isdisjoint(made.column_names)
+    made = written(tmp_path, [{"score": k} for k in range(3)], score=None)
+    assert made["pool_score"][:] == [2, 0] and "score" not in made.column_names, "a score would be a method's"
     made = written(tmp_path, [{"answer": "other"} for _ in range(3)])
     assert made["pool_answer"][:] == ["other"] * 2
+
+
+@pytest.mark.parametrize(("place", "kept"), [(None, [0, 2, 3, 4]), ([7, 8, 9, 5, 6], [7, 9, 5, 6])])
+def test_candidates_know_their_places_in_the_users_pool(
+    place: list[int] | None, kept: list[int], tmp_path: Path
+) -> None:
+    """The second repeats a target's question; the last two are equal, and each has its own place."""
+    candidates = [Candidate(f"q{k}", "a") for k in range(3)] + [Candidate("twice", "a"), Candidate("twice", "a")]
+    targets = [Candidate(" Q1", "b")]
+    settings = SelectionSettings("random", keep=2)
+    report = Clean(candidates, targets, None, settings, place).run(tmp_path)
+    assert np.load(tmp_path / PLACES).tolist() == kept and report["accepted"] == 4
+    assert [one.prompt for one in load(tmp_path / FILE)] == ["q0", "q2", "twice", "twice"]
 
 
 def test_is_a_plain_parquet_file(tmp_path: Path) -> None:

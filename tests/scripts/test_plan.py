@@ -44,6 +44,7 @@ def test_a_grpo_run_is_counted(changes: dict[str, Any], steps: int, batches: int
     assert run.step(1) == 1 and run.step(run.batches or 0) <= steps
     assert run.largest == pytest.approx(math.sqrt(3 / 4))
     assert grpo_run(grpo(scale_rewards="none"), 40, 1).largest is None
+    assert grpo_run(grpo(num_train_epochs=2), 41, 1).steps == 40, "TRL leaves out what is no whole generation"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,11 @@ def test_a_grpo_run_is_counted(changes: dict[str, Any], steps: int, batches: int
         ({"max_tokens": 200}, None, Run(None, 4, exact=False)),
         ({"packing": True, "max_length": 50, "max_steps": 9}, None, Run(9, None, exact=False, trial=True)),
         ({"packing": True, "max_length": 50, "num_train_epochs": 1}, 400, Run(2, 20, exact=False)),
+        (
+            {"packing": True, "max_length": 10, "num_train_epochs": 1, "gradient_accumulation_steps": 2},
+            400,
+            Run(5, 8, exact=False),
+        ),
     ],
 )
 def test_an_sft_run_is_counted(changes: dict[str, Any], tokens: int | None, expected: Run) -> None:
@@ -131,3 +137,23 @@ def test_evaluations_that_cannot_be_are_refused(changes: dict, held_out: Any, wo
     given = sets[""] if sets and "" in sets else sets
     with pytest.raises(ValueError, match=words):
         sft_plan(rows, given, sft(**changes), ModelConfig(model_name_or_path="x"))
+
+
+def test_numbers_of_a_plan() -> None:
+    model = ModelConfig(model_name_or_path="nobody/has-this")
+    prompts = Dataset.from_list([{"prompt": f"q{i}"} for i in range(40)])
+    args = grpo(max_steps=5, steps_per_generation=2, max_completion_length=64)
+    plan = grpo_plan(prompts, None, [tiny.reward], args, model, 3, whole=False)
+    for words in (
+        "processes   3, 8 rollouts each per micro-batch",
+        "12 prompts x 4 generations = 48 rollouts of at most 64 tokens",
+        "2 optimizer steps per generation, 24 rollouts each",
+        "5 optimizer steps, 3 generations, 144 rollouts",
+    ):
+        assert words in plan, plan
+    rows = Dataset.from_list([{"prompt": f"q{i}", "completion": "a"} for i in range(16)])
+    plan = sft_plan(rows, None, sft(max_steps=10, gradient_accumulation_steps=2), model, 1, whole=False)
+    assert "10 optimizer steps, 80 draws, 5.0 for each row on average" in plan and "8 rows of at most" in plan
+    for given, trained in ((None, "completions"), (True, "completions"), (False, "all tokens")):
+        plan = sft_plan(rows, None, sft(completion_only_loss=given), model, 1, whole=False)
+        assert f"trained on  {trained}" in plan, plan

@@ -41,6 +41,7 @@ def test_what_is_written_once_is_read_as_before(tmp_path: Path) -> None:
     }
     (tmp_path / "utf16.yaml").write_bytes("a: 1".encode("utf-16"))
     assert read_yaml(file) and check_words(["--seed", "--config"]) is None
+    assert check_words(["--config", str(file), "no-file-of-that-name"]) is None
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,12 @@ def test_what_is_written_once_is_read_as_before(tmp_path: Path) -> None:
 def test_in_json_on_the_command_line(words: list[str]) -> None:
     with pytest.raises(ValueError, match=r"^--\w+ \{.*'(tau|sec)' is given twice: leave one out\.$"):
         check_words(words)
+
+
+def test_in_a_list_on_the_command_line() -> None:
+    check_words(["--tasks", ' [{"tau": 1}, {"tau": 2}]'])
+    with pytest.raises(ValueError, match=r"^--tasks  \[.*'tau' is given twice: leave one out\.$"):
+        check_words(["--tasks", ' [{"tau": 1}, {"tau": 1, "tau": 2}]'])
 
 
 def test_in_json_within_a_recipe() -> None:

@@ -59,6 +59,23 @@ class TestSinkhorn:
         kl = (plan * (plan / (w[:, None] * transport.b)).log()).sum()
         assert found.value == pytest.approx(float((plan * cost).sum() + epsilon * kl), abs=1e-8)
 
+    def test_a_target_that_is_nearest_to_no_candidate(self) -> None:
+        """Its column of the kernel is held relative to its own smallest cost."""
+        angle = torch.tensor([0.0, 0.1, 0.0, 0.1, 1.5], dtype=torch.float64)
+        point = torch.stack([angle.cos(), angle.sin()], dim=1)
+        x, y, w = point[:2], point[2:], torch.tensor([0.25, 0.75], dtype=torch.float64)
+        transport = Sinkhorn(x, y, 0.1)
+        assert transport.shift[2] > 0.5 and not transport.shift[:2].any()
+        found = transport.solve(w, 1e-11, 10**6)
+        plan = w[:, None] * transport.b * ((found.f[:, None] + found.g - 1 + x @ y.T) / 0.1).exp()
+        assert plan.sum(dim=0).tolist() == pytest.approx([1 / 3] * 3) and plan.sum(dim=1).tolist() == pytest.approx(
+            w.tolist()
+        )
+
+    @pytest.mark.parametrize(("epsilon", "dtype"), [(0.025, torch.float32), (0.0249, torch.float64)])
+    def test_single_precision_down_to_an_epsilon(self, epsilon: float, dtype: torch.dtype) -> None:
+        assert Sinkhorn(random_unit(4, 2).float(), random_unit(3, 2).float(), epsilon).kernel.dtype == dtype
+
     def test_the_potential_is_the_gradient_on_the_simplex(self) -> None:
         x, y, w = random_unit(12, 5), random_unit(7, 5, 1), weights(12)
         transport = Sinkhorn(x, y, 0.1)

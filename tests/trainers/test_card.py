@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from datasets import Dataset
@@ -12,9 +13,9 @@ from harness import sft_trainer, trainer
 from huggingface_hub import ModelCard
 from peft import LoraConfig
 
-from trl_curriculum import __version__
+from trl_curriculum import Pool, __version__
 from trl_curriculum.curricula import SEC, Uniform
-from trl_curriculum.report.card import public_name, public_options, without_local_paths
+from trl_curriculum.report.card import _draws, public_name, public_options, without_local_paths
 
 
 NAMES = ["[/INST] code", "a|b", "x\n---\nevil: [1", "`tick` <b>", "\x1b[31mred", "grade_1", "é: 'q' \"r\"", ""]
@@ -45,6 +46,7 @@ def test_grpo_names_its_method_options_arms_paper_and_draws(tmp_path: Path) -> N
 def test_before_the_first_draw_and_without_arms(tmp_path: Path) -> None:
     _, body = card_of(sft_trainer(tmp_path, curriculum="uniform"))
     assert "`uniform`" in body and "Nothing was drawn yet." in body and "| arm |" not in body
+    assert body.index("## Training procedure") < body.index("### Curriculum") < body.index("### Framework versions")
 
 
 def test_what_was_given_to_the_trainer_is_named(tmp_path: Path) -> None:
@@ -171,3 +173,16 @@ def test_only_the_main_process_writes(tmp_path: Path, monkeypatch: pytest.Monkey
     with caplog.at_level(logging.WARNING):
         run.create_model_card()
     assert not (tmp_path / "README.md").exists()
+
+
+def test_the_arms_with_the_most_draws_come_first_with_their_rows_and_shares() -> None:
+    """Arm k of 22 has 22 - k rows and was drawn k + 1 times, of 253 draws."""
+    arm = np.repeat(np.arange(22), np.arange(22, 0, -1))
+    names = [f"a{k:02}" for k in range(22)]
+    pool = Pool(len(arm), arm=arm, arm_names=names)
+    drawn = np.repeat(names, np.arange(1, 23)).astype(object)
+    told = _draws(pool, np.zeros(len(drawn), int), drawn)
+    assert told.startswith("253 rows were drawn, 1 different ones of the 253 in 22 arms.")
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line.startswith("|")]
+    assert table[2] == ["a21", "1", "22", "0.087"] and table[21] == ["a02", "20", "3", "0.012"]
+    assert table[22] == ["2 more", "", "3", "0.012"] and len(table) == 23

@@ -306,3 +306,30 @@ def test_a_curriculum_that_asks_for_ever_is_stopped(tmp_path: Path) -> None:
     made.measure = lambda what, rows: (np.zeros(len(rows)), None)
     with pytest.raises(RuntimeError, match=r"'edco. has asked for 10000 probes before one draw: .* must return"):
         made.draw(4)
+
+
+class TestHistory:
+    def test_what_packed_rows_showed_goes_to_their_own_draws(self, tmp_path: Path) -> None:
+        """Packing trains on draws in another order than they were made, and feedback comes in yet another."""
+        draw = Draw(np.array([7, 1, 4]), np.array([1, 1, 1]), np.full(3, 0.1), np.array([9, 2, 5]))
+        order = np.array([2, 0, 1])
+        loss = np.array([0.7, 0.1, 0.4])
+        length = np.array([70, 10, 40])
+        shown = Feedback(
+            draw.row[order], draw.id[order], 0, loss=loss[order], entropy=loss[order], length=length[order]
+        )
+        history = History(tmp_path, write=True)
+        history.add(draw, POOL.arm_names, shown)
+        history.flush()
+        told = read_history(tmp_path)
+        assert told["draw"].tolist() == [9, 2, 5] and told["row"].tolist() == [7, 1, 4]
+        assert told["loss"].tolist() == loss.tolist() and told["length"].tolist() == length.tolist()
+
+    def test_draws_that_wait_are_made_again_after_a_resume(self, tmp_path: Path) -> None:
+        draw = Draw(np.arange(4), np.zeros(4, np.int64), np.full(4, 0.1), np.arange(4))
+        ones = np.ones(4)
+        history = History(tmp_path, write=True, every=4)
+        history.add(draw, POOL.arm_names, Feedback(draw.row, draw.id, 0, loss=ones, entropy=ones, length=ones))
+        assert len(read_history(tmp_path)) == 4, "a full segment does not wait for a checkpoint"
+        assert history.rewind(4, np.array([1])) == 3
+        assert read_history(tmp_path)["draw"].tolist() == [0, 2, 3]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trl_curriculum.disk.checkpoint import what_is_missing
+from trl_curriculum.disk.checkpoint import forget_checksums, what_is_missing, write_checksums
 from trl_curriculum.disk.state import StateError, write_state
 from trl_curriculum.trainers.resuming import resolve_checkpoint
 
@@ -83,6 +83,31 @@ def test_a_file_that_is_missing_or_cut_off(
     assert "Skipping" in caplog.text and "checkpoint-4" in caplog.text and said in caplog.text
     with pytest.raises(StateError, match=rf"checkpoint-4 cannot be resumed from: .*{said}"):
         resolve_checkpoint(MAIN, str(tmp_path), str(newer))
+
+
+def test_a_file_that_was_changed_without_another_size(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, 3, world_size=2)
+    write_checksums(folder)
+    assert what_is_missing(folder) is None
+    # Each process writes its own, maybe later and on a disk of its own
+    zipfile.ZipFile(folder / "rng_state_1.pth", "w").writestr("a", "another state")
+    (folder / "generation_buffer_0.pt").write_bytes(b"rollouts")
+    assert what_is_missing(folder) is None
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert what_is_missing(folder) == "model.safetensors is not as it was saved: its checksum differs"
+    write_checksums(folder)
+    assert what_is_missing(folder) is None
+
+
+def test_a_checkpoint_that_is_written_again_is_not_whole_until_it_is(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, 3)
+    write_checksums(folder)
+    forget_checksums(folder)
+    assert "trainer_state.json is missing" in str(what_is_missing(folder))
+    save_file({"weight": torch.zeros(8)}, folder / "model.safetensors")
+    (folder / "trainer_state.json").write_text("{}")
+    assert what_is_missing(folder) is None, "the checksums of before would speak of other weights"
 
 
 def test_sharded_weights_are_whole_with_all_shards(tmp_path: Path) -> None:

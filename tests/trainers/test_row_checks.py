@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 import tiny
 from datasets import Dataset
 from harness import sft_run, sft_trainer, trainer, weights
+from transformers import LlamaConfig
+
+from trl_curriculum.rewards import reward
+from trl_curriculum.trainers.grpo_checks import check_reward_weights, grpo_window
 
 
 SAVED: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2, "save_only_model": False}
@@ -45,6 +50,32 @@ class TestGRPO:
         again = trainer(tmp_path / "again", max_steps=9, **options)
         again.train(resume_from_checkpoint=True)
         assert sorted(again.history()["row"]) == sorted(set(range(40)) - BROKEN.keys())
+
+    def test_what_is_printed_names_rows_as_the_user_counts_them(self, tmp_path: Path) -> None:
+        """Rows 1 and 4 have no prompt, row 2 is too long for the window, 7 is the longest and 9 has no answer."""
+        given = [{"prompt": "q" * (1 + k % 3), "answer": "4"} for k in range(12)]
+        given[1]["prompt"], given[4]["prompt"], given[2]["prompt"] = None, " ", "a" * 125
+        given[7]["prompt"], given[9]["answer"] = "a" * 50, "b\nc"
+        options = {"unusable_rows": "leave_out", "curriculum": "uniform", "arms": None}
+        run = trainer(tmp_path, train_dataset=Dataset.from_list(given), reward_funcs=reward("exact_match"), **options)
+        assert "50 tokens in the prompt of row 7 +" in run.found["longest"]
+        assert "(first: row 9, 'b c' by exact_match)" in run.found["golds"]
+        position = [0, 3, 5, 6, 7, 8, 9, 10, 11]
+        assert run.prompts.rows.position.tolist() == position
+        assert run.prompts.length.tolist() == [len(given[k]["prompt"]) for k in position]
+
+    def test_the_window_is_that_of_what_generates(self) -> None:
+        config = LlamaConfig(max_position_embeddings=128)
+        args = {"use_vllm": True, "vllm_mode": "colocate", "vllm_max_model_length": 64}
+        for changes, window in (({}, 64), ({"use_vllm": False}, 128), ({"vllm_mode": "server"}, 128)):
+            assert grpo_window(config, SimpleNamespace(**args | changes)) == window
+        assert grpo_window(config, SimpleNamespace(**args | {"vllm_max_model_length": None})) == 128
+
+    @pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0, 1.0], []])
+    def test_weights_are_one_for_each_reward(self, weights: list[float]) -> None:
+        check_reward_weights(SimpleNamespace(reward_weights=[1.0, 2.0]), [tiny.reward, tiny.reward])
+        with pytest.raises(ValueError, match=f"are {len(weights)}, for 2 reward functions"):
+            check_reward_weights(SimpleNamespace(reward_weights=weights), [tiny.reward, tiny.reward])
 
     def test_a_resumed_run_is_the_same(self, tmp_path: Path) -> None:
         options = {"train_dataset": with_broken(tiny.dataset()), "unusable_rows": "leave_out", "max_steps": 4}

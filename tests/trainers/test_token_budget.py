@@ -61,6 +61,14 @@ def test_the_step_that_reaches_it_is_the_last_and_is_saved_and_evaluated(strateg
         assert control.should_save == control.should_evaluate == (stops and strategy == "steps")
 
 
+def test_what_others_asked_for_at_the_end_of_a_step_stays() -> None:
+    args = SimpleNamespace(save_strategy="no", eval_strategy="no")
+    budget = TokenBudget(100)
+    budget.spend(100, scheduler())
+    control = budget.on_step_end(args, None, TrainerControl(should_save=True, should_evaluate=True))
+    assert control.should_training_stop and control.should_save and control.should_evaluate
+
+
 def test_only_schedules_of_the_step_alone_follow_tokens() -> None:
     budget, made = TokenBudget(100), scheduler()
     assert budget.check_scheduler(made, "cosine") is made
