@@ -3,6 +3,7 @@ Runs test files again and again on a machine that is kept busy, and tells which 
 
     python tests/soak.py -n 5 --load 2 tests/lm/test_server_faults.py tests/rounds/test_processes.py
 
+The whole suite ten times, beside whatever else the machine does: `python tests/soak.py -n 10 --load 0 -- -n 2`.
 No test may depend on the machine's load: whatever fails here and passes alone has time or chance in it.
 """
 
@@ -48,7 +49,10 @@ def main() -> int:
                 if run.returncode and not names:
                     names = [f"pytest itself, code {run.returncode}: {out.strip().splitlines()[-1:]}"]
                 failed.update(names)
-            print(f"{min(k + args.at_once, args.n)}/{args.n} runs, {time.monotonic() - start:.0f} s", flush=True)
+                said = out.strip().splitlines()
+                print(f"    {said[-1] if said else run.returncode}", *names, sep="\n    ", flush=True)
+            done, waiting = min(k + args.at_once, args.n), os.getloadavg()[2]
+            print(f"{done}/{args.n} runs, {time.monotonic() - start:.0f} s, load {waiting:.1f} of late", flush=True)
     finally:
         for loop in loops:
             loop.terminate()
