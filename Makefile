@@ -120,7 +120,7 @@ $(VLLM)/.dev: $(VLLM)/.torch pyproject.toml
 $(UPSTREAM)/.dev: constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(UPSTREAM)
 	$(UPSTREAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(UPSTREAM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[testing,quantization]'
+	$(UPSTREAM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:
