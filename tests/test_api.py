@@ -64,6 +64,7 @@ NAMES: dict[str, list[str]] = {
         "LossTopK",
         "Mixture",
         "Order",
+        "Placebo",
         "SEC",
         "SelfPaced",
         "UCB1",
@@ -225,6 +226,7 @@ METHOD = [
 CURRICULUM = [
     "arm_names",
     "before_parts",
+    "chooses_arms",
     "damaged",
     "declared",
     "drawn",
@@ -240,6 +242,7 @@ CURRICULUM = [
     "parts",
     "progress",
     "put_back",
+    "row_arm",
     "rows_to_probe",
     "select",
     "start",

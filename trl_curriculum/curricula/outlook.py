@@ -64,6 +64,11 @@ class Foreseen:
         """
         return Outlook()
 
+    @property
+    def chooses_arms(self) -> bool:
+        """Whether it chooses among arms that stay what they are, and takes their rows as they come."""
+        return self.outlook(None, None).by_arm
+
 
 def parts(n: int, batches: int | None) -> tuple[int, ...]:
     """Batches, counted from 1, before which equal parts of a run begin; several may begin with the same batch."""

@@ -5,7 +5,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk.state import StateError
-from ..options import shorten
 from ..pool import Pool
 from ..records import PoolMapping, row_state
 from ..registry import option
@@ -49,7 +48,7 @@ class Placebo(CurriculumMethod):
     of: str | dict[str, Any] = option(help="The curriculum, with its options, as `curriculum` takes it.")
 
     def __post_init__(self) -> None:
-        given = f"of={shorten(self.of)} of placebo"
+        given = f"of={self.of!r:.80} of placebo"
         try:
             wrapped = CURRICULA.make(self.of)
         except (TypeError, ValueError) as error:
