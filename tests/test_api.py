@@ -226,6 +226,7 @@ METHOD = [
 CURRICULUM = [
     "arm_names",
     "before_parts",
+    "choice",
     "chooses_arms",
     "damaged",
     "declared",
