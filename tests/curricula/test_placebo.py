@@ -177,6 +177,12 @@ def test_a_damaged_state_is_refused() -> None:
         bound("dump", pool(3, 3, 3)).load_state_dict(state)
 
 
+def test_it_does_not_exchange_by_the_random_numbers_of_its_method() -> None:
+    """Of one seed they would be the same permutation."""
+    first_pass = CURRICULA.make("uniform").bind(pool(9, 9)).select(18).row
+    assert bound("uniform", pool(9, 9)).other_row.tolist() != first_pass.tolist()
+
+
 def test_another_seed_exchanges_otherwise_and_a_resume_does_not() -> None:
     first, second = (bound("loss_top_k", pool(20, 20), seed) for seed in (0, 1))
     assert first.other_row.tolist() != second.other_row.tolist()

@@ -17,13 +17,15 @@ def area(run: pd.DataFrame) -> float:
     return float(run["competence"].mean())
 
 
-def steps_to(run: pd.DataFrame, level: float) -> float:
-    """Steps until the competence first reaches a level; infinite where it never does."""
-    reached = np.flatnonzero(run["competence"].to_numpy() >= level)
-    return float(run["step"].iloc[reached[0]] + 1) if len(reached) else np.inf
+def steps_to(run: pd.DataFrame, level: float, since: int = 0) -> float:
+    """Steps from step `since` on until the competence reaches a level; infinite where it never does."""
+    reached = np.flatnonzero(run["competence"].to_numpy()[since:] >= level)
+    return float(reached[0] + 1) if len(reached) else np.inf
 
 
-def scores(run: pd.DataFrame, uniform: pd.DataFrame, placebo: pd.DataFrame | None = None) -> dict[str, float]:
+def scores(
+    run: pd.DataFrame, uniform: pd.DataFrame, placebo: pd.DataFrame | None = None, since: int = 0
+) -> dict[str, float]:
     """
     Scores of a run, against others of the same world and seed.
 
@@ -34,13 +36,15 @@ def scores(run: pd.DataFrame, uniform: pd.DataFrame, placebo: pd.DataFrame | Non
             The same under `uniform`.
         placebo (`pandas.DataFrame`, *optional*):
             The same under the method's placebo.
+        since (`int`, *optional*, defaults to `0`):
+            Step from which times and gains count: that of a shift.
 
     Returns:
         `dict[str, float]`: `area`, the mean competence over all steps, and how far it is above that of `uniform`
-        (`over_uniform`) and of the placebo (`over_placebo`); `final` competence; `time`, the share of the steps until
-        it reaches what `uniform` reached in the end, infinite where it never does; `second_half`, the gain of
-        competence from the middle to the end; the mean share of draws that are wasted, by kind; the `coverage` at the
-        end; and the mean share of groups with `zero_variance`.
+        (`over_uniform`) and of the placebo (`over_placebo`); `final` competence, and what was gained in all (`gain`);
+        `time`, the share of the steps until it reaches what `uniform` reached in the end, infinite where it never
+        does; the mean share of draws that are wasted, by kind; the `coverage` at the end; and the mean share of groups
+        with `zero_variance`.
     """
     competence = run["competence"].to_numpy()
     found = {
@@ -48,8 +52,8 @@ def scores(run: pd.DataFrame, uniform: pd.DataFrame, placebo: pd.DataFrame | Non
         "over_uniform": area(run) - area(uniform),
         "over_placebo": np.nan if placebo is None else area(run) - area(placebo),
         "final": float(competence[-1]),
-        "time": steps_to(run, float(uniform["competence"].iloc[-1])) / len(run),
-        "second_half": float(competence[-1] - competence[len(run) // 2]),
+        "gain": float(competence[-1] - competence[since]),
+        "time": steps_to(run, float(uniform["competence"].iloc[-1]), since) / (len(run) - since),
     }
     found |= {name: float(run[name].mean()) for name in WASTE}
     return found | {"coverage": float(run["coverage"].iloc[-1]), "zero_variance": float(run["zero_variance"].mean())}
