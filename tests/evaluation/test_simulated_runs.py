@@ -71,7 +71,7 @@ def test_one_seed_is_one_run_and_nobody_elses_random_numbers_are_touched() -> No
 
 def test_copies_are_one_prompt_to_edco() -> None:
     """Of 440 rows 240 are distinct: a round of all of them draws each once."""
-    found = run({"edco": {"rounds": 1, "share": 1.0}}, "duplicates", steps=30, batch=8)
+    found = run({"edco": {"rounds": 1, "share": 1.0}}, "duplicates", steps=40, batch=8)
     assert found["coverage"].iloc[-1] == pytest.approx(240 / 440)
 
 
