@@ -64,6 +64,7 @@ NAMES: dict[str, list[str]] = {
         "LossTopK",
         "Mixture",
         "Order",
+        "Placebo",
         "SEC",
         "SelfPaced",
         "UCB1",
@@ -225,6 +226,8 @@ METHOD = [
 CURRICULUM = [
     "arm_names",
     "before_parts",
+    "choice",
+    "chooses_arms",
     "damaged",
     "declared",
     "drawn",
@@ -240,6 +243,7 @@ CURRICULUM = [
     "parts",
     "progress",
     "put_back",
+    "row_arm",
     "rows_to_probe",
     "select",
     "start",
@@ -321,6 +325,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "order": "random",
             "tolerance": 0.5,
         },
+        "placebo": {"of": REQUIRED},
     },
     "arms": {
         "columns": {"names": REQUIRED, "order": None},
