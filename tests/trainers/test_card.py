@@ -15,7 +15,8 @@ from peft import LoraConfig
 
 from trl_curriculum import Pool, __version__
 from trl_curriculum.curricula import SEC, Uniform
-from trl_curriculum.report.card import _draws, public_name, public_options, without_local_paths
+from trl_curriculum.report.card import _draws, without_local_paths
+from trl_curriculum.report.public import public_name, public_options
 
 
 NAMES = ["[/INST] code", "a|b", "x\n---\nevil: [1", "`tick` <b>", "\x1b[31mred", "grade_1", "é: 'q' \"r\"", ""]

@@ -27,6 +27,7 @@ from ..stdout import say
 from .agreement import check_agreement
 from .cards import CardMixin
 from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
+from .clock import TrainingClock
 from .conductor import Conductor
 from .fit import refuse_unfit
 from .given_model import GivenModel
@@ -127,6 +128,7 @@ class CurriculumMixin(GivenModel, CardMixin):
         warn_of_probe(self.curriculum.method, self.args)
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
+        self.add_callback(TrainingClock())  # type: ignore[attr-defined]
 
     # Training
 
