@@ -9,6 +9,7 @@ import pandas as pd
 from huggingface_hub import ModelCard
 
 from ..options import Method
+from ..publish.files import FIGURE
 from ..version import __version__
 from .card_run import RunFacts, cost, evaluation, hyperparameters, reproduce, versions
 from .figures import draws_png
@@ -20,7 +21,6 @@ from .public import public_name, public_options, public_text, public_value
 
 SHOWN = 20  # arms in the table
 VERSIONS = "### Framework versions"
-FIGURE = "curriculum_draws.png"
 QUICK_START = re.compile(r"## Quick start\n.*?(?=\n## )", re.DOTALL)
 
 
@@ -49,7 +49,8 @@ def complete(text: str, trainer: Any, facts: RunFacts) -> str:
         cost(facts, history),
         reproduce(facts, model),
     )
-    body = body.replace("\n- TRL: ", f"\n- trl_curriculum: {__version__}\n{versions(facts)}- TRL: ", 1)
+    body = body.replace("\n- TRL: ", f"\n- trl_curriculum: {__version__}\n- TRL: ", 1)
+    body = re.sub(r"(?<=\n)- Tokenizers: .*\n", lambda found: found[0] + versions(facts), body)
     place = body.index(VERSIONS) if VERSIONS in body else len(body)
     papers = citations((_title(one), one.paper) for _, one in _methods(trainer))
     card.text = body[:place] + "\n".join(filter(None, told)) + f"\n{body[place:].rstrip()}\n"

@@ -85,8 +85,9 @@ def evaluation(facts: RunFacts) -> str:
     rows = []
     for (dataset, metric), values in sorted(found.items())[:SHOWN]:
         (first_step, first), (last_step, last) = values[0], values[-1]
-        rows.append((public_text(dataset) if dataset else "-", public_text(metric), first, str(first_step)))
-        rows[-1] += (last, str(last_step)) if last_step > first_step else ("-", "-")
+        later = (last, str(last_step)) if last_step > first_step else ("-", "-")
+        name = public_text(dataset) if dataset else "-"
+        rows.append((name, public_text(metric), first, str(first_step), *later))
     more = f"\n{len(found) - SHOWN} more scores are in the log.\n" if len(found) > SHOWN else ""
     names = ("dataset", "score", "first", "at step", "last", "at step")
     return f"### Evaluation\n\n{table(names, rows)}{more}"

@@ -10,7 +10,8 @@ TITLES = {
     "1910.10683": "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
     "2009.10795": "Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics",
     "2202.05531": "Cyclical Curriculum Learning",
-    "2408.07888": "Evaluating Fine-Tuning Efficiency of Human-Inspired Learning Strategies in Medical Question Answering",
+    "2408.07888": "Evaluating Fine-Tuning Efficiency of Human-Inspired Learning Strategies in Medical Question "
+    "Answering",
     "2503.14476": "DAPO: An Open-Source LLM Reinforcement Learning System at Scale",
     "2504.09710": "DUMP: Automated Distribution-Level Curriculum Learning for RL-based LLM Post-training",
     "2505.14970": "Self-Evolving Curriculum for LLM Reasoning",

@@ -1,4 +1,4 @@
-"""What may be published: texts that are text wherever they stand, and values without secrets, addresses and folders."""
+"""What may be published: texts without markup, and values without secrets, addresses and folders."""
 
 import json
 import re

@@ -77,8 +77,8 @@ def changed_arguments(args: Any) -> dict[str, Any]:
     declared = {one.name: one for cls in (type(args), upstream) for one in dataclasses.fields(cls) if one.init}
     changed = {}
     for name, one in declared.items():
-        made = one.default_factory is not dataclasses.MISSING
-        default = one.default_factory() if made else one.default  # type: ignore[misc]
+        made = one.default_factory
+        default = one.default if made is dataclasses.MISSING else made()
         if default is dataclasses.MISSING:
             continue
         value = facts.plain(getattr(args, name))

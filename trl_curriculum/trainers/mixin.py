@@ -34,6 +34,7 @@ from .given_model import GivenModel
 from .host import TrainerHost
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
+from .pushing import PushMixin
 from .refilling import Refilling
 from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse_weights_only, resolve_checkpoint
 from .run_settings import run_settings
@@ -56,7 +57,7 @@ class ClockDataset(TorchDataset):
         return {}
 
 
-class CurriculumMixin(GivenModel, CardMixin):
+class CurriculumMixin(GivenModel, CardMixin, PushMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
