@@ -1,4 +1,4 @@
-"""A small Hub on this machine: what huggingface_hub asks of it to send, list and load files, and failures on demand."""
+"""A small Hub on this machine: what huggingface_hub asks for to send, list and load files; it fails on demand."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
@@ -263,7 +263,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def paths_info(self, body: bytes, repo: str, revision: str) -> None:
         if (tree := self.tree(repo, revision)) is not None:
-            asked = json.loads(body)["paths"]
+            asked = parse_qs(body.decode())["paths"]
             self.json([self.entry(path, tree[path]) for path in asked if path in tree])
 
     def entry(self, path: str, sha: str) -> dict[str, Any]:

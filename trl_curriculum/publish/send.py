@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import shlex
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +92,9 @@ def commit(
         CommitOperationAdd(one.path, str(one.file) if one.content is None else one.content) for one in files
     ]
     operations += [CommitOperationDelete(path) for path in gone]
-    return api.create_commit(repo_id, operations, commit_message=message, revision=revision, token=token)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")  # the draws
+        return api.create_commit(repo_id, operations, commit_message=message, revision=revision, token=token)
 
 
 def hub() -> HfApi:
@@ -134,6 +137,8 @@ def named_failure(repo_id: str | None, what: str, todo: str) -> Iterator[None]:
 def _reason(error: Exception, repo_id: str | None) -> str | None:
     """Why the Hub could not be written to; `None` for an error that has nothing to do with it."""
     where = f"to {repo_id}" if repo_id else "to the Hub"
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # of the upload of a file
+        return _reason(error.__cause__, repo_id)
     if isinstance(error, HfHubHTTPError):
         code = getattr(getattr(error, "response", None), "status_code", None)
         said = " ".join(str(getattr(error, "server_message", None) or "").split())[:200]

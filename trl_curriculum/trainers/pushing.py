@@ -24,7 +24,7 @@ class PushMixin:
     """What curriculum trainers override to send their runs."""
 
     args: Any
-    hub_model_id: str | None
+    hub_model_id: Any
 
     def init_hf_repo(self, *args: Any, **kwargs: Any) -> None:
         """As in transformers, before anything is trained; what is wrong is one sentence."""
@@ -63,16 +63,13 @@ def only_public_files() -> Iterator[None]:
         transformers.trainer.hf_api = stock
 
 
-class PublicApi:
-    """The Hub as transformers' trainers know it, of which uploads of folders are replaced."""
+class PublicApi(HfApi):
+    """The Hub as transformers' trainers know it, but for uploads of folders."""
 
     def __init__(self, api: HfApi) -> None:
-        self.api = api
+        vars(self).update(vars(api))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.api, name)
-
-    def upload_folder(
+    def upload_folder(  # type: ignore[override]
         self,
         *,
         repo_id: str,
@@ -88,8 +85,8 @@ class PublicApi:
 
         def send() -> CommitInfo:
             if path_in_repo is None:
-                return commit(self.api, repo_id, public_files(Path(folder_path)), commit_message, revision, token)
-            return self.api.upload_folder(
+                return commit(self, repo_id, public_files(Path(folder_path)), commit_message, revision, token)
+            return super(PublicApi, self).upload_folder(
                 repo_id=repo_id,
                 folder_path=folder_path,
                 path_in_repo=path_in_repo,
@@ -107,4 +104,4 @@ class PublicApi:
                 logger.warning("%s was not sent to the Hub: %s", Path(folder_path).name, error)
                 raise
 
-        return self.api.run_as_future(send_later) if run_as_future else send()
+        return self.run_as_future(send_later) if run_as_future else send()
