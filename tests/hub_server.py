@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 import yaml
+from huggingface_hub import constants
 
 
 USER, TOKEN = "me", "hf_" + "t" * 34
@@ -325,3 +327,22 @@ def serving(folder: Path) -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def use(hub: Hub, patch: pytest.MonkeyPatch) -> None:
+    """Has huggingface_hub in this process know no other Hub, and be logged in to it."""
+    place = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    settings = {
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": place,
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HUB_DISABLE_XET": True,  # the client alone decides between Xet and LFS
+        "HF_TOKEN_PATH": str(hub.folder / "no_token"),
+    }
+    for name, value in settings.items():
+        patch.setattr(constants, name, value)
+    patch.setenv("HF_ENDPOINT", hub.url)
+    patch.setenv("HF_TOKEN", TOKEN)
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        patch.delenv(name, raising=False)

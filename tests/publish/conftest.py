@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from hub_server import Hub
-from huggingface_hub import constants
 from safetensors.numpy import save_file
 
 
@@ -19,16 +18,7 @@ SECRET = "hf_" + "s" * 34
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with hub_server.serving(tmp_path / "hub") as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        place = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", place)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the client alone decides between Xet and LFS
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", hub_server.TOKEN)
-        for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.delenv(name, raising=False)
+        hub_server.use(server, monkeypatch)
         yield server
 
 

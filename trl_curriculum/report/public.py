@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..disk.fingerprint import REDACTED, redact
+from ..scripts import apart
 
 
 LONGEST = 80  # letters of a name from data
@@ -32,7 +33,7 @@ def public_options(options: dict[str, Any]) -> dict[str, Any]:
 
 def public_command(words: Sequence[str]) -> str:
     """A command line as it may be published, to be pasted into a shell; an option a line."""
-    shown = [_public_word(word) for word in redact([*words])]
+    shown = [_public_word(word) for word in redact(apart(words))]
     lines = [""]
     for word in shown:
         if word.startswith("--") and lines[-1]:
@@ -74,10 +75,7 @@ def _public(value: Any) -> Any:
 
 
 def _public_word(word: str) -> str:
-    """A word of a command line, which may be JSON, or an option with its value behind a `=`."""
-    name, equals, value = word.partition("=")
-    if word.startswith("--") and equals:
-        return f"{name}={_public_word(value)}"
+    """A word of a command line, which may be JSON."""
     if word[:1] in ("[", "{"):
         try:
             return json.dumps(_public(redact(json.loads(word))), ensure_ascii=False)
