@@ -1,12 +1,13 @@
 """`trl-curriculum push` against a Hub of this machine: what arrives, what never does, and what a failure says."""
 
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hub_server import Failure, Hub
-from huggingface_hub import HfApi, constants, utils
+from huggingface_hub import HfApi, constants, hf_api, utils
 from ports import held_port
 from safetensors.numpy import save_file
 
@@ -232,6 +233,30 @@ def test_a_failure_loses_nothing_and_the_same_command_completes_it(
     assert hub.failures[0].seen >= 1 and hub.commits == ["Push my-run"]
     assert hub.files("me/tiny") == as_on_disk(run_folder)
     assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "x"), "No space left on device on this machine when sending to me/tiny"),
+        (RuntimeError("xet: no\nshard"), "The upload failed when sending to me/tiny (xet: no shard)"),
+    ],
+)
+def test_an_upload_that_fails_on_this_side(
+    hub: Hub,
+    run_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
+) -> None:
+    def fail(**arguments: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hf_api, "_upload_files", fail)
+        assert f"{said}; nothing in {run_folder} has changed" in refused(capsys, run_folder)
+    assert push(run_folder) == 0 and hub.files("me/tiny") == as_on_disk(run_folder)
 
 
 def test_what_has_arrived_is_not_sent_twice(hub: Hub, run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

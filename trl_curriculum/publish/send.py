@@ -1,9 +1,9 @@
 """Sending to the Hub: in one commit, which is there as a whole or not at all, and errors as one sentence."""
 
 import errno
-import logging
 import os
 import shlex
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +17,6 @@ from huggingface_hub.utils import validate_repo_id
 from ..version import __version__
 from .files import REPLACED, PublicFile, is_listed
 
-
-logger = logging.getLogger(__name__)
 
 LOGIN = "run `hf auth login`, or set HF_TOKEN to a token that may write"
 
@@ -156,13 +154,16 @@ def _reason(error: Exception, repo_id: str | None) -> str | None:
         return known.get(code or 0, f"The Hub answered {code or 'with an error'}{told} when sending {where}")
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE says that there is no network"
+    if isinstance(error, HTTPError):
+        return f"The connection failed when sending {where} ({type(error).__name__})"
+    if not _is_of_the_hub(error):
+        return None
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{os.strerror(error.errno)} on this machine when sending {where}"
-    if isinstance(error, HTTPError | ConnectionError | TimeoutError):
-        return f"The connection failed when sending {where} ({type(error).__name__})"
-    if isinstance(error, ValueError) and str(error).startswith(("LFS batch API", "Invalid metadata in README.md")):
-        return f"The Hub refused a file ({' '.join(str(error).split())[:200]})"
-    if isinstance(error, RuntimeError) and type(error).__module__.startswith(("hf_xet", "builtins")):
-        text = str(error).lower()
-        return f"The upload failed ({' '.join(text.split())[:200]})" if "xet" in text or "network" in text else None
-    return None
+    return f"The upload failed when sending {where} ({' '.join(str(error).split())[:200]})"
+
+
+def _is_of_the_hub(error: Exception) -> bool:
+    """Whether an error came up in huggingface_hub, not in what was done before, such as saving the model."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__", "").startswith("huggingface_hub") for frame, _ in frames)
