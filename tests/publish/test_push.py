@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_server import Failure, Hub
-from huggingface_hub import HfApi, constants, hf_api, utils
+from huggingface_hub import HfApi, _commit_api, constants, utils
 from ports import held_port
 from safetensors.numpy import save_file
 
@@ -225,7 +225,11 @@ def test_a_failure_loses_nothing_and_the_same_command_completes_it(
         assert push(run_folder) == 0
     else:
         told = refused(capsys, run_folder)
-        assert said in told and f"nothing in {run_folder} has changed, and me/tiny is as it was" in told
+        assert (
+            said in told
+            and f"nothing in {run_folder} was lost, and the commit to me/tiny is there as a whole or not at all"
+            in told
+        )
         assert f"run `trl-curriculum push {run_folder} --repo_id me/tiny` again" in told
         assert hub.files("me/tiny") == {}  # as a whole or not at all
         hub.requests.clear()
@@ -254,8 +258,8 @@ def test_an_upload_that_fails_on_this_side(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(hf_api, "_upload_files", fail)
-        assert f"{said}; nothing in {run_folder} has changed" in refused(capsys, run_folder)
+        patch.setattr(_commit_api, "_upload_files", fail)
+        assert f"{said}; nothing in {run_folder} was lost" in refused(capsys, run_folder)
     assert push(run_folder) == 0 and hub.files("me/tiny") == as_on_disk(run_folder)
 
 

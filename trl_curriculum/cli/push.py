@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     check_login()
     todo = f"run `{again(args.run, args.repo_id, *_options(args))}` again; what has arrived is not sent twice."
-    safe = f"nothing in {args.run} has changed, and {args.repo_id} is as it was"
+    safe = f"nothing in {args.run} was lost, and the commit to {args.repo_id} is there as a whole or not at all"
     if not is_reachable():
         raise PushError(f"The Hub cannot be reached; {safe}: {todo}")
     if results is not None:
