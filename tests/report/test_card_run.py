@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from trl_curriculum.families import FAMILIES
 from trl_curriculum.report.card_run import RunFacts, cost, evaluation, hyperparameters, reproduce, versions
 from trl_curriculum.report.papers import TITLES, bibtex, citations
 from trl_curriculum.report.public import public_command
@@ -46,11 +45,13 @@ def test_the_first_and_the_last_score_of_each_dataset() -> None:
         {"eval_loss": 2.0, "step": 5},
         {"eval_loss": 1.23456789, "step": 10},
         {"eval_easy_loss": 0.5, "step": 10},
+        {"eval_easy_too_loss": 4.0, "step": 10},
     ]
-    assert cells(evaluation(facts(log=log, eval_sets=("easy", "eas")))) == [
+    assert cells(evaluation(facts(log=log, eval_sets=("easy", "easy_too")))) == [
         ["-", "loss", "3", "0", "1.235", "10"],
         ["easy", "loss", "1", "5", "0.5", "10"],
         ["easy", "reward", "0.125", "5", "-", "-"],
+        ["easy_too", "loss", "4", "10", "-", "-"],
     ]
     assert evaluation(facts(log=[{"loss": 1.0, "step": 1}])) == ""
 
@@ -147,5 +148,7 @@ def test_papers_are_cited_once_each_and_without_invented_authors() -> None:
 
 @pytest.mark.parametrize("family", ["curricula", "arms", "probes", "rollouts", "shaping"])
 def test_every_paper_of_a_trainers_methods_has_a_title(family: str) -> None:
+    from trl_curriculum.families import FAMILIES  # and with it torch and TRL
+
     papers = {cls.paper for cls in FAMILIES[family].built_in.values() if cls.paper.startswith("arXiv ")}
     assert {one.removeprefix("arXiv ") for one in papers} <= set(TITLES)
