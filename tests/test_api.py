@@ -632,7 +632,7 @@ SCORE: dict[str, Any] = {
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods", "recipes"]
+    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "push", "methods", "recipes"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)

@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import yaml
 from datasets import Dataset
 from harness import sft_trainer, trainer
 from huggingface_hub import ModelCard
 from peft import LoraConfig
+from transformers import TrainerState
 
 from trl_curriculum import Pool, __version__
 from trl_curriculum.curricula import SEC, Uniform
-from trl_curriculum.report.card import _draws, public_name, public_options, without_local_paths
+from trl_curriculum.report import figures
+from trl_curriculum.report.card import _draws, without_local_paths
+from trl_curriculum.report.public import public_name, public_options
+from trl_curriculum.trainers.clock import TrainingClock
 
 
 NAMES = ["[/INST] code", "a|b", "x\n---\nevil: [1", "`tick` <b>", "\x1b[31mred", "grade_1", "é: 'q' \"r\"", ""]
@@ -186,3 +191,58 @@ def test_the_arms_with_the_most_draws_come_first_with_their_rows_and_shares() ->
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line.startswith("|")]
     assert table[2] == ["a21", "1", "22", "0.087"] and table[21] == ["a02", "20", "3", "0.012"]
     assert table[22] == ["2 more", "", "3", "0.012"] and len(table) == 23
+
+
+def test_what_a_run_was_is_told_and_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "hf_" + "s" * 34
+    monkeypatch.setattr(
+        "sys.argv", [str(tmp_path / "recipes" / "sft.py"), "--data", str(tmp_path / "x"), "--k", secret]
+    )
+    sets = {name: tiny.sft_dataset(4) for name in ("a|b\n---\nevil: [1", "grade_1")}
+    options = {"eval_dataset": sets, "eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True, "max_steps": 2}
+    run = sft_trainer(tmp_path / "out", curriculum="cyclical", hub_token=secret, run_name=str(tmp_path), **options)
+    run.train()
+    front, body = card_of(run)
+    assert front["model_name"] == "out" and "\nevil" not in body
+    order = ["### Curriculum", "### Evaluation", "### Hyperparameters", "### What it took", "### To train it again"]
+    places = [body.index(title) for title in [*order, "### Framework versions", "## Citations"]]
+    assert places == sorted(places)
+    rows = {line.split("|")[2].strip(): line for line in body.splitlines() if line.startswith("| a&#124;b")}
+    losses = [entry["eval_grade_1_loss"] for entry in run.state.log_history if "eval_grade_1_loss" in entry]
+    assert f"| grade_1 | loss | {losses[0]:.4g} | 0 | {losses[-1]:.4g} | 2 |" in body and "loss" in rows
+    assert "| `learning_rate` | 0.01 |" in body and "`hub_token`" not in body and "| optimizer steps | 2 |" in body
+    assert (
+        "trl-curriculum sft \\\n  --data x \\\n  --k '***'\n" in body
+        and "title = {{Cyclical Curriculum Learning}}" in body
+    )
+    assert "- Python: " in body and "- accelerate: " in body
+    assert secret not in body and str(tmp_path) not in body
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_figure_is_there_where_it_is_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    drawn = figures.is_installed()
+    monkeypatch.setattr(figures, "is_installed", lambda: installed and drawn)
+    run = sft_trainer(tmp_path / "out", max_steps=2)
+    run.train()
+    _, body = card_of(run)
+    links = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", body)
+    assert links == (["curriculum_draws.png"] if installed and drawn else [])
+    assert all((tmp_path / "out" / link).read_bytes().startswith(b"\x89PNG") for link in links)
+
+
+def test_the_time_of_training_goes_on_over_a_resume(tmp_path: Path) -> None:
+    first = sft_trainer(tmp_path / "out", save_strategy="steps", save_steps=2, max_steps=4)
+    clock = next(one for one in first.callback_handler.callbacks if isinstance(one, TrainingClock))
+    clock.before = 7200.0  # as if it had trained for two hours before
+    first.train()
+    assert clock.seconds is not None and 7200 < clock.seconds < 9000
+    second = sft_trainer(tmp_path / "out", save_strategy="steps", save_steps=2, max_steps=4)
+    second.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-2"))
+    _, body = card_of(second)
+    assert re.search(r"\| time of training, over all resumes \| 2 h \d+ min \|", body)
+    clock = TrainingClock()
+    clock.on_train_begin(None, TrainerState(global_step=2), None)
+    assert clock.seconds is None  # a checkpoint of a version that did not count

@@ -54,7 +54,7 @@ def read_whole(checkpoint: Path) -> dict[str, Any]:
             kind = {WEIGHTS: "a file of weights", OPTIMIZER: "optimizer.pt"}.get(names, names[0])
             raise StateError(f"{kind} is missing{' (save_only_model=True leaves it out)' if names != WEIGHTS else ''}")
     for path in sorted(checkpoint.rglob("*")):
-        if not path.name.startswith(NOT_NEEDED) and not _is_readable(path):
+        if not path.name.startswith(NOT_NEEDED) and not is_readable(path):
             raise StateError(f"{path.relative_to(checkpoint)} is cut off or damaged")
     for name, sums in (_json(checkpoint / SUMS) or {}).items():  # a save may be killed before it has written them
         if (checkpoint / name).is_file() and _sums(checkpoint / name) != sums:
@@ -125,7 +125,7 @@ def _sums(path: Path) -> list[Any]:
     return [size, checksum(path) if size <= LARGEST else None]
 
 
-def _is_readable(path: Path) -> bool:
+def is_readable(path: Path) -> bool:
     """Whether a file of a known kind is as long as it says itself."""
     if path.suffix in (".pt", ".pth", ".bin"):
         return zipfile.is_zipfile(path)  # its directory stands at the end

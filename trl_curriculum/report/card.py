@@ -5,49 +5,65 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from huggingface_hub import ModelCard
 
-from ..disk.fingerprint import REDACTED, redact
 from ..options import Method
+from ..publish.files import FIGURE
 from ..version import __version__
+from .card_run import RunFacts, cost, evaluation, hyperparameters, reproduce, versions
+from .figures import draws_png
 from .history import read_history
 from .markdown import link, table
+from .papers import citations
+from .public import public_name, public_options, public_text, public_value
 
 
 SHOWN = 20  # arms in the table
-LONGEST = 80  # letters of a name from data
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}(/[A-Za-z0-9][\w.\-]{0,95})?")
-DATA_FILE = re.compile(r"\.(jsonl?|csv|tsv|txt|parquet|arrow|zip|gz|zst|bz2|xz|gguf|yaml|yml|py)$", re.IGNORECASE)
-PATH = re.compile(r"^(/|~|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\]|\\\\|file:)|^\S+[/\\]\S*[/\\]\S*$")
-URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*://\S+")
+VERSIONS = "### Framework versions"
 QUICK_START = re.compile(r"## Quick start\n.*?(?=\n## )", re.DOTALL)
 
 
-def public_name(name: Any) -> str | None:
-    """A name on the Hub as it is; `None` for what is, or may be, a path on this machine."""
-    if not isinstance(name, str) or not HUB_ID.fullmatch(name) or DATA_FILE.search(name) or Path(name).exists():
-        return None
-    return name
-
-
-def complete(text: str, trainer: Any) -> str:
+def complete(text: str, trainer: Any, facts: RunFacts) -> str:
     """
-    TRL's model card with a section on the curriculum.
+    TRL's model card with the curriculum and what its run was.
 
     Args:
         text (`str`):
             The card that TRL has written, with its front matter.
         trainer ([`~trl_curriculum.trainers.mixin.CurriculumMixin`]):
             Of whom methods, arms and the history of draws are told.
+        facts ([`RunFacts`]):
+            What it knows of its run.
     """
     card = ModelCard(without_local_paths(text), ignore_metadata_errors=True)
-    body = card.text
+    body, history = card.text, read_history(trainer.args.output_dir)
     if trainer.hub_model_id is None:  # TRL's example would load a model called "None"
         body = QUICK_START.sub("", body)
+    model = public_name(card.data.get("base_model"))
+    told = (
+        section(trainer, history),
+        figure(Path(trainer.args.output_dir)) if len(history) else "",
+        evaluation(facts),
+        hyperparameters(facts),
+        cost(facts, history),
+        reproduce(facts, model),
+    )
     body = body.replace("\n- TRL: ", f"\n- trl_curriculum: {__version__}\n- TRL: ", 1)
-    place = body.index("### Framework versions") if "### Framework versions" in body else len(body)
-    card.text = body[:place] + section(trainer) + "\n" + body[place:]
+    body = re.sub(r"(?<=\n)- Tokenizers: .*\n", lambda found: found[0] + versions(facts), body)
+    place = body.index(VERSIONS) if VERSIONS in body else len(body)
+    papers = citations((_title(one), one.paper) for _, one in _methods(trainer))
+    card.text = body[:place] + "\n".join(filter(None, told)) + f"\n{body[place:].rstrip()}\n"
+    if papers:
+        card.text += f"\n{papers}"
     return str(card)
+
+
+def figure(folder: Path) -> str:
+    """The figure of what was trained on, made in the folder of the card; nothing where it cannot be drawn."""
+    if not draws_png(folder, folder / FIGURE):
+        return ""
+    return f"![Draws of each arm over the steps of training]({FIGURE})\n"
 
 
 def without_local_paths(text: str) -> str:
@@ -74,7 +90,7 @@ def without_local_paths(text: str) -> str:
     return str(card)
 
 
-def section(trainer: Any) -> str:
+def section(trainer: Any, history: pd.DataFrame) -> str:
     """The curriculum of a run: its methods with their options and papers, its arms, and what was drawn."""
     method, pool = trainer.curriculum.method, trainer.pool
     paper = link(method.paper)
@@ -82,11 +98,11 @@ def section(trainer: Any) -> str:
     source = f", after {paper}" if paper != "-" else ""
     parts = [
         "### Curriculum\n",
-        f"A curriculum picked the rows of every step: {named}{source}. {_text(method.summary(), 400)}\n",
+        f"A curriculum picked the rows of every step: {named}{source}. {public_text(method.summary(), 400)}\n",
         table(("", "method", "options", "paper"), [_method_row(role, one) for role, one in _methods(trainer)]),
     ]
-    size = _drawn(trainer)
-    return "\n".join([*parts, _draws(pool, *size) if size else "Nothing was drawn yet.\n"])
+    drawn = (history["row"].to_numpy(), history["arm"].to_numpy())
+    return "\n".join([*parts, _draws(pool, *drawn) if len(history) else "Nothing was drawn yet.\n"])
 
 
 def _title(method: Method) -> str:
@@ -106,42 +122,8 @@ def _methods(trainer: Any) -> list[tuple[str, Any]]:
 
 
 def _method_row(role: str, method: Any) -> tuple[str, ...]:
-    options = ", ".join(f"{name} = {_value(value)}" for name, value in public_options(method.options).items())
-    return role, _text(_title(method)), options or "-", link(method.paper)
-
-
-def public_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Options as they may be published: no secrets, no addresses, and of a path its last part."""
-    return {name: _public(value) for name, value in redact(options).items()}
-
-
-def _public(value: Any) -> Any:
-    if isinstance(value, str):
-        text = URL.sub(REDACTED, value)
-        return re.split(r"[/\\]", text.rstrip("/\\"))[-1] if PATH.search(text) or DATA_FILE.search(text) else text
-    if isinstance(value, dict):
-        return {name: _public(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_public(one) for one in value]
-    if isinstance(value, Path):
-        return value.name
-    return value
-
-
-def _value(value: Any) -> str:
-    return _text(repr(value), 200)
-
-
-def _text(value: str, longest: int = LONGEST) -> str:
-    """Text from data, to be read as it is: no markup, no control characters, one line."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in value).split())
-    text = text if len(text) <= longest else f"{text[:longest]}…"
-    return re.sub(r"[^\w\s.,:;=+()/'…-]|(?<!\w)_|_(?!\w)", lambda found: f"&#{ord(found[0])};", text) or "&nbsp;"
-
-
-def _drawn(trainer: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    frame = read_history(trainer.args.output_dir)
-    return (frame["row"].to_numpy(), frame["arm"].to_numpy()) if len(frame) else None
+    options = ", ".join(f"{name} = {public_value(value)}" for name, value in public_options(method.options).items())
+    return role, public_text(_title(method)), options or "-", link(method.paper)
 
 
 def _draws(pool: Any, row: np.ndarray, arm: np.ndarray) -> str:
@@ -153,7 +135,7 @@ def _draws(pool: Any, row: np.ndarray, arm: np.ndarray) -> str:
     sizes = dict(zip(pool.arm_names, pool.arm_size, strict=True))
     order = np.argsort(-counts, kind="stable")
     rows = [
-        (_text(names[k]), str(sizes.get(names[k], "-")), str(counts[k]), f"{counts[k] / len(row):.3f}")
+        (public_text(names[k]), str(sizes.get(names[k], "-")), str(counts[k]), f"{counts[k] / len(row):.3f}")
         for k in order[:SHOWN]
     ]
     if len(order) > SHOWN:

@@ -1,0 +1,1 @@
+"""What of a run goes to the Hub, and how it gets there."""

@@ -1,0 +1,177 @@
+"""Scores of lm-eval as the Hub shows them: `.eval_results/*.yaml`, and the `model-index` of the card."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
+
+from ..disk.atomic import atomic_write
+from ..report.public import public_name
+from .files import CARD, EVALS
+
+
+STDERR = "_stderr"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of a task whose dataset is on the Hub, as lm-eval has measured it."""
+
+    task: str
+    dataset: str
+    subset: str | None
+    split: str | None
+    revision: str | None
+    metric: str
+    filter: str
+    value: float
+    stderr: float | None
+    shots: int | None
+    version: Any
+    first: bool  # of its task
+
+    @property
+    def how(self) -> str:
+        """How it was measured, in words."""
+        parts = [f"task {self.task}", f"version {self.version}" if self.version is not None else ""]
+        parts += [f"{self.metric},{self.filter}", f"{self.shots}-shot" if self.shots is not None else ""]
+        parts.append(f"standard error {self.stderr:.4g}" if self.stderr is not None else "")
+        return ", ".join(filter(None, parts))
+
+
+def eval_entries(results: Mapping[str, Any]) -> list[EvalResultEntry]:
+    """
+    Entries for `.eval_results/*.yaml`: of each task its first score, which the task's config names first.
+
+    Args:
+        results (`Mapping[str, Any]`):
+            What lm-eval's `simple_evaluate` returns, or its file of results: `results`, `configs`, `versions`,
+            `n-shot`. Tasks whose dataset is not on the Hub, as `owner/name`, are left out; so are groups of tasks.
+
+    Returns:
+        `list[EvalResultEntry]`, with how each was measured and its standard error as notes.
+    """
+    version, date = results.get("lm_eval_version"), results.get("date")
+    made = datetime.fromtimestamp(date, UTC).isoformat(timespec="seconds") if isinstance(date, int | float) else None
+    by = f"lm-eval {version}" if version else "lm-eval"
+    return [
+        EvalResultEntry(
+            dataset_id=one.dataset,
+            task_id=one.subset or "default",
+            value=one.value,
+            dataset_revision=one.revision,
+            date=made,
+            notes=f"{by}, {one.how}",
+        )
+        for one in scores(results)
+        if one.first
+    ]
+
+
+def model_index(results: Mapping[str, Any]) -> list[EvalResult]:
+    """All scores of the same tasks for the `model-index` of a card, with their standard errors in their names."""
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=one.dataset,
+            dataset_name=one.dataset,
+            dataset_config=one.subset,
+            dataset_split=one.split,
+            dataset_revision=one.revision,
+            metric_type=one.metric,
+            metric_value=one.value,
+            metric_name=one.how,
+        )
+        for one in scores(results)
+    ]
+
+
+def scores(results: Mapping[str, Any]) -> Iterator[Score]:
+    """
+    The scores of tasks whose dataset is on the Hub, in the order of their tasks.
+
+    Raises:
+        `ValueError`: where only a part of each task's rows was scored.
+    """
+    limit = (results.get("config") or {}).get("limit")
+    if limit is not None:
+        raise ValueError(f"The scores are those of a part of the rows (limit={limit}): run lm-eval without a limit.")
+    for task, values in results["results"].items():
+        config = results["configs"].get(task) or {}
+        dataset = public_name(config.get("dataset_path"))
+        if dataset is None or "/" not in dataset:  # a folder, or a builder such as `json`
+            continue
+        listed = [one["metric"] for one in config.get("metric_list") or () if isinstance(one.get("metric"), str)]
+        found = [name.split(",", 1) for name in values if "," in name and STDERR not in name.split(",")[0]]
+        found.sort(key=lambda one: listed.index(one[0]) if one[0] in listed else len(listed))  # stable
+        kwargs = config.get("dataset_kwargs") or {}
+        first = True
+        for metric, kind in found:
+            value, error = values[f"{metric},{kind}"], values.get(f"{metric}{STDERR},{kind}")
+            if not _is_number(value):
+                continue
+            yield Score(
+                task=task,
+                dataset=dataset,
+                subset=config.get("dataset_name"),
+                split=config.get("test_split") or config.get("validation_split"),
+                revision=kwargs.get("revision"),
+                metric=metric,
+                filter=kind,
+                value=float(value),
+                stderr=float(error) if _is_number(error) else None,
+                shots=results.get("n-shot", {}).get(task),
+                version=results.get("versions", {}).get(task),
+                first=first,
+            )
+            first = False
+
+
+def read_results(file: Path) -> dict[str, Any]:
+    """
+    A file of lm-eval's results.
+
+    Raises:
+        `ValueError`: where it is none.
+    """
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON ({error}): give the results_*.json that lm-eval has written.") from error
+    keys = ("results", "configs")
+    if not isinstance(results, dict) or not all(isinstance(results.get(name), dict) for name in keys):
+        raise ValueError(f"{file} has no results and configs: give the results_*.json that lm-eval has written.")
+    return results
+
+
+def write_evals(folder: Path, results: Mapping[str, Any]) -> list[str]:
+    """
+    Writes `.eval_results/*.yaml`, a file a task, and the `model-index` of the card, in the folder of a run.
+
+    Returns:
+        The tasks of which there is a score to show.
+    """
+    tasks = [one.task for one in scores(results) if one.first]
+    for task, entry in zip(tasks, eval_entries(results), strict=True):
+        name = re.sub(r"[^\w.-]", "_", task)
+        with atomic_write(folder / EVALS / f"{name}.yaml") as draft:
+            draft.write_text(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False), encoding="utf-8")
+    card_file = folder / CARD
+    if tasks and card_file.exists():
+        card = ModelCard(card_file.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+        card.data["model_name"] = card.data.get("model_name") or folder.resolve().name
+        card.data["eval_results"] = model_index(results)
+        with atomic_write(card_file) as draft:
+            draft.write_text(str(card), encoding="utf-8")
+    return tasks
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value  # NaN is not itself
