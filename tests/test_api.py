@@ -259,6 +259,7 @@ FEEDBACK = {
     "entropy": None,
     "rewards": None,
     "scale": "group",
+    "truncated": None,
 }
 POOL = {
     "size": REQUIRED,

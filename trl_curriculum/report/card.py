@@ -83,7 +83,7 @@ def section(trainer: Any) -> str:
     parts = [
         "### Curriculum\n",
         f"A curriculum picked the rows of every step: {named}{source}. {_text(method.summary(), 400)}\n",
-        table(("", "method", "options", "paper"), [_method_row(role, one) for role, one in _methods(trainer)]),
+        table(("", "method", "options", "paper"), [_method_row(role, one) for role, one in methods_of(trainer)]),
     ]
     size = _drawn(trainer)
     return "\n".join([*parts, _draws(pool, *size) if size else "Nothing was drawn yet.\n"])
@@ -93,7 +93,8 @@ def _title(method: Method) -> str:
     return method.name or type(method).__name__
 
 
-def _methods(trainer: Any) -> list[tuple[str, Any]]:
+def methods_of(trainer: Any) -> list[tuple[str, Any]]:
+    """What each method of a run does there, and the method."""
     args = trainer.args
     found: list[tuple[str, Any]] = [("curriculum", trainer.curriculum.method)]
     if args.arm_source is not None:
