@@ -22,7 +22,7 @@ class Waste(NamedTuple):
     Args:
         title, meaning (`str`):
             What the kind is called, and how it is defined.
-        count (`int`):
+        n (`int`):
             How many rows are of it.
         share (`float`):
             Their share of all tokens of the run, as far as the kind counts them; NaN where tokens are not known.
@@ -33,7 +33,7 @@ class Waste(NamedTuple):
 
     title: str
     meaning: str
-    count: int
+    n: int
     share: float
     rows: pd.DataFrame
 
@@ -89,11 +89,11 @@ def _of_rewards(
             of["stuck"],
         ),
         "Solved and drawn again": (
-            f"Solved already (at least {SOLVED:.0%}) when drawn, and solved again; the tokens are those of such draws.",
+            f"Solved already (at least {SOLVED:.0%}) when drawn, and solved again: the tokens of such draws.",
             solved,
         ),
         "Oscillating": (
-            f"Among the last {WINDOW} groups, {TURNS} or more changes between solved and failed (⅔ and ⅓ of the range).",
+            f"Among the last {WINDOW} groups, {TURNS} or more changes between ⅔ of the range and ⅓ of it.",
             of["oscillating"],
         ),
         "Suspicious golds": (
