@@ -32,7 +32,7 @@ def measures(history: pd.DataFrame, rows: int | None, generations: int | None = 
     if "entropy" in history:
         frame["entropy"] = _mean(history["entropy"].to_numpy(float), stretch, n)
     if "reward" in history:
-        scored, zero = _scored(history), history["zero_variance"].to_numpy(float)
+        scored, zero = is_scored(history), history["zero_variance"].to_numpy(float)
         frame["zero_variance"] = _mean(np.where(scored, zero, np.nan), stretch, n)
         if "truncated" in history:
             frame["truncated"] = _mean(history["truncated"].to_numpy(float), stretch, n)
@@ -51,7 +51,7 @@ def outcomes(history: pd.DataFrame, generations: int | None = None) -> pd.DataFr
     """
     stretch, ends = stretch_of(history)
     share, zero = in_range(history["reward"].to_numpy(float)), history["zero_variance"].to_numpy(bool)
-    which = np.select([~_scored(history), ~zero, share >= SOLVED, share <= FAILED], [4, 0, 1, 2], 3)
+    which = np.select([~is_scored(history), ~zero, share >= SOLVED, share <= FAILED], [4, 0, 1, 2], 3)
     n = len(OUTCOMES)
     draws = np.bincount(stretch * n + which, minlength=len(ends) * n).reshape(-1, n)
     when = pd.DataFrame(stretches(history, generations))
@@ -76,7 +76,7 @@ def uniform_zero_variance(history: pd.DataFrame, rows: int | None) -> tuple[Floa
     Returns:
         `tuple[FloatArray | None, str]`: a share per stretch, or `None`, and why.
     """
-    scored = _scored(history)
+    scored = is_scored(history)
     p = history["probability"].to_numpy(float)[scored]
     if not len(p) or not (p > 0).all():
         return None, "the method gives no probabilities of rows"
@@ -95,7 +95,8 @@ def uniform_zero_variance(history: pd.DataFrame, rows: int | None) -> tuple[Floa
     return np.divide(np.bincount(stretch, weight * zero, minlength=n), total, out=np.full(n, np.nan), where=enough), ""
 
 
-def _scored(history: pd.DataFrame) -> np.ndarray:
+def is_scored(history: pd.DataFrame) -> np.ndarray:
+    """Which groups have two rewards at least, so that they can differ; shape `(draws,)`."""
     return history["scored"].to_numpy(float) > 1 if "scored" in history else history["reward"].notna().to_numpy()
 
 
