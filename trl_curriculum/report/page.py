@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,6 @@ def check_place(file: Path, overwrite: bool = False) -> None:
 
 def make_page(runs: Sequence[Run], disable_tqdm: bool = True) -> str:
     """The page as text."""
-    import altair as alt
-    import vl_convert
-
     specs: dict[str, dict[str, Any]] = {}
     tabs = []
     waste = {run.name: wasted(run.history, run.generations) for run in runs}
@@ -103,8 +101,6 @@ def make_page(runs: Sequence[Run], disable_tqdm: bool = True) -> str:
             if figures or kinds:
                 one = {"id": name, "title": title, "figures": figures, "kinds": kinds}
                 tabs.append(one | {"definitions": _paragraphs(rows_over_time.__doc__ or "") if name == "rows" else []})
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["capitalize"] = lambda text: text[:1].upper() + text[1:]
     return environment.from_string((FILES / "page.html").read_text(encoding="utf-8")).render(
@@ -116,9 +112,20 @@ def make_page(runs: Sequence[Run], disable_tqdm: bool = True) -> str:
         tabs=tabs,
         css=Markup((FILES / "page.css").read_text(encoding="utf-8")),
         script=Markup((FILES / "page.js").read_text(encoding="utf-8")),
-        vega=Markup("(() => {" + vega.replace("</script", "<\\/script") + "})();"),
+        vega=Markup(_vega()),
         specs=Markup(_json(specs)),
     )
+
+
+@cache
+def _vega() -> str:
+    """The library that draws, as JavaScript that can stand between script tags and leaves one name behind."""
+    import altair as alt
+    import vl_convert
+
+    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    return "(() => {" + bundle.replace("</script", "<\\/script") + "})();"
 
 
 def _json(value: Any) -> str:
