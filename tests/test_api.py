@@ -259,6 +259,7 @@ FEEDBACK = {
     "entropy": None,
     "rewards": None,
     "scale": "group",
+    "truncated": None,
 }
 POOL = {
     "size": REQUIRED,
@@ -627,7 +628,7 @@ SCORE: dict[str, Any] = {
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "push", "methods", "recipes"]
+    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "report", "push", "methods", "recipes"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)
