@@ -7,8 +7,7 @@ UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 export DS_BUILD_OPS ?= 0
 
-.PHONY: demo test test-vllm upstream golden lint pages ladder mixture simulated prefix pool overhead scale selection kills fuzz
-.PHONY: soak ranks clean
+.PHONY: demo test test-vllm upstream golden lint pages ladder mixture simulated prefix pool overhead scale selection kills fuzz soak ranks clean report-pages
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -91,6 +90,10 @@ ranks: $(VENV)/.dev
 	$(BIN)/python tests/ranks/engines.py docs/results/ranks/engines.jsonl
 	$(BIN)/python -m pytest -m slow tests/ranks
 
+# Reports of tiny runs in a browser (Chromium must be installed), with pictures of every tab in runs/report-pages.
+report-pages: $(VENV)/.browser
+	$(BIN)/python tests/report/browser.py --screenshots runs/report-pages
+
 # torch first and pinned: without a GPU this may be a CPU build, which later requirements then keep.
 $(VENV)/.torch: constraints.txt
 	@command -v cc >/dev/null || { echo "reasoning-gym compiles a dependency and finds no C compiler: install gcc and Python's headers (Debian: apt-get install gcc python3-dev python3-venv)."; exit 1; }
@@ -105,6 +108,10 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	touch $@
 
 # An environment of its own: vLLM needs an older transformers and numpy.

@@ -263,6 +263,7 @@ FEEDBACK = {
     "entropy": None,
     "rewards": None,
     "scale": "group",
+    "truncated": None,
 }
 POOL = {
     "size": REQUIRED,
@@ -632,7 +633,7 @@ SCORE: dict[str, Any] = {
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "push", "methods", "recipes"]
+    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "report", "push", "methods", "recipes"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)

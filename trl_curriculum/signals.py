@@ -47,6 +47,8 @@ class Feedback:
             Reward of each reward function by its name, shape `(n,)` each, unweighted; NaN where it did not apply.
         scale (`str`, *optional*, defaults to `"group"`):
             What TRL divides advantages by: the standard deviation of the `"group"`, of the `"batch"`, or `"none"`.
+        truncated (`BoolArray`, shape `(n,)`, *optional*):
+            Whether a completion does not end, but was cut off (GRPO).
     """
 
     row: IntArray
@@ -59,9 +61,10 @@ class Feedback:
     entropy: FloatArray | None = None
     rewards: dict[str, FloatArray] | None = None
     scale: Literal["group", "batch", "none"] = "group"
+    truncated: BoolArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("draw", "reward", "advantage", "length", "loss", "entropy"):
+        for name in ("draw", "reward", "advantage", "length", "loss", "entropy", "truncated"):
             value = getattr(self, name)
             if value is not None and value.shape != self.row.shape:
                 raise ValueError(f"Feedback.{name} has shape {value.shape}, but row has shape {self.row.shape}.")
@@ -173,6 +176,8 @@ class Rollouts(Feedback):
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _COLUMNS
         }
+        both = self.truncated is not None and other.truncated is not None
+        columns["truncated"] = np.concatenate([self.truncated, other.truncated]) if both else None
         theirs = other.rewards or {}
         rewards = {name: np.concatenate([value, theirs[name]]) for name, value in (self.rewards or {}).items()}
         return replace(self, **columns, rewards=rewards)
@@ -180,6 +185,7 @@ class Rollouts(Feedback):
     def __getitem__(self, index: Any) -> "Rollouts":
         """Those at `index`."""
         columns: dict[str, Any] = {name: getattr(self, name)[index] for name in _COLUMNS}
+        columns["truncated"] = None if self.truncated is None else self.truncated[index]
         return replace(self, **columns, rewards={name: value[index] for name, value in (self.rewards or {}).items()})
 
     @property

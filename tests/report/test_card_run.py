@@ -58,7 +58,7 @@ def test_the_first_and_the_last_score_of_each_dataset() -> None:
 
 def test_scores_of_lm_eval_have_their_standard_errors() -> None:
     log = [
-        {"lm_eval/arc_easy": 0.25, "lm_eval/arc_easy_stderr": 0.0123, "step": 0},
+        {"lm_eval/arc_easy": 0.25, "lm_eval/arc_easy_stderr": 0.0123, "lm_eval/share_of_time": 0.1, "step": 0},
         {"lm_eval/arc_easy": 0.5, "lm_eval/arc_easy_stderr": 0.0145, "lm_eval/gsm8k": 0.125, "step": 10},
     ]
     assert cells(evaluation(facts(log=log))) == [

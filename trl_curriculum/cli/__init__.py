@@ -21,6 +21,7 @@ COMMANDS = {
     "evolve": "Adapt a model in rounds of generate, select, train",
     "select": "Keep the rows of a pool that move a model towards a target task",
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
+    "report": "Write a page on what runs have drawn, what came of it, and which rows were waste",
     "push": "Send a finished run to the Hugging Face Hub",
     "methods": "List the methods of all families, or the options of one",
     "recipes": "List the recipes that come with the package, or print one",

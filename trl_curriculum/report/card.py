@@ -52,7 +52,7 @@ def complete(text: str, trainer: Any, facts: RunFacts) -> str:
     body = body.replace("\n- TRL: ", f"\n- trl_curriculum: {__version__}\n- TRL: ", 1)
     body = re.sub(r"(?<=\n)- Tokenizers: .*\n", lambda found: found[0] + versions(facts), body)
     place = body.index(VERSIONS) if VERSIONS in body else len(body)
-    papers = citations((_title(one), one.paper) for _, one in _methods(trainer))
+    papers = citations((_title(one), one.paper) for _, one in methods_of(trainer))
     card.text = body[:place] + "\n".join(filter(None, told)) + f"\n{body[place:].rstrip()}\n"
     if papers:
         card.text += f"\n{papers}"
@@ -99,7 +99,7 @@ def section(trainer: Any, history: pd.DataFrame) -> str:
     parts = [
         "### Curriculum\n",
         f"A curriculum picked the rows of every step: {named}{source}. {public_text(method.summary(), 400)}\n",
-        table(("", "method", "options", "paper"), [_method_row(role, one) for role, one in _methods(trainer)]),
+        table(("", "method", "options", "paper"), [_method_row(role, one) for role, one in methods_of(trainer)]),
     ]
     drawn = (history["row"].to_numpy(), history["arm"].to_numpy())
     return "\n".join([*parts, _draws(pool, *drawn) if len(history) else "Nothing was drawn yet.\n"])
@@ -109,7 +109,8 @@ def _title(method: Method) -> str:
     return method.name or type(method).__name__
 
 
-def _methods(trainer: Any) -> list[tuple[str, Any]]:
+def methods_of(trainer: Any) -> list[tuple[str, Any]]:
+    """What each method of a run does there, and the method."""
     args = trainer.args
     found: list[tuple[str, Any]] = [("curriculum", trainer.curriculum.method)]
     if args.arm_source is not None:

@@ -15,7 +15,7 @@ from .public import one_line, public_command, public_options, public_text, publi
 
 
 SCRIPTS = {"grpo": "grpo", "sft": "sft", "evolve": "evolve", "select_rows": "select"}  # of recipes, and their commands
-NO_SCORE = re.compile(r"(_runtime|_per_second|_time|num_tokens)$")
+NO_SCORE = re.compile(r"(_runtime|_per_second|_time|num_tokens|/share_of_time)$")
 STDERR = "_stderr"
 LM_EVAL = "lm_eval/"
 SHOWN = 60  # scores in the table
@@ -95,10 +95,10 @@ def evaluation(facts: RunFacts) -> str:
 
 def _place(name: str, sets: Iterable[str]) -> tuple[str, str] | None:
     """Dataset and score of a name in the log; `None` for what is no score."""
+    if not name.startswith(("eval_", LM_EVAL)) or NO_SCORE.search(name):
+        return None
     if name.startswith(LM_EVAL):
         return None if name.endswith(STDERR) else ("lm-eval", name.removeprefix(LM_EVAL))
-    if not name.startswith("eval_") or NO_SCORE.search(name):
-        return None
     metric = name.removeprefix("eval_")
     for one in sorted(sets, key=len, reverse=True):
         if metric.startswith(f"{one}_"):

@@ -1,10 +1,11 @@
-"""Figures of a run, made with Altair from frames: one function a figure."""
+"""Figures of a run, made with Altair from frames: one function a kind of figure."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..disk.atomic import atomic_write
@@ -57,9 +58,9 @@ def draws_png(output_dir: str | Path, file: str | Path) -> bool:
         return False
     labels, rest = label_arms([history], ON_CARD)
     frame, signal = arms_over_time(history, labels, rest), signal_of(history)
-    names = [*labels.values(), *([rest] if rest else [])]
-    upper = shares(frame, names, rest).properties(width=560, height=170)
-    lower = lines(frame, signal, TITLES[signal], names, rest).properties(width=560, height=170)
+    colours = of_arms(labels, rest)
+    upper = stacked(frame, "arm", colours, "share of draws", "draws").properties(width=560, height=170)
+    lower = lines(frame, signal, TITLES[signal], colours, "arm").properties(width=560, height=170)
     png = io.BytesIO()
     (upper & lower).configure_view(stroke=None).save(png, format="png", scale_factor=2)
     with atomic_write(Path(file)) as draft:
@@ -67,56 +68,104 @@ def draws_png(output_dir: str | Path, file: str | Path) -> bool:
     return True
 
 
-def shares(frame: pd.DataFrame, names: Sequence[str], rest: str | None) -> Any:
-    """Each arm's share of the draws, stacked."""
+def of_arms(labels: Mapping[str, str], rest: str | None) -> dict[str, str]:
+    """A colour for the label of each arm, and for that of the others."""
+    colours = {label: COLOURS[k % len(COLOURS)] for k, label in enumerate(labels.values())}
+    return colours if rest is None else {**colours, rest: OTHERS}
+
+
+def stacked(frame: pd.DataFrame, field: str, colours: Mapping[str, str], title: str, count: str) -> Any:
+    """
+    Shares that add up to 1, a bar for each stretch of steps.
+
+    Args:
+        frame (`pandas.DataFrame`):
+            With `begin`, `step`, `place`, `share`, `field` and `count`.
+        field, count (`str`):
+            Columns: of what, and how many.
+        colours (`Mapping[str, str]`):
+            Of the values of `field`, in their order.
+        title (`str`):
+            Of the axis.
+    """
     import altair as alt
 
     return (
         alt.Chart(frame)
         .mark_bar(binSpacing=0)
         .encode(
-            x=_x("begin").bin("binned"),
+            x=_steps("begin").bin("binned"),
             x2="step:Q",
-            y=alt.Y("share:Q", title="share of draws", stack=True, scale=alt.Scale(domain=[0, 1])),
-            color=_colour("arm", names, rest),
+            y=alt.Y("share:Q", title=title, stack=True, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
+            color=_colour(field, colours),
             order=alt.Order("place:Q"),
-            tooltip=_tooltip("arm", {"draws": ",", "share": ".1%"}),
+            tooltip=_tooltip(field, {"share": ".1%", count: ","}),
         )
     )
 
 
-def lines(frame: pd.DataFrame, value: str, title: str, names: Sequence[str], rest: str | None = None) -> Any:
-    """A value of each arm over time."""
+def lines(
+    frame: pd.DataFrame,
+    value: str,
+    title: str,
+    colours: Mapping[str, str],
+    field: str | None = None,
+    domain: tuple[float, float] | None = None,
+) -> Any:
+    """
+    A value over the steps, one line for each value of `field`; gaps where there is none.
+
+    Args:
+        frame (`pandas.DataFrame`):
+            With `step`, `value` and `field`.
+        value, title (`str`):
+            Column, and the title of its axis.
+        colours (`Mapping[str, str]`):
+            Of the values of `field`; without that, the first is that of the line.
+        field (`str`, *optional*):
+            Column that tells lines apart.
+        domain (`tuple[float, float]`, *optional*):
+            Least and largest value of the axis, so that several figures have the same.
+    """
     import altair as alt
 
+    scale = alt.Scale(zero=False) if domain is None else alt.Scale(domain=list(domain), nice=True)
     return (
         alt.Chart(frame)
-        .mark_line(point={"size": 14}, strokeWidth=1.6)
+        .mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.6)
         .encode(
-            x=_x(),
-            y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=False)),
-            color=_colour("arm", names, rest),
-            tooltip=_tooltip("arm", {value: ".4~f", "draws": ","}),
+            x=_steps("step"),
+            y=alt.Y(f"{value}:Q", title=title, scale=scale),
+            color=_colour(field, colours) if field else alt.value(next(iter(colours.values()))),
+            tooltip=_tooltip(field, {value: ".4~g"}),
         )
     )
 
 
-def _x(field: str = "step") -> Any:
+def domain_of(frames: Sequence[pd.DataFrame], value: str) -> tuple[float, float] | None:
+    """Least and largest value of several frames; `None` where there is none, or only one."""
+    seen = np.concatenate([frame[value].to_numpy(float) for frame in frames])
+    seen = seen[np.isfinite(seen)]
+    return (float(seen.min()), float(seen.max())) if len(seen) and seen.min() < seen.max() else None
+
+
+def _steps(field: str) -> Any:
     import altair as alt
 
     axis = alt.Axis(grid=False, tickCount=6, tickMinStep=1, format="~s")
     return alt.X(f"{field}:Q", title="optimizer steps", scale=alt.Scale(zero=True, nice=False), axis=axis)
 
 
-def _colour(field: str, names: Sequence[str], rest: str | None = None) -> Any:
+def _colour(field: str, colours: Mapping[str, str]) -> Any:
     import altair as alt
 
-    colours = [OTHERS if name == rest else COLOURS[k % len(COLOURS)] for k, name in enumerate(names)]
-    return alt.Color(f"{field}:N", title=None, scale=alt.Scale(domain=list(names), range=colours))
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    return alt.Color(f"{field}:N", title=None, scale=scale)
 
 
-def _tooltip(field: str, formats: dict[str, str]) -> list[Any]:
+def _tooltip(field: str | None, formats: dict[str, str]) -> list[Any]:
     import altair as alt
 
-    found = [alt.Tooltip(f"{field}:N"), alt.Tooltip("step:Q", title="steps", format=",")]
+    found = [alt.Tooltip(f"{field}:N")] if field else []
+    found += [alt.Tooltip("step:Q", title="steps", format=",")]
     return found + [alt.Tooltip(f"{name}:Q", format=form) for name, form in formats.items()]

@@ -1,7 +1,6 @@
 """What was drawn, with what probability, and what came of it: one row per draw, as parquet beside the checkpoints."""
 
 import logging
-import os
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ..data.names import natural
 from ..disk.atomic import atomic_write, check_kind
 from ..disk.state import StateError
 from ..signals import Feedback, IntArray, group_mean
+from .kept import RowTexts, move_aside
 from .terminal import LONGEST, show, table
 
 
@@ -68,8 +68,9 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
         `pandas.DataFrame`, one row per draw: `step` (optimizer step), `draw`, `row` (position in the dataset), `arm`
         (name), `probability` (marginal, of the row; NaN where the method has none) and `length` (mean tokens, as in
         [`Feedback`]). From GRPO also `reward` (mean of the group), `advantage` (mean |A|), `zero_variance` (whether
-        all rewards of the group were equal, of which two at least were given) and `scored` (rollouts with a reward);
-        from SFT `loss` and `entropy` (nats per trained token).
+        all rewards of the group were equal, of which two at least were given), `scored` (rollouts with a reward) and
+        `truncated` (share of completions that were cut off; NaN in histories of versions that did not note it); from
+        SFT `loss` and `entropy` (nats per trained token).
 
     Raises:
         [`StateError`]: where a file is cut off, or something else has written it.
@@ -77,11 +78,12 @@ def read_history(output_dir: str | Path) -> pd.DataFrame:
     files = segments(Path(output_dir) / FOLDER)
     if not files:
         return pd.DataFrame(columns=[*COLUMNS])
-    return pd.concat([read_segment(file) for file in files], ignore_index=True)
+    frame = pd.concat([read_segment(file) for file in files], ignore_index=True)
+    return frame.assign(truncated=np.nan) if "reward" in frame and "truncated" not in frame else frame
 
 
 def _shown_by_rollouts(feedback: Feedback, group: IntArray, n: int) -> dict[str, np.ndarray]:
-    reward, advantage = feedback.reward, feedback.advantage
+    reward, advantage, cut = feedback.reward, feedback.advantage, feedback.truncated
     assert reward is not None and advantage is not None
     seen = np.isfinite(reward)
     scored = np.bincount(group[seen], minlength=n)
@@ -93,6 +95,7 @@ def _shown_by_rollouts(feedback: Feedback, group: IntArray, n: int) -> dict[str,
         "advantage": group_mean(np.abs(advantage), group, n),
         "zero_variance": (scored > 1) & (high - low <= 1e-8),
         "scored": scored,
+        "truncated": np.full(n, np.nan) if cut is None else group_mean(cut.astype(float), group, n),
     }
 
 
@@ -112,12 +115,15 @@ class History:
             Whether this process writes (the main process does).
         every (`int`, *optional*, defaults to `4096`):
             Draws after which a segment is written without waiting for a checkpoint.
+        texts ([`RowTexts`], *optional*):
+            Writes the texts of drawn rows beside it.
     """
 
-    def __init__(self, output_dir: str | Path, write: bool, every: int = 4096) -> None:
+    def __init__(self, output_dir: str | Path, write: bool, every: int = 4096, texts: RowTexts | None = None) -> None:
         self.folder = Path(output_dir) / FOLDER
         self.write = write
         self.every = every
+        self.texts = texts
         self.pending: list[dict[str, np.ndarray]] = []
 
     def add(
@@ -153,19 +159,23 @@ class History:
         if not self.pending:
             return
         frame = pd.DataFrame({name: np.concatenate([part[name] for part in self.pending]) for name in self.pending[0]})
+        if self.texts is not None:
+            self.texts.write(frame["row"].to_numpy(), frame["draw"].to_numpy())
         last = max((int(file.stem.split("-")[1]) for file in segments(self.folder)), default=-1)
         self._write(frame, self.folder / f"draws-{last + 1:012d}.parquet")
         self.pending = []
 
-    def rewind(self, draws: int, waiting: IntArray) -> int:
+    def rewind(self, draws: int, waiting: IntArray, changed: bool = False) -> int:
         """
         Forgets what a resumed run does again: all draws from number `draws` on, and those that were `waiting` to be
-        trained on; returns how many are left.
+        trained on; returns how many are left. Where the data `changed`, texts of rows are written anew.
         """
         self.pending = []
         left = 0
         if not self.write:
             return left
+        if self.texts is not None:
+            self.texts.rewind(draws, changed)
         for file in segments(self.folder):
             frame = read_segment(file)
             kept = frame[(frame["draw"] < draws) & ~frame["draw"].isin(waiting)]
@@ -181,11 +191,11 @@ class History:
     def start_over(self) -> None:
         """Moves the history of an earlier run in the same folder out of the way; nothing is deleted."""
         self.pending = []
-        if self.write and self.folder.exists() and any(self.folder.iterdir()):
-            n = 1
-            while (moved := self.folder.with_name(f"{FOLDER}.{n}")).exists():
-                n += 1
-            os.rename(self.folder, moved)
+        if not self.write:
+            return
+        if self.texts is not None:
+            self.texts.start_over()
+        if (moved := move_aside(self.folder)) is not None:
             logger.warning("The history of an earlier run in %s is moved to %s.", self.folder.parent, moved.name)
 
     def _write(self, frame: pd.DataFrame, file: Path) -> None:

@@ -175,7 +175,7 @@ class Conductor:
         mapping = self.curriculum.load_state_dict(state["curriculum"], carry_over)
         if mapping is not None:
             logger.warning("Resuming on changed data: %s.", mapping.summary())
-        kept = self.history.rewind(self.curriculum.drawn, self.curriculum.waiting)
+        kept = self.history.rewind(self.curriculum.drawn, self.curriculum.waiting, mapping is not None)
         trained = self.curriculum.drawn - len(self.curriculum.waiting)
         if self.host.process == 0 and kept != trained:
             logger.warning(

@@ -6,11 +6,20 @@ from typing import Any
 
 import torch
 
+from ..rewards.golds import GOLDS, gold_column
+
 
 OF_PROMPTS = ("prompt", "messages", "conversations", "tools", "chat_template_kwargs", "image", "images")
 OF_TOKENS = ("completion", "text", "input_ids", "attention_mask", "position_ids", "seq_lengths", "labels")
 OF_MASKS = ("completion_mask", "assistant_masks")
 OF_CONVERSATIONS = ("chosen", "rejected")
+
+
+def golds_of(args: Any, reward_funcs: Sequence[Any], dataset: Any) -> list[str]:
+    """Columns that may hold right answers, the likeliest first: those that rewards read, and others of such names."""
+    read = [gold_column(function, dataset) for function in reward_funcs]
+    named = [getattr(args, "answer_column", None), *read, *GOLDS]
+    return [name for name in dict.fromkeys(named) if name is not None]
 
 
 def columns_of_sft(args: Any) -> list[str]:

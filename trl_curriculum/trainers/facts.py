@@ -4,8 +4,12 @@ import importlib.metadata
 from typing import Any
 
 from ..disk.fingerprint import fingerprint, redact
+from ..report.card import methods_of
+from ..report.public import public_name, public_options
+from ..version import __version__
 
 
+MOST_ARMS = 100_000  # whose sizes are kept for a report
 PACKAGES = ("numpy", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "trl_curriculum")
 
 
@@ -27,6 +31,25 @@ def plain(value: Any) -> Any:
         return value
     text = str(value)
     return getattr(value, "__name__", type(value).__name__) if " at 0x" in text else text  # where it lies in memory
+
+
+def for_report(trainer: Any) -> dict[str, Any]:
+    """What a report tells of a run besides what it drew: methods and options, rows, and the size of each arm."""
+    pool, args = trainer.pool, trainer.args
+    given = pool.estimated is None and 1 < pool.n_arms <= MOST_ARMS
+    return {
+        "version": __version__,
+        "trainer": "GRPO" if hasattr(trainer, "reward_funcs") else "SFT",
+        "model": public_name(trainer.model.config.name_or_path),
+        "methods": [
+            {"role": role, "name": one.name or type(one).__name__, "options": plain(public_options(one.options))}
+            for role, one in methods_of(trainer)
+        ],
+        "rows": pool.size,
+        "arms": dict(zip(pool.arm_names, pool.arm_size.tolist(), strict=True)) if given else None,
+        "generations": getattr(args, "num_generations", None),
+        "max_steps": args.max_steps,
+    }
 
 
 def of_tokenizer(tokenizer: Any) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self.prompts, self.eval_dataset = checks.check_prompts(self)
         self.train_dataset = self.prompts.rows.dataset
         content = None if own_rollouts else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
-        self._set_up(method, made, args, self.train_dataset, self.prompts.rows.position, content)
+        self._set_up(method, made, args, self.train_dataset, self.prompts.rows.position, train_dataset, content)
         self._scored: IntArray | None = None  # rows of the user's dataset whose completions are being scored
         self.reward_funcs = [guarded(function, self._row_scored) for function in self.reward_funcs]
         self._reward_watch = RewardWatch(self.accelerator.is_main_process)
@@ -206,8 +206,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self._scored = self.prompts.rows.position[mine]
         output = self.shaping.score(generate, self._read.__getitems__(mine))
         self._scored = None
-        lengths = torch.tensor(self._completion_lengths, device=output["advantages"].device)
-        advantage, length = self.conductor.gather_checked(parts, output["advantages"], lengths)
+        made = torch.tensor(self._made, device=output["advantages"].device)
+        advantage, length, truncated = self.conductor.gather_checked(parts, output["advantages"], *made)
         rewards, reward = self._rewards()
         self._reward_watch.see(rewards, *self._example)
         rollouts = Rollouts(
@@ -220,6 +220,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
             length=length.astype(np.int64),
             rewards=rewards,
             scale=self.scale_rewards,  # type: ignore[arg-type]
+            truncated=truncated > 0,
         )
         # TRL gives a rollout without a reward or a scored peer the advantage 0, which would read as *solved*.
         seen = np.where(self._comparable(reward), advantage, np.nan)
@@ -233,7 +234,9 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]
     ) -> torch.Tensor:
         # The completion mask does not tell lengths: TRL clears it where mask_truncated_completions is set.
-        self._completion_lengths = [len(ids) for ids in completion_ids_list]
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        cut = [ends.isdisjoint(ids[-1:]) for ids in completion_ids_list]  # as TRL's completions/clipped_ratio counts
+        self._made = [len(ids) for ids in completion_ids_list], cut
         self.shaping.read(completions)
         self._example = completions[0], inputs[0]
         self._rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)

@@ -20,15 +20,18 @@ from ..disk.state import read_state, write_state
 from ..lm.weights import whole_when_saved
 from ..pool import Pool
 from ..report.history import History, print_summary, read_history
+from ..report.kept import RowTexts, write_facts
 from ..report.terminal import lines
 from ..rollouts import ROLLOUTS
 from ..shaping import SHAPING
 from ..stdout import say
+from . import facts
 from .agreement import check_agreement
 from .cards import CardMixin
 from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
 from .clock import TrainingClock
 from .conductor import Conductor
+from .content import golds_of
 from .fit import refuse_unfit
 from .given_model import GivenModel
 from .host import TrainerHost
@@ -62,7 +65,7 @@ class CurriculumMixin(GivenModel, CardMixin, PushMixin):
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
     Args of `_set_up`: the curriculum, methods of rollouts and shapers, the rows, their places in the user's dataset,
-    and the columns that training reads, by which a resume knows rows again (all, unless given).
+    that dataset, and the columns that training reads, by which a resume knows rows again (all, unless given).
     """
 
     # Of the Trainer that this class is mixed into.
@@ -112,12 +115,15 @@ class CurriculumMixin(GivenModel, CardMixin, PushMixin):
         made: Any,
         args: Any,
         rows: Any,
-        position: Any = None,
+        position: Any,
+        given: Any,
         content: Sequence[str] | None = None,
     ) -> None:
         pool = Pool.from_dataset(rows, args.arms, args.difficulty_column, content=content)
         seed = args.data_seed if args.data_seed is not None else args.seed
-        history = History(args.output_dir, write=args.process_index == 0)
+        golds = golds_of(args, getattr(self, "_rewards_as_given", ()), given)
+        texts = RowTexts(args.output_dir, given, golds, [getattr(args, "dataset_text_field", "text")])
+        history = History(args.output_dir, write=args.process_index == 0, texts=texts)
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
         rollouts, shapers = made
         self.refilling, self.shaping = Refilling(rollouts, self), Shaping(shapers, self, seed)
@@ -162,6 +168,8 @@ class CurriculumMixin(GivenModel, CardMixin, PushMixin):
                 on_main_process(lambda: begin_afresh(self.args.output_dir))
             self.conductor.start()
             self._start_from(None, {})
+        if self.accelerator.is_main_process:
+            write_facts(self.args.output_dir, facts.for_report(self))
         with name_lost_process(timedelta(seconds=self.args.ddp_timeout)):
             output = super().train(checkpoint, *args, **kwargs)  # type: ignore[misc]
         self.conductor.finish()

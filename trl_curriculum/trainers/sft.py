@@ -152,7 +152,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)
         all_columns = "formatting_func" in kwargs or positional or not args.remove_unused_columns
         content = None if all_columns else columns_of_sft(args)
-        self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position, content)
+        self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position, train_dataset, content)
         self.budget = TokenBudget(args.max_tokens, self.lr_scheduler)
         rows_per_step = args.per_device_train_batch_size * self._batches_per_step
         packed = args.packing and self._capacity * self._batches_per_step // 2
