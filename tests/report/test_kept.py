@@ -44,12 +44,21 @@ class TestTexts:
         again.write(np.array([4, 2]), np.array([4, 5]))
         assert sorted(pd.concat(map(pd.read_parquet, (tmp_path / FOLDER).iterdir()))["row"]) == [0, 1, 2, 4]
 
-    def test_where_data_changed_the_later_text_counts(self, tmp_path: Path) -> None:
+    def test_where_data_changed_the_texts_are_those_of_the_new(self, tmp_path: Path) -> None:
         RowTexts(tmp_path, rows()).write(np.array([4, 1]), np.array([0, 1]))
         again = RowTexts(tmp_path, rows().map(lambda row: {"prompt": f"new {row['other']}"}))
         again.rewind(draws=2, changed=True)
         again.write(np.array([4]), np.array([2]))
-        assert read_texts(tmp_path)["prompt"].to_dict() == {1: "question 1", 4: "new 4"}
+        again.rewind(draws=3)
+        again.write(np.array([4, 1]), np.array([3, 4]))
+        assert read_texts(tmp_path)["prompt"].to_dict() == {4: "new 4", 1: "new 1"}
+
+    def test_a_run_that_starts_over_moves_them_out_of_the_way(self, tmp_path: Path) -> None:
+        texts = RowTexts(tmp_path, rows())
+        texts.write(np.array([4]), np.array([0]))
+        texts.start_over()
+        texts.write(np.array([4]), np.array([0]))
+        assert [len([*tmp_path.glob(f"{FOLDER}{end}/texts-*")]) for end in ("", ".1")] == [1, 1]
 
     @pytest.mark.parametrize(
         ("row", "prompt", "gold"),
@@ -145,11 +154,6 @@ class TestRuns:
         sent = [*filter_repo_objects(files, ignore_patterns=seen["ignore_patterns"])]
         assert any(FOLDER in file for file in files) and not any(FOLDER in file for file in sent)
         assert any("curriculum_history" in file for file in sent)
-
-    def test_a_run_that_starts_over_begins_its_texts_anew(self, tmp_path: Path) -> None:
-        sft_trainer(tmp_path, max_steps=1).train()
-        sft_trainer(tmp_path, max_steps=1, overwrite_output_dir=True).train()
-        assert len(read_texts(tmp_path)) == 4 and len(list((tmp_path / f"{FOLDER}.1").glob("texts-*"))) == 1
 
 
 class TestTruncated:

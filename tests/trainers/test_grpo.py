@@ -289,4 +289,5 @@ def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeyp
         monkeypatch.setattr(module, name, lambda *args: pytest.fail("another collective during training"))
     run = trainer(tmp_path, max_steps=3)
     run.train()
-    assert calls == [torch.Size([4, 3])] * 3  # rows, advantages and lengths of four rollouts, three generations
+    # rows, advantages, lengths and which were cut off of four rollouts, three generations
+    assert calls == [torch.Size([4, 4])] * 3

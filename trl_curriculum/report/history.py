@@ -154,11 +154,21 @@ class History:
                 self.flush()
         return columns
 
+    def so_far(self) -> pd.DataFrame:
+        """All draws, also those that are not written yet, as [`read_history`] returns them."""
+        written = read_history(self.folder.parent)
+        if not self.pending:
+            return written
+        return self._pending() if written.empty else pd.concat([written, self._pending()], ignore_index=True)
+
+    def _pending(self) -> pd.DataFrame:
+        return pd.DataFrame({name: np.concatenate([part[name] for part in self.pending]) for name in self.pending[0]})
+
     def flush(self) -> None:
         """Writes what is pending as one more segment, atomically."""
         if not self.pending:
             return
-        frame = pd.DataFrame({name: np.concatenate([part[name] for part in self.pending]) for name in self.pending[0]})
+        frame = self._pending()
         if self.texts is not None:
             self.texts.write(frame["row"].to_numpy(), frame["draw"].to_numpy())
         last = max((int(file.stem.split("-")[1]) for file in segments(self.folder)), default=-1)
@@ -168,7 +178,7 @@ class History:
     def rewind(self, draws: int, waiting: IntArray, changed: bool = False) -> int:
         """
         Forgets what a resumed run does again: all draws from number `draws` on, and those that were `waiting` to be
-        trained on; returns how many are left. Where the data `changed`, texts of rows are written anew.
+        trained on; returns how many are left. Texts of rows go too where the data `changed`: numbers mean others now.
         """
         self.pending = []
         left = 0

@@ -50,9 +50,7 @@ def read_texts(output_dir: str | Path) -> pd.DataFrame:
     frames = [_read(file) for file in _files(Path(output_dir) / FOLDER)]
     if not frames:
         return pd.DataFrame({name: pd.Series(dtype=str) for name in LONGEST}, index=pd.Index([], name="row"))
-    # Where the dataset changed in between, a row was written twice: the later one counts.
-    frame = pd.concat(frames).sort_values("draw", kind="stable").drop_duplicates("row", keep="last")
-    return frame.set_index("row")[[*LONGEST]]
+    return pd.concat(frames).sort_values("draw", kind="stable").set_index("row")[[*LONGEST]]
 
 
 class RowTexts:
@@ -97,13 +95,12 @@ class RowTexts:
         self.known[rows] = True
 
     def rewind(self, draws: int, changed: bool = False) -> None:
-        """Forgets texts of rows drawn first from number `draws` on; where the data `changed`, writes all anew."""
+        """Forgets texts of rows drawn first from number `draws` on, and all where the data `changed`."""
         self.known[:] = False
         for file in _files(self.folder):
             frame = _read(file)
-            kept = frame[frame["draw"] < draws]
-            if not changed:
-                self.known[kept["row"].to_numpy()] = True
+            kept = frame[(frame["draw"] < draws) & (frame["row"] < len(self.known)) & (not changed)]
+            self.known[kept["row"].to_numpy()] = True
             if len(kept) == len(frame):
                 continue
             if len(kept):

@@ -82,11 +82,16 @@ def check_place(file: Path, overwrite: bool = False) -> None:
     """
     if file.is_dir():
         raise IsADirectoryError(f"{file} is a folder: give --output a file, such as {file / 'report.html'}.")
-    if file.exists() and not overwrite and GENERATOR.encode() not in file.read_bytes()[:1000]:
+    if file.exists() and not overwrite and not _is_ours(file):
         raise FileExistsError(f"{file} is no report of ours: use another --output, or --overwrite to replace it.")
     parent = next(one for one in file.absolute().parents if one.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{file} cannot be written, since {parent} is no folder that takes files.")
+
+
+def _is_ours(file: Path) -> bool:
+    with open(file, "rb") as opened:
+        return GENERATOR.encode() in opened.read(1000)
 
 
 def make_page(runs: Sequence[Run], disable_tqdm: bool = True) -> str:
@@ -102,7 +107,7 @@ def make_page(runs: Sequence[Run], disable_tqdm: bool = True) -> str:
                 one = {"id": name, "title": title, "figures": figures, "kinds": kinds}
                 tabs.append(one | {"definitions": _paragraphs(rows_over_time.__doc__ or "") if name == "rows" else []})
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["capitalize"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     return environment.from_string((FILES / "page.html").read_text(encoding="utf-8")).render(
         generator=GENERATOR,
         title=f"Curriculum of {runs[0].name}" if len(runs) == 1 else f"Curricula of {len(runs)} runs",

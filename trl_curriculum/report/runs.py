@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..data.names import listed, shown
+from ..data.names import keys, listed
 from ..disk.checkpoint import FOLDER as STATE_FOLDER
 from ..disk.checkpoint import STATE, newest_first
 from ..disk.state import PLAIN
@@ -19,7 +19,6 @@ from .over_time import signal_of, tokens_of
 
 
 NUMBERS = ("probability", "length", "reward", "advantage", "scored", "truncated", "loss", "entropy")
-LONGEST = 60  # letters of a run's name
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ def read_runs(folders: list[str]) -> list[Run]:
     names = [path.resolve().name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
-    return [read_run(path, shown(name, LONGEST)) for path, name in zip(paths, names, strict=True)]
+    labels = keys(names)  # no two alike
+    return [read_run(path, labels[name]) for path, name in zip(paths, names, strict=True)]
 
 
 def read_run(folder: Path, name: str) -> Run:

@@ -42,6 +42,7 @@ from .refilling import Refilling
 from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse_weights_only, resolve_checkpoint
 from .run_settings import run_settings
 from .shaping import Shaping
+from .trackers import report_to_trackers
 
 
 logger = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class CurriculumMixin(GivenModel, CardMixin, PushMixin):
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
         rollouts, shapers = made
         self.refilling, self.shaping = Refilling(rollouts, self), Shaping(shapers, self, seed)
+        report_to_trackers(self)
 
     def _set_up_probe(self, batch: int | None) -> None:
         """To be called once the trainer is made; `batch` rows are drawn at once, where that is known."""
