@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import torch
-from accelerate.utils import gather
 
 from ..signals import FloatArray, IntArray
 
@@ -60,6 +58,9 @@ class TrainerHost:
         return min(self.trainer.state.global_step / self.trainer.state.max_steps, 1.0)
 
     def gather(self, columns: Sequence[Any], length: int) -> FloatArray:
+        import torch  # which a simulated learner does without
+        from accelerate.utils import gather
+
         local = torch.zeros(length, len(columns), device=self.trainer.accelerator.device)
         tensors = [torch.as_tensor(column, device=local.device) for column in columns]
         local[: len(tensors[0])] = torch.stack(tensors, dim=1).to(local)
