@@ -1,6 +1,5 @@
-"""Compares methods at equal cost over seeds: values and areas of curves, and differences to uniform and to placebos."""
+"""Compares methods at equal cost over seeds: values and areas of curves, differences to uniform and to placebos."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +9,7 @@ import pandas as pd
 from ..signals import FloatArray
 from .curves import Run, arm_shares, as_uniform, cost, costs, logged
 from .grid import UNIFORM, Cell, Entry
-from .matching import Matched, match
+from .matching import Curve, Matched, match
 from .statistics import Difference, difference
 
 
@@ -107,24 +106,23 @@ class Comparison:
     by: str
 
     @cached_property
-    def keys(self) -> list[tuple[str, int]]:
-        """Method and seed of each curve."""
-        return [(str(method), int(seed)) for method, seed in self._curves]
-
-    @cached_property
-    def _curves(self) -> dict[tuple[str, int], tuple[FloatArray, FloatArray]]:
+    def curves(self) -> dict[tuple[str, int], Curve]:
+        """Costs and values by method and seed."""
         grouped = self.points.groupby(["method", "seed"], sort=False)
-        return {key: (part["cost"].to_numpy(), part["value"].to_numpy()) for key, part in grouped}  # type: ignore[misc]
+        return {
+            (str(key[0]), int(key[1])): (part["cost"].to_numpy(float), part["value"].to_numpy(float))  # type: ignore
+            for key, part in grouped
+        }
 
     @cached_property
     def matched(self) -> Matched:
         """All curves at the same costs."""
-        return match({f"{method}/seed-{seed}": curve for (method, seed), curve in self._curves.items()})
+        return match({f"{method}/seed-{seed}": curve for (method, seed), curve in self.curves.items()})
 
     @cached_property
     def rows(self) -> list[Row]:
         """One row a method that has finished cells."""
-        known = {method for method, _ in self.keys}
+        known = {method for method, _ in self.curves}
         return [self._row(entry) for entry in self.entries if entry.name in known]
 
     def _row(self, entry: Entry) -> Row:
@@ -141,15 +139,16 @@ class Comparison:
         )
 
     def _score(self, entry: Entry, reached: FloatArray) -> Score:
-        values = dict(zip(self.keys, reached, strict=True))
+        values = dict(zip(self.curves, reached, strict=True))
         own = {seed: value for (method, seed), value in values.items() if method == entry.name}
         placebo = next((one.name for one in self.entries if one.placebo_of == entry.name), None)
 
         def to(baseline: str | None) -> Difference | None:
-            pairs = [(value, values[baseline, seed]) for seed, value in own.items() if (baseline, seed) in values]
-            if baseline in (None, entry.name) or not pairs:
+            if baseline is None or baseline == entry.name:
                 return None
-            return difference(*np.array(pairs).T, self.metric.less_is_better)
+            pairs = [(value, values[baseline, seed]) for seed, value in own.items() if (baseline, seed) in values]
+            values_of, of_baseline = np.array(pairs).reshape(-1, 2).T
+            return difference(values_of, of_baseline, self.metric.less_is_better) if pairs else None
 
         return Score(float(np.mean(list(own.values()))), to(UNIFORM), to(placebo))
 
@@ -174,7 +173,9 @@ def measure(runs: dict[Cell, Run], metric: str | None, by: str) -> tuple[pd.Data
     weighted = f"{signal}_as_uniform"
     if metric is None:
         metric = f"eval_{signal}" if all(_has(run, f"eval_{signal}") for run in runs.values()) else weighted
-    about = "as logged; of several held-out sets, their mean" if metric.startswith("eval_") else "as logged in training"
+    about = (
+        "as logged; of several held-out sets, their mean" if metric.startswith("eval_") else "as logged in training"
+    )
     share: dict[str, float] = {}
     if metric == weighted:
         about = f"{signal} of all draws since the last log, arms weighted as uniform has drawn them"
@@ -203,7 +204,7 @@ def _has(run: Run, metric: str) -> bool:
         return False
 
 
-def _none(metric: str) -> Sequence[Run]:
+def _none(metric: str) -> list[Run]:
     raise ValueError(f"metric={metric} weighs arms as uniform draws them, and no cell of uniform is finished.")
 
 

@@ -18,7 +18,7 @@ from .statistics import coverage, smallest_p
 
 RESULTS, MARKDOWN, PAGE = "results.parquet", "comparison.md", "comparison.html"
 DRAWN = 200  # points of a curve on the page
-HEAD = ("method", "seeds", "mean", "over uniform", "p", "wins", "over its placebo", "p", "wins", "probes", "refills")
+HEAD = ("method", "seeds", "mean", "minus uniform", "minus its placebo", "probes", "refills")
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { border: 1px solid #ccc; padding: .3rem .6rem }
@@ -91,7 +91,7 @@ def curves(comparison: Comparison) -> str:
             pd.DataFrame(
                 {"method": method, "seed": seed, "cost": matched.cost[chosen], "value": matched.value[k, chosen]}
             )
-            for k, (method, seed) in enumerate(comparison.keys)
+            for k, (method, seed) in enumerate(comparison.curves)
         ],
         ignore_index=True,
     )
@@ -114,12 +114,12 @@ def said(comparison: Comparison) -> list[str]:
     """What is compared, by what it is matched, and where it ends."""
     metric, matched = comparison.metric, comparison.matched
     better = "less" if metric.less_is_better else "more"
-    last = comparison.points.groupby(["method", "seed"], sort=False)["cost"].last()
-    method, seed = last.idxmin()  # type: ignore[misc]
+    last = {f"{method}/seed-{seed}": float(cost[-1]) for (method, seed), (cost, _) in comparison.curves.items()}
+    first = min(last, key=last.__getitem__)
     return [
         f"{metric.name} ({metric.about}; {better} is better), matched by {MATCHES[comparison.by]}.",
         f"Compared from {matched.cost[0]:,.6g} to {matched.end:,.6g}, the smallest total that all cells reach, which "
-        f"is that of {method}/seed-{seed}; the largest is {last.max():,.6g}.",
+        f"is that of {first}; the largest is {max(last.values()):,.6g}.",
     ]
 
 
@@ -140,7 +140,7 @@ def notes(comparison: Comparison, failed: dict[str, str]) -> list[str]:
     lines = [
         "Every number is over seeds; means are of the metric, averaged over the costs (area) or at the end.",
         "Differences are paired: a method's seed n minus the same seed of uniform, or of its placebo, which draws as "
-        "the method does and learns from shuffled rows.",
+        "unevenly as the method, from the wrong rows or arms.",
     ]
     if pairs < 2:
         lines.append(
@@ -152,6 +152,7 @@ def notes(comparison: Comparison, failed: dict[str, str]) -> list[str]:
         lines += [
             f"[ , ] is a 95 % bootstrap interval of the mean over {pairs} pairs. Intervals of so few values are too "
             f"narrow: were differences normal, it would hold the true one in about {coverage(pairs):.0%} of cases.",
+            "n/m seeds is on how many a method was better.",
             f"p is two-sided, from all flips of the differences' signs. With {pairs} pairs it is at least "
             f"{smallest_p(pairs):.2g}{enough}.",
         ]
@@ -167,16 +168,18 @@ def notes(comparison: Comparison, failed: dict[str, str]) -> list[str]:
 
 
 def _cells(score: Score) -> tuple[str, ...]:
-    return f"{score.mean:.4g}", *_difference(score.uniform), *_difference(score.placebo)
+    return f"{score.mean:.4g}", _difference(score.uniform), _difference(score.placebo)
 
 
-def _difference(found: Difference | None) -> tuple[str, str, str]:
+def _difference(found: Difference | None) -> str:
+    """Such as `+0.12 [+0.02, +0.21], p = .062, 5/5 seeds`."""
     if found is None:
-        return "–", "–", "–"
-    wins = f"{found.wins}/{found.pairs}"
+        return "–"
+    wins = f"{found.wins}/{found.pairs} seeds"
     if found.pairs < 2:
-        return f"{found.mean:+.3g}", "–", wins
-    return f"{found.mean:+.3g} [{found.low:+.3g}, {found.high:+.3g}]", f"{found.p:.3g}", wins
+        return f"{found.mean:+.3g}, {wins}"
+    p = f"{found.p:.3f}".lstrip("0") if found.p < 1 else "1"
+    return f"{found.mean:+.3g} [{found.low:+.3g}, {found.high:+.3g}], p = {p}, {wins}"
 
 
 def _html_row(tag: str, cells: Sequence[str]) -> str:

@@ -97,7 +97,8 @@ class Grid:
 
 def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | Path) -> Grid:
     """
-    Reads a grid; adds `uniform`, and the placebo of each method that learns, unless the grid names placebos itself.
+    Reads a grid; adds `uniform`, and the placebo of each method whose curriculum is another one, also of those that
+    follow a fixed order, unless the grid names placebos itself.
 
     Args:
         methods (`list`):
@@ -118,12 +119,14 @@ def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | 
     if UNIFORM not in named:
         entries.insert(0, Entry(UNIFORM, {"curriculum": UNIFORM}))
     elif (found := curriculum_of(base | named[UNIFORM].changes, UNIFORM)).name != UNIFORM:
-        raise ValueError(f"The method called {UNIFORM!r}, which all are compared with, has the curriculum {found.name}.")
+        raise ValueError(
+            f"The method called {UNIFORM!r}, which all are compared with, has the curriculum {found.name}."
+        )
     methods_of = {entry.name: curriculum_of(base | entry.changes, entry.name) for entry in entries}
     if not any(found.name == PLACEBO for found in methods_of.values()):
         for entry in list(entries):
             found = methods_of[entry.name]
-            if learns(found):
+            if found.name != UNIFORM:
                 changes = entry.changes | {"curriculum": {PLACEBO: {"of": found.spec}}}
                 entries.append(Entry(f"{PLACEBO}-{entry.name}", changes, placebo_of=entry.name))
     else:
@@ -135,11 +138,6 @@ def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | 
                 f"{{name: another, curriculum: {entry.changes.get('curriculum', '…')}}}."
             )
     return Grid(tuple(entries), _seeds(seeds), base, Path(output_dir))
-
-
-def learns(method: CurriculumMethod) -> bool:
-    """Whether a curriculum follows what the model shows: of others a placebo would be the method itself."""
-    return bool(method.follows or method.wants or method.probe)
 
 
 def _check_base(base: Any) -> None:
@@ -168,7 +166,7 @@ def _entry(spec: Any, k: int) -> Entry:
         return Entry(name, changes)
     if isinstance(spec, dict) and len(spec) != 1:
         raise ValueError(
-            f"{where}={spec!r} is neither a method, such as {{sec: {{tau: 0.2}}}}, nor a mapping of what it sets with a "
+            f"{where}={spec!r} is no method such as {{sec: {{tau: 0.2}}}}, and no mapping of what it sets with a "
             "name, such as {name: refilled, curriculum: sec, rollouts: refill}."
         )
     try:
@@ -214,5 +212,3 @@ def _seeds(seeds: Any) -> tuple[int, ...]:
         if seed in seeds[:k]:
             raise ValueError(f"The seed {seed} is given twice: leave one out.")
     return tuple(seeds)
-
-

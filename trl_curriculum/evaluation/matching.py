@@ -1,15 +1,13 @@
 """Curves of runs at equal cost: what each would have shown at the same number of steps, tokens or seconds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from ..signals import FloatArray
 
 
-K = TypeVar("K")
 Curve = tuple[FloatArray, FloatArray]  # costs, not decreasing, and values, of as many points
 
 
@@ -46,28 +44,27 @@ class Matched:
         return np.trapezoid(self.value, self.cost, axis=1) / (self.cost[-1] - self.cost[0])
 
 
-def match(curves: Mapping[K, Curve] | Sequence[Curve]) -> Matched:
+def match(curves: Mapping[str, Curve]) -> Matched:
     """
     Brings curves to the same costs.
 
     Args:
-        curves (mapping or sequence of `(cost, value)`):
-            One of each run.
+        curves (`Mapping[str, (cost, value)]`):
+            Of each run, by its name.
 
     Raises:
         `ValueError`: on a curve without points, and where one ends before another begins.
     """
-    named = dict(curves.items()) if isinstance(curves, Mapping) else dict(enumerate(curves))  # type: ignore[arg-type]
-    for name, (cost, _) in named.items():
+    for name, (cost, _) in curves.items():
         if len(cost) == 0:
             raise ValueError(f"{name} has no point to compare: log or evaluate more often.")
-    first, last = max(named, key=lambda name: named[name][0][0]), min(named, key=lambda name: named[name][0][-1])
-    begin, end = named[first][0][0], named[last][0][-1]
+    first, last = max(curves, key=lambda name: curves[name][0][0]), min(curves, key=lambda name: curves[name][0][-1])
+    begin, end = curves[first][0][0], curves[last][0][-1]
     if end < begin:
         raise ValueError(
             f"{last} ends at a cost of {end:,.6g}, before {first} has its first point, at {begin:,.6g}: log or "
             "evaluate more often, or train longer."
         )
-    cost = np.unique(np.concatenate([[begin, end], *(cost for cost, _ in named.values())]))
+    cost = np.unique(np.concatenate([[begin, end], *(cost for cost, _ in curves.values())]))
     cost = cost[(cost >= begin) & (cost <= end)]
-    return Matched(cost, np.stack([np.interp(cost, *curve) for curve in named.values()]))
+    return Matched(cost, np.stack([np.interp(cost, *curve) for curve in curves.values()]))

@@ -51,7 +51,9 @@ def difference(values: FloatArray, baseline: FloatArray, less_is_better: bool = 
     """
     delta = np.asarray(values, float) - np.asarray(baseline, float)
     low, high, p = (*interval(delta), sign_flips(delta)) if len(delta) > 1 else (np.nan, np.nan, np.nan)
-    return Difference(float(delta.mean()), low, high, p, int((delta < 0 if less_is_better else delta > 0).sum()), len(delta))
+    return Difference(
+        float(delta.mean()), low, high, p, int((delta < 0 if less_is_better else delta > 0).sum()), len(delta)
+    )
 
 
 def interval(delta: FloatArray, level: float = LEVEL) -> tuple[float, float]:
@@ -94,8 +96,8 @@ def coverage(pairs: int, level: float = LEVEL) -> float:
     """
     How often a bootstrap interval of so many pairs holds the true difference, were differences normal.
 
-    Its half width is about z s √(n − 1) / n, with the quantile z of the normal distribution, while the mean's error over
-    s / √n follows Student's t.
+    Its half width is about z s √(n − 1) / n, with the quantile z of the normal distribution, while the mean's error
+    over s / √n follows Student's t.
     """
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt((pairs - 1) / pairs)
     return float(2 * stats.t.cdf(half, pairs - 1) - 1)
