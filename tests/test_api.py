@@ -321,6 +321,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "order": "random",
             "tolerance": 0.5,
         },
+        "placebo": {"of": REQUIRED},
     },
     "arms": {
         "columns": {"names": REQUIRED, "order": None},

@@ -120,6 +120,17 @@ VARIANTS: dict[str, CurriculumCase] = {
     "ucb1-outcome": curriculum(
         {"ucb1": {"round_batches": 2, "outcome": "accuracy"}}, probabilities=False, in_turn="arm"
     ),
+    "placebo-uniform": curriculum({"placebo": {"of": "uniform"}}, floor=0.05, in_turn="pool"),
+    "placebo-order": curriculum({"placebo": {"of": "order"}}, probabilities=False, in_turn="pool"),
+    "placebo-mixture": curriculum({"placebo": {"of": {"mixture": {"temperature": 3.0}}}}, in_turn="arm"),
+    "placebo-sec": curriculum({"placebo": {"of": {"sec": {"tau": 0.2}}}}, in_turn="arm"),
+    "placebo-estimated": curriculum({"placebo": {"of": "dump"}}, estimated=SuccessRate(bins=4)),
+    "placebo-ucb1": curriculum(
+        {"placebo": {"of": {"ucb1": {"round_batches": 2}}}}, probabilities=False, in_turn="arm"
+    ),
+    "placebo-competence-probe": curriculum({"placebo": {"of": {"competence": {"difficulty": "probe"}}}}),
+    "placebo-evo_curate": curriculum({"placebo": {"of": {"evo_curate": {"refresh_steps": 2}}}}, floor=0.05),
+    "placebo-edco": curriculum({"placebo": {"of": {"edco": {"reprobe": "uncertain"}}}}, rounds=5),
 }
 SHORTER = shaper_of_the_docs()
 SHAPERS = {

@@ -63,6 +63,10 @@ class ArmCurriculum(Curriculum, of=ArmMethod):
     def arm_names(self) -> tuple[str, ...]:
         return self.arms.names if hasattr(self, "arms") else self.pool.arm_names
 
+    @property
+    def row_arm(self) -> IntArray:
+        return self.arms.arm
+
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         estimated = self.pool.estimated is not None
         return Outlook(

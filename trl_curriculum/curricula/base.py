@@ -108,6 +108,16 @@ class Curriculum(Stateful, Foreseen, ABC):
         """Names of the arms that draws are reported under."""
         return self.pool.arm_names
 
+    @property
+    def row_arm(self) -> IntArray:
+        """Arm of each row now, shape `(size,)`, a position in `arm_names`."""
+        return self.pool.arm
+
+    @property
+    def chooses_arms(self) -> bool:
+        """Whether it chooses among arms that stay what they are, and takes their rows as they come."""
+        return self.outlook(None, None).by_arm
+
     # Drawing
 
     def select(self, n: int, progress: float = 0.0) -> Draw:

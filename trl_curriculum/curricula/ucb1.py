@@ -67,6 +67,14 @@ class UCB1Curriculum(Curriculum, of=UCB1):
     def arm_names(self) -> tuple[str, ...]:
         return self._names
 
+    @property
+    def row_arm(self) -> IntArray:
+        return self.level
+
+    @property
+    def chooses_arms(self) -> bool:
+        return True
+
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         every, n = self.method.round_batches, len(self._names)
         plays = range(1, (batches or 0) + 1, every)

@@ -49,7 +49,7 @@ def no_row_comes_again_before_its_arm_is_used_up(case: CurriculumCase) -> None:
     draws = run(curriculum, 40, SUCCESS)
     if case.in_turn == "pool":
         assert sorted(rows(draws)[:60]) == list(range(60))
-    arm = getattr(curriculum, "level", curriculum.pool.arm)  # some make arms of their own
+    arm = curriculum.row_arm  # some make arms of their own
     size: dict[int, int] = {k: int(n) for k, n in enumerate(np.bincount(arm))}
     seen: dict[int, list[int]] = {k: [] for k in size}
     for row in rows(draws):

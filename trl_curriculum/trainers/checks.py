@@ -154,7 +154,7 @@ def refuse_unmeasured(method: Any, args: Any) -> None:
 
 def refuse_fresh_optimizer(method: Any, trainer: Any) -> None:
     """Refuses to start rounds with a fresh optimizer where another engine holds its state."""
-    if method.options.get("optimizer") == "reset" and trainer.is_deepspeed_enabled:
+    if getattr(method, "optimizer", None) == "reset" and trainer.is_deepspeed_enabled:
         raise ValueError(
             f"Curriculum {method.name!r} starts every round with a fresh optimizer, whose state DeepSpeed holds; set "
             "optimizer: keep in its options."
