@@ -115,11 +115,15 @@ def said(comparison: Comparison) -> list[str]:
     metric, matched = comparison.metric, comparison.matched
     better = "less" if metric.less_is_better else "more"
     last = {f"{method}/seed-{seed}": float(cost[-1]) for (method, seed), (cost, _) in comparison.curves.items()}
-    first = min(last, key=last.__getitem__)
+    first, largest = min(last, key=last.__getitem__), max(last.values())
+    end = f"{matched.end:,.6g}, which all cells reach"
+    if last[first] < largest:
+        end = (
+            f"{matched.end:,.6g}, the smallest total, of {first}, which all cells reach; the largest is {largest:,.6g}"
+        )
     return [
         f"{metric.name} ({metric.about}; {better} is better), matched by {MATCHES[comparison.by]}.",
-        f"Compared from {matched.cost[0]:,.6g} to {matched.end:,.6g}, the smallest total that all cells reach, which "
-        f"is that of {first}; the largest is {max(last.values()):,.6g}.",
+        f"Compared from {matched.cost[0]:,.6g} to {end}.",
     ]
 
 

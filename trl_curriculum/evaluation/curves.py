@@ -50,9 +50,14 @@ class Run:
         return SIGNAL["grpo" if self.generations else "sft"]
 
     @property
+    def training(self) -> list[dict[str, Any]]:
+        """What training has logged, without evaluations and what a run ends with."""
+        return [entry for entry in self.log if "loss" in entry]
+
+    @property
     def steps(self) -> FloatArray:
         """Optimizer steps at which training has logged."""
-        return np.array([entry["step"] for entry in self.log if "loss" in entry], float)
+        return np.array([entry["step"] for entry in self.training], float)
 
     def cumulated(self, key: str) -> tuple[FloatArray, FloatArray]:
         """Steps, and sums so far of a number of tokens that is logged for the steps since the last log."""
@@ -95,16 +100,16 @@ def costs(run: Run, step: FloatArray) -> pd.DataFrame:
         discarded ones and what probes generate included; `seconds` are those of optimizer steps, with generation and
         probes, without evaluation and saving.
     """
-    probed = _at(step, *_logged(run, "curriculum/probe_tokens"))
+    probed = _at(step, run.steps, np.array([entry.get("curriculum/probe_tokens", 0.0) for entry in run.training]))
     discarded = _at(step, *run.cumulated("rollouts/discarded_tokens"))
     if run.generations:
         done = run.history.groupby("step")["length"].sum() * run.generations
         generated = np.array([done[done.index < one].sum() for one in step], float)
         trained = generated - discarded
     else:
-        generated, trained = np.zeros(len(step)), _at(step, *_logged(run, "num_tokens", in_evaluation=True))
+        generated, trained = np.zeros(len(step)), _at(step, *_num_tokens(run))
     begun = np.r_[0.0, run.steps[:-1]] if len(run.steps) else run.steps
-    lasted = [entry.get("step_time") or 0.0 for entry in run.log if "loss" in entry]
+    lasted = [entry.get("step_time") or 0.0 for entry in run.training]
     seconds = _at(step, run.steps, np.cumsum((run.steps - begun) * np.array(lasted, float)))
     made = (step, trained, generated + probed * run.generates, probed, discarded, seconds)
     return pd.DataFrame(dict(zip(COSTS, made, strict=True)))
@@ -166,13 +171,14 @@ def arm_shares(runs: list[Run]) -> dict[str, float]:
     return pd.concat([run.history["arm"] for run in runs]).value_counts(normalize=True).to_dict()
 
 
-def _logged(run: Run, key: str, in_evaluation: bool = False) -> tuple[FloatArray, FloatArray]:
-    """Steps and values of a running total, which evaluations may log as well."""
-    found = {}
-    for entry in run.log:
-        for name, value in entry.items():
-            if name == key or (in_evaluation and name.startswith("eval_") and name.endswith(f"_{key}")):
-                found[float(entry["step"])] = float(value)
+def _num_tokens(run: Run) -> tuple[FloatArray, FloatArray]:
+    """Steps and tokens that were trained on so far, which evaluations log as well."""
+    found = {
+        float(entry["step"]): float(value)
+        for entry in run.log
+        for name, value in entry.items()
+        if name == "num_tokens" or (name.startswith("eval_") and name.endswith("_num_tokens"))
+    }
     return np.array(list(found)), np.array(list(found.values()))
 
 

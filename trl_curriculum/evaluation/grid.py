@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Entry:
     """
 
     name: str
-    changes: dict[str, Any]
+    changes: dict[str, Any] = field(hash=False)
     placebo_of: str | None = None
 
 

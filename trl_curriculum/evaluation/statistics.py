@@ -96,8 +96,11 @@ def coverage(pairs: int, level: float = LEVEL) -> float:
     """
     How often a bootstrap interval of so many pairs holds the true difference, were differences normal.
 
-    Its half width is about z s √(n − 1) / n, with the quantile z of the normal distribution, while the mean's error
-    over s / √n follows Student's t.
+    Of two or three pairs it goes from the smallest to the largest, which are on both sides of the true one unless all
+    are on one. Of more, its half width is about z s √(n − 1) / n, with the quantile z of the normal distribution,
+    while the mean's error over s / √n follows Student's t.
     """
+    if 1 / pairs**pairs > (1 - level) / 2:  # the share of resamples that are one pair alone
+        return 1 - smallest_p(pairs)
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt((pairs - 1) / pairs)
     return float(2 * stats.t.cdf(half, pairs - 1) - 1)
