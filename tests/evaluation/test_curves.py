@@ -93,9 +93,9 @@ def test_draws_count_as_uniform_would_make_them(tmp_path: Path) -> None:
     assert as_uniform(sft, {"b": 1.0, "c": 5.0})[1] == pytest.approx([2.0, 2.0]), "an arm that nobody drew"
 
 
-def cells(tmp_path: Path, log: list[dict[str, Any]]) -> dict[Cell, Any]:
+def cells(tmp_path: Path, log: list[dict[str, Any]], generations: int = 4) -> dict[Cell, Any]:
     made = [Cell(Entry(name, {}), 0, tmp_path / name) for name in ("uniform", "sec")]
-    return {cell: read_run(folder(cell.folder, log), {}, 4) for cell in made}
+    return {cell: read_run(folder(cell.folder, log), {}, generations) for cell in made}
 
 
 def test_the_metric_is_chosen(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_metric_is_chosen(tmp_path: Path) -> None:
     points, metric = measure(none, None, "steps")
     assert metric.name == "reward_as_uniform" and "as uniform has drawn them" in metric.about
     assert points["value"].tolist()[:2] == pytest.approx([0.875 * 0.5 + 0.125, 1.0]), "a has 7 of uniform's 8 draws"
-    sft = cells(tmp_path / "sft", SFT)
+    sft = cells(tmp_path / "sft", SFT, 0)
     assert measure(sft, None, "steps")[1].less_is_better
 
 

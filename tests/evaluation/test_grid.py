@@ -142,10 +142,9 @@ def test_sizes_of_a_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("methods", "by", "metric", "words"),
+    ("methods", "by", "words"),
     [
-        (["sec"], "time", None, "match=time: simulated learners take no time"),
-        (["sec"], "steps", "reward", "metric='reward' is of a log"),
+        (["sec"], "time", "match=time: simulated learners take no time"),
         (
             [{"name": "refilled", "rollouts": "refill"}],
             "steps",
@@ -154,9 +153,9 @@ def test_sizes_of_a_recipe() -> None:
         ),
     ],
 )
-def test_what_simulated_learners_do_not_have(methods: Any, by: str, metric: str | None, words: str) -> None:
+def test_what_simulated_learners_do_not_have(methods: Any, by: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        refuse_unsimulated(grid(methods), by, metric)
+        refuse_unsimulated(grid(methods), by)
     with pytest.raises(
         ValueError, match=r"simulate='ladr' \(did you mean 'ladder'\?\) is no world: take one of ladder"
     ):

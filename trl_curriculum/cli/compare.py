@@ -58,7 +58,7 @@ class CompareArguments:
         jobs (`int`, *optional*, defaults to `1`):
             Cells that run at a time, among which GPUs are shared out.
         simulate (`str`, *optional*):
-            A world in which simulated learners stand for the runs.
+            A world in which simulated learners stand for the runs; they are compared by their competence.
         dry_run (`bool`, *optional*, defaults to `False`):
             Whether to print the grid and end.
     """
@@ -175,7 +175,7 @@ def check(command: str, grid: Grid, names: set[str]) -> dict[str, str]:
 
 def _simulated(args: CompareArguments, grid: Grid) -> int:
     world = find_world(str(args.simulate))
-    refuse_unsimulated(grid, args.match, args.metric)
+    refuse_unsimulated(grid, args.match)
     sizes = Sizes.of(grid.base, args.command)
     if args.dry_run:
         _show_grid(args, grid, {})

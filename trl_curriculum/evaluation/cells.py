@@ -104,7 +104,8 @@ class Cells:
                     if (code := one.process.poll()) is not None:
                         running.remove(one)
                         self._end(one, code, bar)
-                bar.set_postfix_str(", ".join(one.cell.name for one in running))
+                if (names := ", ".join(one.cell.name for one in running)) != bar.postfix:
+                    bar.set_postfix_str(names)
                 time.sleep(POLL if running else 0)
         finally:
             stop([one.process for one in running])

@@ -54,14 +54,10 @@ def find_world(name: str) -> World:
     return WORLDS[name]
 
 
-def refuse_unsimulated(grid: Grid, by: str, metric: str | None) -> None:
-    """Refuses what simulated learners do not have: seconds, logs, and methods other than curricula."""
+def refuse_unsimulated(grid: Grid, by: str) -> None:
+    """Refuses what simulated learners do not have: seconds, and methods other than curricula."""
     if by == "time":
         raise ValueError("match=time: simulated learners take no time; match by steps or tokens.")
-    if metric is not None:
-        raise ValueError(
-            f"metric={metric!r} is of a log; simulated learners are compared by competence: leave it out."
-        )
     for entry in grid.entries:
         if others := [name for name in entry.changes if name != "curriculum"]:
             raise ValueError(f"{entry.name} sets {others[0]}, and simulated learners know curricula alone.")

@@ -191,9 +191,9 @@ def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[s
         name = word.split("=")[0]
         if name.startswith("--") and name not in allowed:
             name = name.removeprefix("--")
-            if name in MOVED_ARGUMENTS:
-                raise ValueError(f"{name}, {place}, is now spelled `{MOVED_ARGUMENTS[name]}`.")
             known = {option.removeprefix("--") for option in ours | allowed}
+            if MOVED_ARGUMENTS.get(name, "").split(":")[0] in known:
+                raise ValueError(f"{name}, {place}, is now spelled `{MOVED_ARGUMENTS[name]}`.")
             raise ValueError(f"Unknown argument '{name}' {place}{nearest(name, known)}: remove or correct it.")
 
 
