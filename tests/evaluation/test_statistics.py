@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +80,15 @@ def test_how_often_an_interval_of_few_is_right(pairs: int, share: float) -> None
     assert ((low <= 0) & (high >= 0)).mean() == pytest.approx(share, abs=0.02)
     assert coverage(pairs) == pytest.approx(share, abs=0.02)
     assert 0.945 < coverage(200) < 0.95
+
+
+def test_the_docs_say_the_same() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\.\d+) \| (\d+) % \|$", page, flags=re.MULTILINE)
+    assert len(rows) == 6
+    for pairs, p, share in rows:
+        assert float(p) == pytest.approx(smallest_p(int(pairs)), abs=5e-4 if len(p) < 6 else 0)
+        assert int(share) == round(100 * coverage(int(pairs)))
 
 
 # Curves at equal cost
