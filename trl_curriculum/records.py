@@ -233,6 +233,22 @@ def check_array(
         raise StateError(f"The saved state's {name!r} holds a number that it never holds: the state is damaged.")
 
 
+def load_generator(rng: np.random.Generator, saved: Any) -> None:
+    """
+    Sets a random generator to a saved state.
+
+    Raises:
+        [`StateError`]: where that is none.
+    """
+    try:
+        rng.bit_generator.state = saved
+        numbers = [saved["has_uint32"], saved["uinteger"], *saved["state"].values()]
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise StateError(f"The saved random generator cannot be read ({error}): the state is damaged.") from error
+    if rng.bit_generator.state != saved or {*map(type, numbers)} != {int} or numbers[0] not in (0, 1):
+        raise StateError("The saved random generator cannot be: the state is damaged.")
+
+
 def _inside(value: np.ndarray, least: float | None, most: float | None, nan: bool) -> bool:
     if value.dtype.kind == "f":
         if np.isinf(value).any() or (not nan and np.isnan(value).any()):

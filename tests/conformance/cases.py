@@ -122,6 +122,9 @@ VARIANTS: dict[str, CurriculumCase] = {
     ),
     "placebo-uniform": curriculum({"placebo": {"of": "uniform"}}, floor=0.05, in_turn="pool"),
     "placebo-order": curriculum({"placebo": {"of": "order"}}, probabilities=False, in_turn="pool"),
+    "placebo-blocked": curriculum(
+        {"placebo": {"of": {"order": {"mode": "blocked"}}}}, probabilities=False, in_turn="pool"
+    ),
     "placebo-mixture": curriculum({"placebo": {"of": {"mixture": {"temperature": 3.0}}}}, in_turn="arm"),
     "placebo-sec": curriculum({"placebo": {"of": {"sec": {"tau": 0.2}}}}, in_turn="arm"),
     "placebo-estimated": curriculum({"placebo": {"of": "dump"}}, estimated=SuccessRate(bins=4)),

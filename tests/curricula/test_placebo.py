@@ -1,6 +1,7 @@
 """A placebo draws as unevenly as its method, from the wrong places, and learns what its method would."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from trl_curriculum import CURRICULA, Feedback, Pool
 from trl_curriculum.arms import make_arms
 from trl_curriculum.curricula import Placebo
-from trl_curriculum.curricula.placebo import exchange
 from trl_curriculum.disk.state import StateError
 
 
@@ -22,97 +22,112 @@ def bound(of: Any, over: Pool, seed: int = 0) -> Any:
     return CURRICULA.make({"placebo": {"of": of}}).bind(over, seed)
 
 
-def arm_goes_to(moved: np.ndarray, arm: np.ndarray) -> list[set[int]]:
-    return [set(arm[moved[arm == k]].tolist()) for k in range(arm.max() + 1)]
+def select(one: Any, n: int, progress: float) -> Any:
+    while (asked := one.rows_to_probe(progress)) is not None:
+        one.observe_probe(asked, np.linspace(0, 1, len(asked)))
+    return one.select(n, progress)
 
 
-def test_arms_of_one_size_move_whole_and_to_every_place_equally_often() -> None:
-    arm = np.tile([0, 1, 2], 4)
-    found: dict[tuple[int, ...], int] = {}
-    for seed in range(3000):
-        moved = exchange(arm, 3, np.random.default_rng(seed))
-        assert sorted(moved) == list(range(12))
-        to = arm_goes_to(moved, arm)
-        assert all(len(goal) == 1 for goal in to)
-        key = tuple(goal.pop() for goal in to)
-        found[key] = found.get(key, 0) + 1
-    assert set(found) == set(itertools.permutations(range(3))) - {(0, 1, 2)}
-    assert all(count == pytest.approx(600, abs=5 * np.sqrt(3000 * 0.2 * 0.8)) for count in found.values())
-
-
-def test_of_arms_of_unequal_sizes_as_many_rows_move_together_as_fit() -> None:
-    arm = np.repeat([0, 1, 2], [2, 5, 8])
-    for seed in range(50):
-        moved = exchange(arm, 3, np.random.default_rng(seed))
-        assert sorted(moved) == list(range(15))
-        count = np.zeros((3, 3), int)
-        np.add.at(count, (arm, arm[moved]), 1)
-        size = np.bincount(arm)
-        fitting = [
-            to
-            for to in itertools.permutations(range(3))
-            if to != (0, 1, 2) and all(count[k, to[k]] >= min(size[k], size[to[k]]) for k in range(3))
-        ]
-        assert fitting, count
-
-
-def test_two_arms_are_swapped_and_a_run_is_told() -> None:
-    placebo = bound("sec", pool(3, 3))
-    assert arm_goes_to(placebo.moved, placebo.pool.arm) == [{1}, {0}]
-    assert "two arms can only be swapped" in placebo.outlook(9, 4).odd[0]
-    assert bound("sec", pool(3, 3, 3)).outlook(9, 4).odd == ()
-
-
-@pytest.mark.parametrize("of", ["order", "baby_steps", "loss_top_k", "edco", {"sec": {"tau": 0.2}}, "uniform"])
-def test_it_trains_on_the_rows_in_the_places_of_those_that_its_method_drew(of: Any) -> None:
-    placebo, method = bound(of, pool(4, 4, 4)), CURRICULA.make(of).bind(pool(4, 4, 4))
-    for step in range(6):
+def follow(of: Any, over: Pool, steps: int = 12) -> Iterator[tuple[Any, Any, Any]]:
+    """A placebo, what it drew, and what its method would have drawn that saw the same."""
+    placebo, method = bound(of, over), CURRICULA.make(of).bind(over)
+    for step in range(steps):
+        seen, meant = (select(one, 4, step / steps) for one in (placebo, method))
+        yield placebo, seen, meant
         for one in (placebo, method):
-            while (asked := one.rows_to_probe(step / 6)) is not None:
-                one.observe_probe(asked, np.linspace(0, 1, len(asked)))
-        seen, meant = placebo.select(3, step / 6), method.select(3, step / 6)
-        assert seen.row.tolist() == placebo.moved[meant.row].tolist()
+            value = seen.row / over.size
+            one.observe(Feedback(seen.row, seen.id, step, reward=value, advantage=value, loss=value))
+
+
+BY_ROWS = ["uniform", "order", "baby_steps", "competence", "loss_top_k", "evo_curate", "edco"]
+BY_ARMS = [{"sec": {"tau": 0.2}}, "dump", "ucb1", "mixture", {"order": {"mode": "blocked"}}]
+
+
+@pytest.mark.parametrize("of", BY_ROWS, ids=str)
+def test_of_rows_it_trains_on_those_in_the_places_of_those_that_its_method_drew(of: Any) -> None:
+    for placebo, seen, meant in follow(of, pool(6, 6, 6)):
+        assert seen.row.tolist() == placebo.other_row[meant.row].tolist()
         assert seen.probability == pytest.approx(meant.probability, nan_ok=True)
         assert seen.id.tolist() == meant.id.tolist() and seen.events == meant.events
         assert seen.arm.tolist() == placebo.pool.arm[seen.row].tolist()
-        for one in (placebo, method):  # the same rows were trained on
-            value = seen.row / 12
-            one.observe(Feedback(seen.row, seen.id, step, reward=value, advantage=value, loss=value))
-    assert sorted(placebo.moved) == list(range(12)) and placebo.moved.tolist() != list(range(12))
+        assert sorted(placebo.other_row) == list(range(18)) and placebo.other_row.tolist() != list(range(18))
 
 
-def test_its_method_believes_the_truth_of_each_arm_and_another_arm_is_drawn_by_it() -> None:
-    over = pool(20, 20, 20, 20)
-    placebo = bound({"sec": {"tau": 0.05}}, over)
-    (goal,) = arm_goes_to(placebo.moved, over.arm)[2]
-    for step in range(30):
+@pytest.mark.parametrize("of", BY_ARMS, ids=str)
+def test_of_arms_it_trains_on_the_next_rows_of_those_in_the_places_of_others(of: Any) -> None:
+    over = pool(2, 3, 9)
+    size, drawn = over.arm_size, [[], [], []]  # type: ignore[var-annotated]
+    for placebo, seen, meant in follow(of, over):
+        assert seen.arm.tolist() == placebo.other_arm[meant.arm].tolist() == over.arm[seen.row].tolist()
+        assert sorted(placebo.other_arm) == [0, 1, 2]
+        of_arm = meant.probability * size[meant.arm]  # of the arm that the method drew
+        assert seen.probability == pytest.approx(of_arm / size[seen.arm], nan_ok=True)
+        for row, arm in zip(seen.row.tolist(), seen.arm.tolist(), strict=True):
+            drawn[arm].append(row)
+    for n, rows in zip(size, drawn, strict=True):  # an arm is used up before one of its rows comes again
+        assert all(len(set(rows[k : k + n])) == len(rows[k : k + n]) for k in range(0, len(rows), n))
+
+
+def renewals(of: Any, steps: int = 12, over: Pool | None = None) -> list[int]:
+    """Steps in which a placebo exchanges otherwise than before."""
+    last, found = None, []
+    for step, (placebo, _, _) in enumerate(follow(of, over or pool(6, 6, 6, 6), steps)):
+        now = (placebo.other_arm if placebo.by_arm else placebo.other_row).tolist()
+        if now != last:
+            found.append(step)
+        last = now
+    return found
+
+
+def test_it_exchanges_otherwise_whenever_its_method_chooses_anew() -> None:
+    assert renewals({"loss_top_k": {"refresh_steps": 3}}) == [0, 3, 6, 9]
+    assert renewals({"loss_top_k": {"refresh_steps": 5, "measure": "probe"}}) == [0, 5, 10]
+    assert renewals({"edco": {"rounds": 4}}) == [0, 3, 6, 9]
+    eight = pool(*[3] * 8)  # so that another is not the same by chance
+    assert renewals({"ucb1": {"round_batches": 4}}, over=eight) == [0, 4, 8]
+    assert renewals("sec", over=eight) == renewals("dump", over=eight) == [*range(12)]
+    for once in ("mixture", "order", {"order": {"mode": "blocked"}}, "baby_steps", "competence", "uniform"):
+        assert renewals(once) == [0], once
+    estimated = Pool(24, estimated=make_arms({"success_rate": {"every": 5}}))
+    assert renewals("sec", over=estimated) == [0, 5, 10]
+
+
+def test_a_bandit_that_draws_one_arm_has_a_placebo_that_draws_all_alike() -> None:
+    """And its method believes the truth of each arm."""
+    placebo = bound({"sec": {"tau": 0.05}}, pool(20, 20, 20, 20))
+    drawn = []
+    for step in range(440):
         draw = placebo.select(8)
-        good = np.where(draw.arm == 2, 0.9, 0.0)  # what arm 2 shows
-        placebo.observe(Feedback(draw.row, draw.id, step, advantage=good))
-    assert placebo.inner.belief().mean.argmax() == 2 and placebo.inner.probabilities()[2] > 0.99
-    assert set(placebo.select(100).arm.tolist()) == {goal}
+        if step >= 40:
+            assert placebo.inner.probabilities()[2] > 0.99
+            drawn.append(np.bincount(draw.arm, minlength=4))
+        placebo.observe(Feedback(draw.row, draw.id, step, advantage=np.where(draw.arm == 2, 0.9, 0.0)))
+    assert placebo.inner.belief().mean.argmax() == 2
     assert placebo.metrics()["value/arm2"] > 0.8 and not any("probability" in key for key in placebo.metrics())
+    assert np.mean([one.max() for one in drawn]) > 7.9  # as uneven as the method in each batch
+    most = np.bincount([one.argmax() for one in drawn], minlength=4)
+    assert most == pytest.approx(np.full(4, 100), abs=5 * np.sqrt(400 * 0.25 * 0.75))
 
 
-@pytest.mark.parametrize(
-    ("of", "same"),
-    [
-        ("order", False),
-        ("loss_top_k", False),
-        ({"order": {"mode": "blocked"}}, True),
-        ("mixture", True),
-        ("ucb1", True),
-    ],
-)
-def test_who_chooses_arms_has_arms_exchanged_and_all_others_rows(of: Any, same: bool) -> None:
-    over = pool(30, 30, 30)
-    wholes = [len(goal) == 1 for goal in arm_goes_to(bound(of, over).moved, over.arm)]
-    assert all(wholes) == same and any(wholes) == same
+def test_what_is_chosen_once_is_never_left_in_its_place_and_of_all_others_equally_often() -> None:
+    found: dict[tuple[int, ...], int] = {}
+    for seed in range(600):
+        key = tuple(bound("mixture", pool(1, 1, 1), seed).other_arm.tolist())
+        found[key] = found.get(key, 0) + 1
+    assert set(found) == set(itertools.permutations(range(3))) - {(0, 1, 2)}
+    assert all(count == pytest.approx(120, abs=5 * np.sqrt(600 * 0.2 * 0.8)) for count in found.values())
+
+
+def test_two_arms_of_a_fixed_mixture_are_swapped_and_a_run_is_told() -> None:
+    swapped = bound({"mixture": {"weights": {"arm0": 3, "arm1": 0}}}, pool(3, 3))
+    assert set(swapped.select(9).arm.tolist()) == {1}
+    assert "two arms can only be swapped" in swapped.outlook(9, 4).odd[0]
+    assert bound("mixture", pool(3, 3, 3)).outlook(9, 4).odd == bound("sec", pool(3, 3)).outlook(9, 4).odd == ()
 
 
 def test_estimated_arms_have_rows_exchanged_and_draws_say_the_arm_of_now() -> None:
     placebo = bound("sec", Pool(12, estimated=make_arms({"success_rate": {"every": 1}})))
-    assert placebo.takes_estimated_arms and not placebo.chooses_arms
+    assert placebo.takes_estimated_arms and not placebo.by_arm
     for step in range(9):
         draw = placebo.select(4)
         assert draw.arm.tolist() == placebo.inner.arms.arm[draw.row].tolist()
@@ -142,24 +157,34 @@ def test_what_is_no_method_is_refused() -> None:
 
 
 def test_a_damaged_state_is_refused() -> None:
-    placebo = bound("sec", pool(3, 3, 3))
-    placebo.select(2)
-    state = placebo.state_dict()
-    assert "pool" not in state["of"]  # which would be saved twice
-    other = dict(state["own"]) | {"moved": np.zeros(9, np.int32)}
-    for change, words in (
-        ({"own": other}, "'moved' of PlaceboCurriculum cannot be"),
-        ({"of": None}, "no whole 'of'"),
-        ({"of": state["of"] | {"own": state["of"]["own"] | {"drawn": 7}}}, "'drawn' of PlaceboCurriculum cannot be"),
-    ):
-        with pytest.raises(StateError, match=words):
-            bound("sec", pool(3, 3, 3)).load_state_dict(state | change)
-    with pytest.raises(StateError, match="made with of='sec', but this run has of='dump'"):
+    for of, name in (("sec", "other_arm"), ("loss_top_k", "other_row")):
+        placebo = bound(of, pool(3, 3, 3))
+        placebo.select(2)
+        state = placebo.state_dict()
+        assert "pool" not in state["of"]  # which would be saved twice
+        assert ("other_row" in state["own"]) == (name == "other_row")
+        for change, words in (
+            ({"own": state["own"] | {name: 0 * state["own"][name]}}, f"'{name}' of PlaceboCurriculum cannot be"),
+            ({"of": None}, "no whole 'of'"),
+            ({"of": state["of"] | {"own": state["of"]["own"] | {"drawn": 7}}}, "'drawn' of PlaceboCurriculum"),
+        ):
+            with pytest.raises(StateError, match=words):
+                bound(of, pool(3, 3, 3)).load_state_dict(state | change)
+    del state["own"]["other_row"]
+    with pytest.raises(StateError, match="'other_row' of PlaceboCurriculum cannot be"):
+        bound("loss_top_k", pool(3, 3, 3)).load_state_dict(state)
+    with pytest.raises(StateError, match="made with of='loss_top_k', but this run has of='dump'"):
         bound("dump", pool(3, 3, 3)).load_state_dict(state)
+
+
+def test_it_does_not_exchange_by_the_random_numbers_of_its_method() -> None:
+    """Of one seed they would be the same permutation."""
+    first_pass = CURRICULA.make("uniform").bind(pool(9, 9)).select(18).row
+    assert bound("uniform", pool(9, 9)).other_row.tolist() != first_pass.tolist()
 
 
 def test_another_seed_exchanges_otherwise_and_a_resume_does_not() -> None:
     first, second = (bound("loss_top_k", pool(20, 20), seed) for seed in (0, 1))
-    assert first.moved.tolist() != second.moved.tolist()
+    assert first.other_row.tolist() != second.other_row.tolist()
     second.load_state_dict(first.state_dict())
-    assert first.moved.tolist() == second.moved.tolist()
+    assert first.other_row.tolist() == second.other_row.tolist()

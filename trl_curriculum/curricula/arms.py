@@ -67,6 +67,10 @@ class ArmCurriculum(Curriculum, of=ArmMethod):
     def row_arm(self) -> IntArray:
         return self.arms.arm
 
+    @property
+    def choice(self) -> int:
+        return self.drawn if self.pool.estimated is None else self.arms.regroupings
+
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         estimated = self.pool.estimated is not None
         return Outlook(

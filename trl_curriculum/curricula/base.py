@@ -8,7 +8,7 @@ import numpy as np
 
 from ..disk.state import StateError
 from ..pool import Pool
-from ..records import PoolMapping, Stateful, check_array, value_state
+from ..records import PoolMapping, Stateful, check_array, load_generator, value_state
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 from .draw import NOTHING, Draw, RoundBegan, check_picked
@@ -112,11 +112,6 @@ class Curriculum(Stateful, Foreseen, ABC):
     def row_arm(self) -> IntArray:
         """Arm of each row now, shape `(size,)`, a position in `arm_names`."""
         return self.pool.arm
-
-    @property
-    def chooses_arms(self) -> bool:
-        """Whether it chooses among arms that stay what they are, and takes their rows as they come."""
-        return self.outlook(None, None).by_arm
 
     # Drawing
 
@@ -266,7 +261,7 @@ class Curriculum(Stateful, Foreseen, ABC):
         mapping = self.pool.mapping_from(state["pool"], carry_over)
         super().load_state_dict(state["own"], None if mapping is None else self.own_mapping(mapping))
         self._waiting = self._read_waiting(state["waiting"]) if mapping is None else NOTHING
-        self._load_random(state["rng"])
+        load_generator(self.rng, state["rng"])
         self._loaded(mapping)
         return mapping
 
@@ -294,15 +289,6 @@ class Curriculum(Stateful, Foreseen, ABC):
         if not (inside & (draw.arm >= 0) & (draw.arm < len(self.arm_names))).all():
             raise StateError("The saved draws that wait are not of this pool: the state is damaged.")
         return draw
-
-    def _load_random(self, saved: Any) -> None:
-        try:
-            self.rng.bit_generator.state = saved
-            numbers = [saved["has_uint32"], saved["uinteger"], *saved["state"].values()]
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise StateError(f"The saved random generator cannot be read ({error}): the state is damaged.") from error
-        if self.rng.bit_generator.state != saved or {*map(type, numbers)} != {int} or numbers[0] not in (0, 1):
-            raise StateError("The saved random generator cannot be: the state is damaged.")
 
 
 def _saved_options(method: CurriculumMethod) -> dict[str, Any]:

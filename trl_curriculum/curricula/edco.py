@@ -130,6 +130,10 @@ class EDCOCurriculum(Curriculum, of=EDCO):
         self.belief = SharedBelief(pool.arm, pool.n_arms) if method.reprobe == "uncertain" else None
         self.report: dict[str, float] = {}  # on the round's beginning
 
+    @property
+    def choice(self) -> int:
+        return self.round
+
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         method, begins = self.method, parts(self.method.rounds, batches)
         n = method.top_n if method.top_n is not None else max(1, round(method.share * self.pool.size))

@@ -64,6 +64,16 @@ class Foreseen:
         """
         return Outlook()
 
+    @property
+    def chooses_arms(self) -> bool:
+        """Whether it chooses among arms that stay what they are, and takes their rows as they come."""
+        return self.outlook(None, None).by_arm
+
+    @property
+    def choice(self) -> int | None:
+        """A number that changes whenever it chooses anew by what it has seen; `None` where it never does."""
+        return None
+
 
 def parts(n: int, batches: int | None) -> tuple[int, ...]:
     """Batches, counted from 1, before which equal parts of a run begin; several may begin with the same batch."""

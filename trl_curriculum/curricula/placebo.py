@@ -5,13 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk.state import StateError
-from ..options import shorten
 from ..pool import Pool
-from ..records import PoolMapping, row_state
+from ..records import PoolMapping, Stateful, arm_state, row_state, value_state
 from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA, Curriculum, CurriculumMethod
 from .outlook import Outlook
+from .parts.queues import Queues
 
 
 @CURRICULA.add("placebo", signal="what its method follows, of other arms or rows", cost="its method's")
@@ -20,17 +20,20 @@ class Placebo(CurriculumMethod):
     r"""
     The placebo of a curriculum: it draws as unevenly as the method, from the wrong places.
 
-    The method learns from all that rows show, each under its own name, and draws. Row π(i) is trained on where it drew
-    row i, with π a random permutation that is fixed at the start. So the row probabilities of each draw are those that
-    the method gives, in another order, rows come as often or as seldom again, and whatever the method looks at tells
-    nothing of the row that is trained on. What a method gains over its placebo is what its signal is worth; what its
-    placebo gains over `uniform` comes of drawing unevenly.
+    The method learns from all that rows show, each under its own name, and chooses as it always does. What it has
+    chosen is then exchanged for something else of its kind, by a random permutation π that is made anew whenever the
+    method chooses anew. So at any time the probabilities are those that the method gives, in another order, and
+    whatever the method looks at tells nothing of what is trained on: how far the method is above its placebo is what
+    its signal is worth.
 
-    A method that chooses among arms has its arms exchanged: with π an equally likely permutation of the arms but not
-    the one that leaves all in their places, as many rows of each arm as fit change to its place in the other arm, and
-    those that do not fit, where arms are of unequal sizes, take the places that are left at random. Two arms can only
-    be swapped, which is the opposite of the method and no placebo. A method that chooses among rows, or among arms
-    that are estimated, has all rows exchanged.
+    A method that chooses among arms has its arms exchanged: where it draws arm k, the next row of arm π(k) is trained
+    on, whatever the sizes of the two are; an arm is used up before one of its rows comes again. A bandit has another π
+    in each batch, `ucb1` in each round; `mixture` and `order`, which choose once and for all, have one π for good,
+    which is not the one that changes nothing. Between two arms that is a swap, so the opposite of the method.
+
+    A method that chooses among rows has its rows exchanged: where it draws row i, row π(i) is trained on, so that rows
+    come again as often as its own would. A method that follows losses has another π after each refresh, `edco` in each
+    round, arms that are estimated whenever they are regrouped; all others have one for good.
 
     It trains where its method trains, and is probed like it.
 
@@ -49,7 +52,7 @@ class Placebo(CurriculumMethod):
     of: str | dict[str, Any] = option(help="The curriculum, with its options, as `curriculum` takes it.")
 
     def __post_init__(self) -> None:
-        given = f"of={shorten(self.of)} of placebo"
+        given = f"of={self.of!r:.80} of placebo"
         try:
             wrapped = CURRICULA.make(self.of)
         except (TypeError, ValueError) as error:
@@ -58,49 +61,54 @@ class Placebo(CurriculumMethod):
             raise ValueError(f"{given} is a placebo already: name the method that it is made of.")
         if not wrapped.name:
             raise ValueError(f"{given} has no name to be saved under: register it by CURRICULA.add.")
-        facts = {"of": wrapped.spec, "wrapped": wrapped, "trainers": wrapped.trainers, "cost": wrapped.cost}
+        facts = {"of": wrapped.spec, "_wrapped": wrapped, "trainers": wrapped.trainers, "cost": wrapped.cost}
         for name, value in (facts | {"signal": f"{wrapped.signal}, of other arms or rows"}).items():
             object.__setattr__(self, name, value)
         super().__post_init__()
 
     @property
     def follows(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self._wrapped.follows
+        return self.wrapped.follows
 
     @property
     def wants(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self._wrapped.wants
+        return self.wrapped.wants
 
     @property
     def probe(self) -> str | None:  # type: ignore[override]
-        return self._wrapped.probe
+        return self.wrapped.probe
 
     @property
     def outcome(self) -> str | None:
         """Reward function that its method follows, where it names one."""
-        return getattr(self._wrapped, "outcome", None)
+        return getattr(self.wrapped, "outcome", None)
 
     @property
     def optimizer(self) -> str | None:
         """Whether its method's rounds start with a fresh optimizer."""
-        return getattr(self._wrapped, "optimizer", None)
+        return getattr(self.wrapped, "optimizer", None)
 
     @property
-    def _wrapped(self) -> CurriculumMethod:
-        wrapped: CurriculumMethod = vars(self)["wrapped"]
-        return wrapped
+    def wrapped(self) -> CurriculumMethod:
+        """The curriculum that it is the placebo of."""
+        return self._wrapped  # type: ignore[attr-defined]
 
 
 class PlaceboCurriculum(Curriculum, of=Placebo):
     """[`Placebo`] over a pool."""
 
     method: Placebo
-    moved: NDArray = row_state(0, np.int32, 0)  # π: the row that is trained on in place of each
+    other_row: NDArray | None = row_state(0, np.int32, 0, optional=True)  # π of rows
+    other_arm: IntArray = arm_state(0, np.int64, 0)  # π of arms
+    exchanged_at: int = value_state(-1, least=-1)  # choice of the method that π was made for
 
     def __init__(self, method: Placebo, pool: Pool, seed: int = 0) -> None:
-        self.inner = method._wrapped.bind(pool, seed)
+        self.inner = method.wrapped.bind(pool, seed)
         super().__init__(method, pool, seed)
-        self.moved = self._exchange()
+        self.rng = np.random.default_rng([seed, 1])  # not the method's own numbers once more
+        self.by_arm = self.chooses_arms and len(self.arm_names) > 1
+        self.queues = Queues(self.row_arm, len(self.arm_names), self.rng) if self.by_arm else None
+        self._exchange()
 
     @property
     def takes_estimated_arms(self) -> bool:  # type: ignore[override]
@@ -118,23 +126,38 @@ class PlaceboCurriculum(Curriculum, of=Placebo):
     def chooses_arms(self) -> bool:
         return self.inner.chooses_arms
 
-    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
-        two = self.chooses_arms and len(self.arm_names) == 2
-        odd = ("two arms can only be swapped, which is the opposite of the method: compare with 'uniform'",)
-        return replace(self.inner.outlook(batches, rows), in_order=False, odd=odd if two else ())
+    @property
+    def choice(self) -> int | None:
+        return self.inner.choice
 
-    def _exchange(self) -> NDArray:
-        """Row that takes the place of each, shape `(size,)`."""
-        # A stream of its own: the method's generator has the same seed
-        rng = np.random.Generator(self.rng.bit_generator.jumped())  # type: ignore[attr-defined]
-        if not self.chooses_arms or len(self.arm_names) == 1:
-            return rng.permutation(self.pool.size).astype(np.int32)
-        return exchange(self.row_arm, len(self.arm_names), rng)
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        swapped = self.by_arm and self.choice is None and len(self.arm_names) == 2
+        odd = ("two arms can only be swapped, which is the opposite of the method: compare with 'uniform'",)
+        return replace(self.inner.outlook(batches, rows), in_order=False, odd=odd if swapped else ())
+
+    def _exchange(self) -> None:
+        """Makes another π."""
+        n = len(self.arm_names) if self.by_arm else self.pool.size
+        other = self.rng.permutation(n)
+        while self.choice is None and n > 1 and (other == np.arange(n)).all():
+            other = self.rng.permutation(n)
+        if self.by_arm:
+            self.other_arm = other
+        else:
+            self.other_row = other.astype(np.int32)
+        self.exchanged_at = -1 if self.choice is None else self.choice
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         draw = self.inner.select(n, self.progress)
         self._events += draw.events
-        row = self.moved[draw.row]
+        if self.choice is not None and self.choice != self.exchanged_at:
+            self._exchange()
+        if self.queues is not None:
+            arm = self.other_arm[draw.arm]
+            size = self.queues.size
+            return self.queues.pop(arm), arm, draw.probability * size[draw.arm] / size[arm]
+        assert self.other_row is not None
+        row = self.other_row[draw.row]
         return row, self.row_arm[row], draw.probability
 
     def observe(self, feedback: Feedback) -> None:
@@ -158,8 +181,8 @@ class PlaceboCurriculum(Curriculum, of=Placebo):
 
     # State
 
-    def parts(self) -> dict[str, Any]:
-        return {}  # the method's state is one of its own, of the same pool
+    def parts(self) -> dict[str, Stateful]:
+        return {} if self.queues is None else {"queues": self.queues}  # the method's is a state of the same pool
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"of": {k: v for k, v in self.inner.state_dict().items() if k != "pool"}}
@@ -171,42 +194,15 @@ class PlaceboCurriculum(Curriculum, of=Placebo):
         self.inner.load_state_dict(state["of"] | {"pool": state["pool"]}, carry_over)
         if self.inner.drawn != self.drawn:
             raise self.damaged("drawn")
+        if mapping is not None:
+            self._exchange()  # of what there is now
         return mapping
 
+    def own_mapping(self, mapping: PoolMapping) -> PoolMapping:
+        return self.inner.own_mapping(mapping) if self.by_arm else mapping
+
     def _loaded(self, mapping: PoolMapping | None) -> None:
-        if mapping is not None:
-            self.moved = self._exchange()  # of the rows that there are now
-        elif not np.array_equal(np.sort(self.moved), np.arange(self.pool.size)):
-            raise self.damaged("moved")
-
-
-def exchange(arm: IntArray, n_arms: int, rng: np.random.Generator) -> NDArray:
-    """
-    A random permutation of rows that moves whole arms, as far as these are of equal sizes; not every arm stays.
-
-    Args:
-        arm (`IntArray`, shape `(size,)`):
-            Arm of each row.
-        n_arms (`int`):
-            Number of arms, 2 at least; each has a row.
-        rng (`np.random.Generator`):
-            Where the permutation comes from.
-
-    Returns:
-        `NDArray[np.int32]`, shape `(size,)`: the row that takes the place of each.
-    """
-    to = rng.permutation(n_arms)
-    while (to == np.arange(n_arms)).all():
-        to = rng.permutation(n_arms)
-    mixed = rng.permutation(len(arm))
-    by_arm = mixed[np.argsort(arm[mixed], kind="stable")]
-    size = np.bincount(arm, minlength=n_arms)
-    start = np.cumsum(size) - size
-    place = np.arange(len(arm)) - start[arm[by_arm]]
-    goal = to[arm[by_arm]]
-    fits = place < size[goal]
-    taken = start[goal[fits]] + place[fits]
-    moved = np.empty(len(arm), np.int32)
-    moved[by_arm[fits]] = by_arm[taken]
-    moved[by_arm[~fits]] = rng.permutation(np.delete(by_arm, taken))
-    return moved
+        name, n = ("other_arm", len(self.arm_names)) if self.by_arm else ("other_row", self.pool.size)
+        saved = getattr(self, name)
+        if mapping is None and (saved is None or not np.array_equal(np.sort(saved), np.arange(n))):
+            raise self.damaged(name)

@@ -97,6 +97,10 @@ class RowCurriculum(Curriculum, of=RowMethod):
         self.sampler = RowSampler(pool.size, self.rng, method.replacement)
         self._arm_mass: FloatArray | None = None
 
+    @property
+    def choice(self) -> int:
+        return self.refreshes
+
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         method, probes = self.method, self.method.measure == "probe"
         needed = method.refreshes_to_act

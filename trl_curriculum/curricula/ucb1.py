@@ -75,6 +75,10 @@ class UCB1Curriculum(Curriculum, of=UCB1):
     def chooses_arms(self) -> bool:
         return True
 
+    @property
+    def choice(self) -> int:
+        return int(self.plays.sum())
+
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         every, n = self.method.round_batches, len(self._names)
         plays = range(1, (batches or 0) + 1, every)

@@ -26,8 +26,8 @@ after. An item that was not drawn in a step loses the share `forgetting` of its 
 arm gain nothing until the mean p of the arm before has reached it. After the share `shift_at` of the training the
 easier half of the arms becomes harder by `shift`.
 
-Rows show losses of -ln q, of the wrong answer where the gold is wrong and of at most `WORST` nats, times log-normal
-noise; and entropies of an answer that is right with p and else any of `OTHERS` others:
+Rows show losses of -ln q, of the wrong answer where the gold is wrong and of `WORST` nats where they are impossible,
+times log-normal noise; and entropies of an answer that is right with p and else any of `OTHERS` others:
 
 $$ H = -p \ln p - (1 - p) \ln\frac{1 - p}{\text{OTHERS}}. $$
 """
@@ -38,7 +38,7 @@ from ..signals import BoolArray, FloatArray, IntArray
 from .worlds import Kind, Rows, World
 
 
-WORST = 5.0  # nats: loss of what can never be predicted
+WORST = 6.0  # nats: loss of what can never be predicted
 OTHERS = 4  # answers that are wrong
 
 
@@ -114,8 +114,9 @@ class Learner:
         item = self.rows.item[row]
         p, kind = self.success()[item], self.rows.kind[item]
         q = np.where(kind == Kind.WRONG_GOLD, 1 - p, p)
-        q[kind == Kind.IMPOSSIBLE], q[kind == Kind.COIN_FLIP] = 0.0, 0.5
-        loss = -np.log(np.maximum(q, np.exp(-WORST)))
+        q[kind == Kind.COIN_FLIP] = 0.5
+        loss = -np.log(np.maximum(q, 1e-9))
+        loss[kind == Kind.IMPOSSIBLE] = WORST
         return loss * np.exp(self.world.loss_noise * rng.standard_normal(len(row)))
 
     def entropies(self, row: IntArray, rng: np.random.Generator) -> FloatArray:

@@ -43,6 +43,7 @@ class LearningHost(SimulatedHost):
         super().__init__(generations=generations)
         self.rng = np.random.default_rng([seed, 1])
         self.learner, self.probed_tokens = learner, 0
+        self.zero_variance = np.nan  # share of the last batch's groups whose rewards are all equal
 
     def show(self, curriculum: Curriculum, draw: Draw, step: int) -> Feedback:
         learner, tokens = self.learner, self.learner.world.tokens
@@ -50,6 +51,8 @@ class LearningHost(SimulatedHost):
             loss, entropy = learner.losses(draw.row, self.rng), learner.entropies(draw.row, self.rng)
             return from_losses(draw, loss, step, entropy, tokens)
         rewards = learner.rewards(draw.row, self.generations, self.rng)
+        groups = rewards.reshape(-1, self.generations)
+        self.zero_variance = float((groups == groups[:, :1]).all(axis=1).mean())
         return from_rewards(draw, rewards, self.generations, step, tokens)
 
     def measure(self, what: str, rows: IntArray) -> tuple[FloatArray, Any]:
@@ -102,8 +105,8 @@ def simulate(
         held out, after the step; `trained_tokens`, `generated_tokens` and `probed_tokens` so far; shares of the step's
         draws on rows that teach nothing: `solved` (a success rate of `SOLVED` and more), `impossible` (with wrong
         golds that are never rewarded), `noisy` (coin flips and other wrong golds) and `locked` (behind a plateau);
-        `coverage`, the share of the pool that has been drawn so far; and `zero_variance`, the share of the step's
-        groups whose rewards are all equal, NaN in SFT.
+        `coverage`, the share of the pool that has been drawn so far; `zero_variance`, the share of the step's groups
+        whose rewards are all equal, NaN in SFT; and `share/<arm>`, the share of its draws on each arm of the world.
     """
     rows = world.make(seed)
     curriculum = method.bind(rows.pool(estimated), seed)
@@ -119,14 +122,14 @@ def simulate(
     found: list[dict[str, float]] = []
     for step in range(steps):
         host.done = step / steps
-        if world.shift_at is not None and step == round(world.shift_at * steps):
+        if step and step == world.shifts_at(steps):
             learner.shift()
         solved, locked = learner.success() >= SOLVED, learner.locked()
         draw = host.train(conductor, batch, step)
         item = rows.item[draw.row]
         drawn_before[draw.row] = True
         learner.practise(draw.row)
-        news = conductor.metrics()
+        shares = np.bincount(rows.arm[item], minlength=len(rows.names)) / batch
         trained = (step + 1) * batch * world.tokens * (1 if sft else generations)
         found.append(
             {
@@ -140,7 +143,8 @@ def simulate(
                 "noisy": float(noisy[item].mean()),
                 "locked": float((locked & learnable)[item].mean()),
                 "coverage": float(drawn_before.mean()),
-                "zero_variance": news.get("frac_zero_variance", np.nan),
+                "zero_variance": host.zero_variance,
             }
+            | {f"share/{name}": float(share) for name, share in zip(rows.names, shares, strict=True)}
         )
     return pd.DataFrame(found)

@@ -80,6 +80,10 @@ class World:
         """
         return Rows(self, np.random.default_rng([seed, 0]))
 
+    def shifts_at(self, steps: int) -> int:
+        """The step before which rows change, in a training of so many; 0 where they never do."""
+        return 0 if self.shift_at is None else round(self.shift_at * steps)
+
     def but(self, **fields: object) -> "World":
         """The same with other fields."""
         return dataclasses.replace(self, **fields)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ class Arms(Stateful):
     names: tuple[str, ...]
     arm: IntArray  # of each row
     queues: Queues
+    regroupings: int  # how often rows were put into other arms
     by_rows: bool  # whether an arm is drawn in proportion to its rows where nothing is known
 
     @property
@@ -36,6 +37,7 @@ class FixedArms(Arms):
     """Arms that are given with the pool."""
 
     by_rows = False
+    regroupings = 0
 
     def __init__(self, pool: Any, rng: np.random.Generator) -> None:
         self.names, self.arm = pool.arm_names, pool.arm

@@ -72,6 +72,10 @@ class SuccessBuckets(Arms):
         self.queues = Queues(self.arm, len(self.names), self.rng, order=by_visits)
 
     @property
+    def regroupings(self) -> int:  # type: ignore[override]
+        return self.batches // self.source.every
+
+    @property
     def first_change(self) -> int | None:
         return self.source.every + 1
 
