@@ -109,6 +109,8 @@ def test_what_a_cell_sets() -> None:
         (["sec"], BASE | {"data_seed": 1}, (0,), "base sets data_seed, by which all seeds would draw alike"),
         (["sec"], BASE | {"push_to_hub": True}, (0,), "every cell would push to the same place"),
         (["sec"], BASE | {"save_only_model": True}, (0,), "a cell that was stopped could not go on"),
+        (["sec"], BASE | {"hub_token": "abc"}, (0,), "base: hub_token holds a secret, and cells are written down"),
+        ([{"name": "a", "probe": {"x": {"url": "http://me:pw@host"}}}], BASE, (0,), "a: probe.x.url holds a secret"),
         ([{"placebo": {"of": "secc"}}], BASE, (0,), "methods[0]: of='secc' of placebo is no curriculum"),
     ],
 )  # fmt: skip
@@ -148,7 +150,6 @@ def test_sizes_of_a_recipe() -> None:
         (
             [{"name": "refilled", "rollouts": "refill"}],
             "steps",
-            None,
             "refilled sets rollouts, and simulated learners",
         ),
     ],

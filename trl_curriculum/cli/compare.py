@@ -135,13 +135,9 @@ def run(argv: Sequence[str]) -> int:
     if not runs:
         raise ValueError(f"No cell has finished: each has a {LOG} in {grid.output_dir} that says why.")
     points, metric = measure(runs, args.metric, args.match)
-    base = args.base if isinstance(args.base, str) else "a recipe"
-    _report(
-        Comparison(grid.entries, points, metric, args.match),
-        grid.output_dir,
-        f"{base} by {args.command}",
-        cells.failed,
-    )
+    title = f"{args.command.upper()}: {len(grid.entries)} methods x {len(grid.seeds)} seeds"
+    title += f" from {args.base}" if isinstance(args.base, str) and args.base[:1] != "{" else ""
+    _report(Comparison(grid.entries, points, metric, args.match), grid.output_dir, title, cells.failed)
     return 1 if cells.failed else 0
 
 

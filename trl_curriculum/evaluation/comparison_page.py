@@ -98,7 +98,7 @@ def curves(comparison: Comparison) -> str:
     methods = [row.method for row in comparison.rows]
     shared = {
         "x": alt.X("cost:Q", title=MATCHES[comparison.by].split(",")[0]),
-        "color": alt.Color("method:N", sort=methods),
+        "color": alt.Color("method:N", sort=methods, legend=alt.Legend(symbolOpacity=1, symbolStrokeWidth=3)),
     }
     axis = alt.Scale(zero=False)
     every = alt.Chart(frame).mark_line(opacity=0.25, strokeWidth=1)

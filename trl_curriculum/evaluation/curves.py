@@ -133,7 +133,8 @@ def logged(run: Run, metric: str) -> tuple[FloatArray, FloatArray]:
     found: dict[float, list[float]] = {}
     for entry in run.log:
         for key, value in entry.items():
-            if isinstance(value, int | float) and (key == metric or (sets is not None and sets.fullmatch(key))):
+            named = key == metric or (sets is not None and sets.fullmatch(key) is not None)
+            if named and isinstance(value, int | float) and np.isfinite(value):
                 found.setdefault(float(entry["step"]), []).append(float(value))
     if not found:
         known = sorted({key for entry in run.log for key in entry} - {"step", "epoch"})

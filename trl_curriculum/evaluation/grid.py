@@ -8,6 +8,8 @@ from typing import Any
 
 from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
+from ..disk.fingerprint import redact
+from ..disk.stages import flatten
 
 
 UNIFORM, PLACEBO = "uniform", "placebo"
@@ -114,6 +116,7 @@ def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | 
         `ValueError` or `TypeError`: in one sentence that names the method or the seed.
     """
     _check_base(base)
+    _refuse_secrets(base, "base")
     entries = [_entry(spec, k) for k, spec in enumerate(methods if isinstance(methods, list) else [methods])]
     named = {entry.name: entry for entry in entries}
     if UNIFORM not in named:
@@ -151,6 +154,14 @@ def _check_base(base: Any) -> None:
         raise ValueError("base sets save_only_model, and a cell that was stopped could not go on: leave it out.")
 
 
+def _refuse_secrets(recipe: dict[str, Any], where: str) -> None:
+    """Each cell's recipe is written down, and what others must not read is not."""
+    shown = flatten(redact(recipe))
+    for name, value in flatten(recipe).items():
+        if shown.get(name) != value:
+            raise ValueError(f"{where}: {name} holds a secret, and cells are written down: set it in the environment.")
+
+
 def _entry(spec: Any, k: int) -> Entry:
     where = f"methods[{k}]"
     if isinstance(spec, dict) and "name" in spec:
@@ -163,6 +174,7 @@ def _entry(spec: Any, k: int) -> Entry:
         for key in changes:
             if key in (*SET_HERE, *LEFT_OUT, "data_seed"):
                 raise ValueError(f"{name}: {key} is set for each cell: leave it out of the method.")
+        _refuse_secrets(changes, name)
         return Entry(name, changes)
     if isinstance(spec, dict) and len(spec) != 1:
         raise ValueError(
