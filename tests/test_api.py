@@ -10,6 +10,7 @@ from trl import GRPOConfig, ScriptArguments, SFTConfig
 
 import trl_curriculum
 from trl_curriculum.cli import COMMANDS
+from trl_curriculum.cli.compare import CompareArguments
 from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.cli.score import ScoreArguments
 from trl_curriculum.families import FAMILIES
@@ -630,10 +631,23 @@ SCORE: dict[str, Any] = {
     "arms": None,
     "seed": 42,
 }
+COMPARE: dict[str, Any] = {
+    "command": "grpo",
+    "base": None,
+    "output_dir": "comparison",
+    "methods": None,
+    "match": "steps",
+    "metric": None,
+    "jobs": 1,
+    "simulate": None,
+    "dry_run": False,
+}
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "report", "push", "methods", "recipes"]
+    assert list(COMMANDS) == [
+        *("grpo", "sft", "evolve", "select", "score", "compare", "eval", "report", "push", "methods", "recipes")
+    ]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)
@@ -648,3 +662,5 @@ def test_arguments_of_scripts(path: str) -> None:
 def test_arguments_of_commands() -> None:
     assert defaults(CurriculumScriptArguments, ScriptArguments) == SHARED
     assert defaults(ScoreArguments, CurriculumScriptArguments) == SCORE
+    made = defaults(CompareArguments)
+    assert made.pop("seeds") is not None and made == COMPARE and CompareArguments().seeds == [0, 1, 2, 3, 4]

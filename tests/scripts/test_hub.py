@@ -104,3 +104,11 @@ def test_a_broken_recipe_is_left_to_the_parser(online: None, monkeypatch: pytest
     for number, content in enumerate((b"a: [", b"- 1", b"\xff\xfe", b"")):
         (tmp_path / f"{number}.yaml").write_bytes(content)
         hub.use_the_cache_where_the_hub_is_silent(["--config", str(tmp_path / f"{number}.yaml")])
+
+
+def test_the_base_of_a_grid_names_what_is_needed(online: None, tmp_path: Path) -> None:
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("base: sft/competence_math\nmethods: [order]")
+    assert "nlile/hendrycks-MATH-benchmark" in hub._names(["--config", str(grid)])
+    grid.write_text("base: nowhere\nmethods: [order]")
+    assert hub._names(["--config", str(grid)]) == []

@@ -80,6 +80,9 @@ def test_tries_are_capped(tmp_path: Path) -> None:
     assert [len(draw) for draw in run.curriculum.draws] == [2] * 6 and len(run.history()) == 12
     assert [batch["rollouts"].draw[::4].tolist() for batch in kept.batches] == [[0, 1], [6, 7]]
     assert run.state.log_history[0]["rollouts/frac_filled_up"] == 1.0
+    history, trained = run.history(), [0, 1, 6, 7]
+    discarded = 4 * history[~history["draw"].isin(trained)]["length"].sum()  # tokens of completions, four a draw
+    assert sum(entry.get("rollouts/discarded_tokens", 0) for entry in run.state.log_history) == discarded > 0
 
 
 def test_the_reward_that_decides_can_be_named(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
     "report": "Write a page on what runs have drawn, what came of it, and which rows were waste",
     "push": "Send a finished run to the Hugging Face Hub",
+    "compare": "Compare methods over seeds at equal cost, with uniform and with placebos",
     "methods": "List the methods of all families, or the options of one",
     "recipes": "List the recipes that come with the package, or print one",
 }

@@ -39,21 +39,29 @@ class StageFolder:
         Raises:
             `ValueError`: where it was finished with other settings, naming the first, or is not ours.
         """
-        before = self._settings_before()
-        if before is None or not (self.folder / DONE).exists():
+        if self._settings_before() is None or not (self.folder / DONE).exists():
             return None
-        name, then, now = _difference(before, self.settings)
-        if name is not None:
-            raise ValueError(
-                f"{self.folder} was made with {name}={then!r}, and now it is {now!r}: use another output_dir, or the "
-                "same settings to go on."
-            )
+        self.refuse_changed()
         check_kind(self.folder / DONE)
         try:
             return json.loads((self.folder / DONE).read_text())
         except ValueError as error:
             logger.warning("%s cannot be read (%s): the stage is run again.", self.folder / DONE, error)
             return None
+
+    def refuse_changed(self) -> None:
+        """
+        Refuses other settings than it was begun with, whether it is finished or not.
+
+        Raises:
+            `ValueError`: naming the first, or where it is not ours.
+        """
+        name, then, now = _difference(self._settings_before() or self.settings, self.settings)
+        if name is not None:
+            raise ValueError(
+                f"{self.folder} was made with {name}={then!r}, and now it is {now!r}: use another output_dir, or the "
+                "same settings to go on."
+            )
 
     def begin(self) -> None:
         """

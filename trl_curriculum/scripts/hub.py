@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.request import getproxies
 import yaml
 
 from . import MADE, ROOTS, apart
+from .recipes import find_recipe
 
 
 SECONDS = 4.0
@@ -75,6 +77,9 @@ def _names(argv: Sequence[str]) -> list[str]:
             except (yaml.YAMLError, UnicodeDecodeError):
                 continue  # which the parser tells of
             given |= recipe if isinstance(recipe, dict) else {}
+            if isinstance(base := given.get("base"), str):  # of a grid: a recipe too
+                with suppress(OSError, yaml.YAMLError, UnicodeDecodeError):
+                    given["base"] = yaml.safe_load(find_recipe(base).read_text(encoding="utf-8"))
     given |= {name: value for name, value in pairs if name in NAMING}
     return [name for name in dict.fromkeys(_walk(given)) if name != MADE and not _is_local(name)]
 

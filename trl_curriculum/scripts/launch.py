@@ -67,8 +67,9 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
         The dataclasses of the script, and then the [`LaunchArguments`].
     """
     argv = with_found_config(sys.argv[1:] if argv is None else argv)
+    ours = {option for action in parser._actions for option in action.option_strings}
     planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
-    if planning and "--use_cpu" not in argv:
+    if planning and "--use_cpu" in ours and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
     check_words(argv)
     _say_what_is_replaced(argv)
@@ -81,7 +82,6 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
         if _found_here(error):
             raise
         raise ValueError(" ".join(str(error).split())) from error  # what does not go together, by TRL's own checks
-    ours = {option for action in parser._actions for option in action.option_strings}
     options = _launch_options()
     _refuse_unknown(from_config, "in the config file", options, ours)
     _refuse_unknown(from_command_line, "on the command line", options if launching else set(), ours)
@@ -191,9 +191,9 @@ def _refuse_unknown(words: list[str], place: str, allowed: set[str], ours: set[s
         name = word.split("=")[0]
         if name.startswith("--") and name not in allowed:
             name = name.removeprefix("--")
-            if name in MOVED_ARGUMENTS:
-                raise ValueError(f"{name}, {place}, is now spelled `{MOVED_ARGUMENTS[name]}`.")
             known = {option.removeprefix("--") for option in ours | allowed}
+            if MOVED_ARGUMENTS.get(name, "").split(":")[0] in known:
+                raise ValueError(f"{name}, {place}, is now spelled `{MOVED_ARGUMENTS[name]}`.")
             raise ValueError(f"Unknown argument '{name}' {place}{nearest(name, known)}: remove or correct it.")
 
 

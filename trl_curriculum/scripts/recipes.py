@@ -47,15 +47,18 @@ class Recipe:
         """What it is, as plain texts: name, model, method and one line."""
         written = yaml.safe_load(self.path.read_text(encoding="utf-8"))
         method = next((written[key] for key in ("method", "curriculum", "selection") if key in written), "uniform")
+        methods = written.get("methods", [method])  # of a grid there are several
         return {
             "name": self.name,
             "model": str(written.get("model_name_or_path", "-")),
-            "method": _name_of(method),
+            "method": ", ".join(map(_name_of, methods)),
             "about": self.about(),
         }
 
 
 def _name_of(spec: Any) -> str:
+    if isinstance(spec, dict) and "name" in spec:
+        return str(spec["name"])
     return next(iter(spec)) if isinstance(spec, dict) and len(spec) == 1 else str(spec)
 
 

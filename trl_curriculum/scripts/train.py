@@ -82,6 +82,7 @@ def train_and_save(trainer: Any, training_args: Any, dataset_name: str | None) -
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint, summary=False)
     trainer.accelerator.print("✅ Training completed.")
     trainer.save_model(training_args.output_dir)
+    trainer.save_state()  # what was logged, as trainer_state.json
     trainer.create_model_card(dataset_name=dataset_name)
     trainer.accelerator.print(f"💾 Model saved to {training_args.output_dir}.")
     trainer.print_summary()

@@ -43,6 +43,7 @@ from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse
 from .run_settings import run_settings
 from .shaping import Shaping
 from .trackers import report_to_trackers
+from .step_time import StepTime
 
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,8 @@ class CurriculumMixin(GivenModel, CardMixin, PushMixin):
         refuse_fresh_optimizer(self.curriculum.method, self)
         warn_of_arms(self.curriculum, self.args, batch)
         warn_of_probe(self.curriculum.method, self.args)
+        if not hasattr(self, "_current_train_step_time"):  # by which TRL's GRPO measures the same
+            self.add_callback(StepTime(self._metrics["train"]))  # type: ignore[attr-defined]
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
         self.add_callback(TrainingClock())  # type: ignore[attr-defined]

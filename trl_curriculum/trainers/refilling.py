@@ -14,6 +14,7 @@ from ..signals import BoolArray, IntArray, Rollouts
 from .shaping import ENTROPY, refuse_changed
 
 
+DISCARDED = "discarded_tokens"  # of completions that were generated and not trained on
 Output = dict[str, Any]  # what TRL's _generate_and_score_completions returns, of this process
 
 # What fills rows that are shorter than others, as TRL pads: prompts at the left, all else at the right.
@@ -70,9 +71,11 @@ class Refilling:
         self._since_log["generated_per_kept"].append(len(kept) / max(1, min(kept.sum(), n)))
         self._since_log["frac_filled_up"].append(max(0, n - kept.sum()) / n)
         if tries == 1:
+            self._since_log[DISCARDED].append(0.0)
             return outputs[0], rollouts
         chosen = np.sort(np.argsort(~kept, kind="stable")[:n])  # kept groups, then others, as they were drawn
         rows = (chosen[:, None] * size + np.arange(size)).ravel()
+        self._since_log[DISCARDED].append(float(rollouts.length.sum() - rollouts.length[rows].sum()))
         return self._join(outputs, rollouts, rows), rollouts[rows]
 
     def _kept(self, rollouts: Rollouts) -> BoolArray:
@@ -140,8 +143,11 @@ class Refilling:
                 joined[name] = value[:, :completion]
 
     def metrics(self) -> dict[str, float]:
-        """Means since the last call, by the key under which they are logged."""
-        values = {f"rollouts/{name}": float(np.mean(seen)) for name, seen in self._since_log.items()}
+        """What was seen since the last call, by the key under which it is logged: means, and a sum of tokens."""
+        values = {
+            f"rollouts/{name}": float(np.sum(seen) if name == DISCARDED else np.mean(seen))
+            for name, seen in self._since_log.items()
+        }
         self._since_log.clear()
         return values
 

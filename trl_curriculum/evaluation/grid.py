@@ -1,0 +1,226 @@
+"""The grid of a comparison: methods by seeds, each cell a recipe of its own, made from one base."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..bundles import BUNDLES
+from ..curricula import CURRICULA, CurriculumMethod
+from ..disk.fingerprint import redact
+from ..disk.stages import flatten
+
+
+UNIFORM, PLACEBO = "uniform", "placebo"
+SET_HERE = ("output_dir", "seed", "resume_from_checkpoint", "disable_tqdm")  # of a cell, whatever the base says
+LEFT_OUT = ("dry_run", "overwrite_output_dir")  # of the base, which would not go with cells
+NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")  # of a method: it becomes a folder
+SAVES = {"save_strategy": "steps", "save_steps": 0.1}  # of a base that saves nothing: a cell must be able to go on
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    A method of the grid.
+
+    Args:
+        name (`str`):
+            What it is called, in tables and as a folder.
+        changes (`dict`):
+            What it sets in the base recipe.
+        placebo_of (`str`, *optional*):
+            Name of the method whose placebo it is.
+    """
+
+    name: str
+    changes: dict[str, Any] = field(hash=False)
+    placebo_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method of the grid with a seed, and the folder of its run."""
+
+    entry: Entry
+    seed: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """`method/seed-n`."""
+        return f"{self.entry.name}/seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """
+    Methods by seeds.
+
+    Args:
+        entries (`tuple` of [`Entry`]):
+            With `uniform` and placebos among them.
+        seeds (`tuple` of `int`):
+            All different.
+        base (`dict`):
+            The recipe that all cells share.
+        output_dir (`Path`):
+            Folder of the comparison.
+    """
+
+    entries: tuple[Entry, ...]
+    seeds: tuple[int, ...]
+    base: dict[str, Any]
+    output_dir: Path
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, seed by seed, so that a comparison that is stopped has whole seeds."""
+        return [
+            Cell(entry, seed, self.output_dir / entry.name / f"seed-{seed}")
+            for seed in self.seeds
+            for entry in self.entries
+        ]
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether the base saves; else those of a cell are only there until it is done."""
+        return self.base.get("save_strategy", "steps") not in ("no", False)
+
+    def recipe(self, cell: Cell) -> dict[str, Any]:
+        """The recipe of a cell: the base, what the method sets, and what a cell of a comparison needs."""
+        made = {name: value for name, value in self.base.items() if name not in LEFT_OUT} | cell.entry.changes
+        if not self.keeps_checkpoints:
+            made |= SAVES | ({"save_steps": 500} if made.get("max_tokens") else {})  # a share needs a number of steps
+        own: dict[str, Any] = {"output_dir": str(cell.folder), "seed": cell.seed}
+        own |= {"resume_from_checkpoint": "auto", "disable_tqdm": True}
+        return {"save_total_limit": 1} | made | own
+
+
+def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | Path) -> Grid:
+    """
+    Reads a grid; adds `uniform`, and the placebo of each method whose curriculum is another one, also of those that
+    follow a fixed order, unless the grid names placebos itself.
+
+    Args:
+        methods (`list`):
+            Of each method its spec, as in `curriculum`, or a mapping with a `name` and what it sets in the base.
+        seeds (`list[int]`):
+            Seeds.
+        base (`dict`):
+            The recipe that all cells share.
+        output_dir (`str` or `Path`):
+            Folder of the comparison.
+
+    Raises:
+        `ValueError` or `TypeError`: in one sentence that names the method or the seed.
+    """
+    _check_base(base)
+    _refuse_secrets(base, "base")
+    entries = [_entry(spec, k) for k, spec in enumerate(methods if isinstance(methods, list) else [methods])]
+    named = {entry.name: entry for entry in entries}
+    if UNIFORM not in named:
+        entries.insert(0, Entry(UNIFORM, {"curriculum": UNIFORM}))
+    elif (found := curriculum_of(base | named[UNIFORM].changes, UNIFORM)).name != UNIFORM:
+        raise ValueError(
+            f"The method called {UNIFORM!r}, which all are compared with, has the curriculum {found.name}."
+        )
+    methods_of = {entry.name: curriculum_of(base | entry.changes, entry.name) for entry in entries}
+    if not any(found.name == PLACEBO for found in methods_of.values()):
+        for entry in list(entries):
+            found = methods_of[entry.name]
+            if found.name != UNIFORM:
+                changes = entry.changes | {"curriculum": {PLACEBO: {"of": found.spec}}}
+                entries.append(Entry(f"{PLACEBO}-{entry.name}", changes, placebo_of=entry.name))
+    else:
+        entries = [_with_its_method(entry, methods_of) for entry in entries]
+    for k, entry in enumerate(entries):
+        if entry.name in [other.name for other in entries[:k]]:
+            raise ValueError(
+                f"Two methods are called {entry.name!r}: give each a name, as in "
+                f"{{name: another, curriculum: {entry.changes.get('curriculum', '…')}}}."
+            )
+    return Grid(tuple(entries), _seeds(seeds), base, Path(output_dir))
+
+
+def _check_base(base: Any) -> None:
+    if not isinstance(base, dict) or not base:
+        raise TypeError("base must be a recipe: its name, its path, or the mapping that it holds.")
+    if base.get("data_seed") is not None:
+        raise ValueError("base sets data_seed, by which all seeds would draw alike: leave it out.")
+    if base.get("push_to_hub"):
+        raise ValueError("base sets push_to_hub, and every cell would push to the same place: leave it out.")
+    if base.get("save_only_model"):
+        raise ValueError("base sets save_only_model, and a cell that was stopped could not go on: leave it out.")
+
+
+def _refuse_secrets(recipe: dict[str, Any], where: str) -> None:
+    """Each cell's recipe is written down, and what others must not read is not."""
+    shown = flatten(redact(recipe))
+    for name, value in flatten(recipe).items():
+        if shown.get(name) != value:
+            raise ValueError(f"{where}: {name} holds a secret, and cells are written down: set it in the environment.")
+
+
+def _entry(spec: Any, k: int) -> Entry:
+    where = f"methods[{k}]"
+    if isinstance(spec, dict) and "name" in spec:
+        changes = {key: value for key, value in spec.items() if key != "name"}
+        name = spec["name"]
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ValueError(
+                f"{where}: name={name!r} must be a word of letters, digits and any of . _ + -: it becomes a folder."
+            )
+        for key in changes:
+            if key in (*SET_HERE, *LEFT_OUT, "data_seed"):
+                raise ValueError(f"{name}: {key} is set for each cell: leave it out of the method.")
+        _refuse_secrets(changes, name)
+        return Entry(name, changes)
+    if isinstance(spec, dict) and len(spec) != 1:
+        raise ValueError(
+            f"{where}={spec!r} is no method such as {{sec: {{tau: 0.2}}}}, and no mapping of what it sets with a "
+            "name, such as {name: refilled, curriculum: sec, rollouts: refill}."
+        )
+    try:
+        method = CURRICULA.make(spec)
+    except (ValueError, TypeError, ImportError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    return Entry(method.name, {"curriculum": method.spec})
+
+
+def curriculum_of(recipe: dict[str, Any], name: str) -> CurriculumMethod:
+    """
+    The curriculum of a recipe: its own, or that of its bundle.
+
+    Raises:
+        `ValueError`: with the `name` of what the recipe is for.
+    """
+    try:
+        spec = recipe.get("curriculum")
+        if spec is None and recipe.get("method") is not None:
+            spec = BUNDLES.make(recipe["method"]).expand().get("curriculum")
+        return CURRICULA.make(UNIFORM if spec is None else spec)
+    except (ValueError, TypeError, ImportError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _with_its_method(entry: Entry, methods_of: dict[str, CurriculumMethod]) -> Entry:
+    """A placebo that the grid names, with the method that it is the placebo of."""
+    placebo = methods_of[entry.name]
+    if placebo.name != PLACEBO:
+        return entry
+    of = CURRICULA.make(placebo.options["of"])
+    same = next((name for name, method in methods_of.items() if method == of), None)
+    return Entry(entry.name, entry.changes, placebo_of=same)
+
+
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    seeds = seeds if isinstance(seeds, Sequence) and not isinstance(seeds, str) else [seeds]
+    if not seeds:
+        raise ValueError("seeds is empty: give some, such as [0, 1, 2, 3, 4].")
+    for k, seed in enumerate(seeds):
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+            raise ValueError(f"seeds[{k}]={seed!r} must be a whole number from 0 on, below 2^32.")
+        if seed in seeds[:k]:
+            raise ValueError(f"The seed {seed} is given twice: leave one out.")
+    return tuple(seeds)
