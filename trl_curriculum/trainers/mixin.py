@@ -31,6 +31,7 @@ from .conductor import Conductor
 from .fit import refuse_unfit
 from .given_model import GivenModel
 from .host import TrainerHost
+from .live import LiveEvaluation
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .refilling import Refilling
@@ -55,7 +56,7 @@ class ClockDataset(TorchDataset):
         return {}
 
 
-class CurriculumMixin(GivenModel, CardMixin):
+class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
@@ -127,6 +128,7 @@ class CurriculumMixin(GivenModel, CardMixin):
         warn_of_probe(self.curriculum.method, self.args)
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
+        self._set_up_evaluation()
 
     # Training
 
