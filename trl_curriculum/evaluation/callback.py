@@ -1,11 +1,11 @@
 """Evaluations of the model while it trains: measured by lm-eval, and without a trace in what comes after."""
 
 import copy
+import math
 import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -81,26 +81,17 @@ class LMEvalCallback(TrainerCallback):
         due = state.global_step % self.settings.every == 0 or control.should_training_stop
         if not due or any(row["step"] == state.global_step for row in evaluations(state.log_history)):
             return
-        began = time.monotonic()
-        scores = on_main_process(lambda: [asdict(one) for one in self._on_model(self._measure)])
-        self._spent += time.monotonic() - began
-        share = self._spent / (time.monotonic() - self._began)
-        logs = self.metrics([Score(**one) for one in scores]) | {SHARE: share}
+        logs = on_main_process(self._logs)
+        due = control.should_log
         Trainer.log(self.trainer, logs)  # TRL's own would empty its metrics of the steps since it logged last
+        control.should_log = due  # a log that is due at this step comes still
 
-    def metrics(self, scores: list[Score]) -> dict[str, float]:
-        """What is logged: the first metric of a task under the task's name, the others under theirs."""
-        logs: dict[str, float] = {}
-        for one in scores:
-            key = f"{PREFIX}/{one.task}"
-            key = key if key not in logs else f"{key}/{one.metric}"
-            logs[key] = one.value
-            if one.stderr == one.stderr:
-                logs[f"{key}_stderr"] = one.stderr
-        return logs
-
-    def _measure(self, lm: Any) -> list[Score]:
-        return measure(lm, self.tasks.loaded, self.settings)
+    def _logs(self) -> dict[str, float]:
+        began = time.monotonic()
+        scores = self._on_model(lambda lm: measure(lm, self.tasks.loaded, self.settings))
+        now = time.monotonic()
+        self._spent += now - began
+        return as_logs(scores) | {SHARE: self._spent / (now - self._began)}
 
     def _on_model(self, work: Any) -> Any:
         """Calls `work` with lm-eval's view of the model."""
@@ -118,6 +109,18 @@ class LMEvalCallback(TrainerCallback):
                     mixed_precision_dtype=precision,
                 )
             return work(lm)
+
+
+def as_logs(scores: list[Score]) -> dict[str, float]:
+    """What is logged: the first metric of a task under the task's name, the others under theirs."""
+    logs: dict[str, float] = {}
+    for one in scores:
+        key = f"{PREFIX}/{one.task}"
+        key = key if key not in logs else f"{key}/{one.metric}"
+        logs[key] = one.value
+        if not math.isnan(one.stderr):
+            logs[f"{key}_stderr"] = one.stderr
+    return logs
 
 
 def evaluations(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:

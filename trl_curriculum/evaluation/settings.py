@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ..options import check_options
+from ..options import check_options, shorten
 from ..registry import make_options, option, without_repeats
 
 
@@ -12,7 +12,7 @@ from ..registry import make_options, option, without_repeats
 class EvaluationSettings:
     """Tasks of lm-eval, and how they are asked; the names are lm-eval's own."""
 
-    tasks: list[str] = option(help="Names of tasks, groups or tags: lm-eval's, ours, or those in `include_path`.")
+    tasks: list[str] | str = option((), "Names of tasks, groups or tags: lm-eval's, ours, or those in `include_path`.")
     limit: float | None = option(None, "Rows of each task; below 1 their share.", "lm-eval: all", above=0)
     num_fewshot: int | None = option(None, "Examples before each question.", "lm-eval: the task's", least=0)
     batch_size: int = option(8, "Rows of a forward.", least=1)
@@ -52,7 +52,10 @@ def live_spec(spec: Any) -> dict[str, Any] | None:
         `ValueError` or `TypeError`: in one sentence, where an option is unknown, missing or out of range.
     """
     if isinstance(spec, str):
-        spec = None if spec == "none" else json.loads(spec, object_pairs_hook=without_repeats)
+        try:
+            spec = None if spec == "none" else json.loads(spec, object_pairs_hook=without_repeats)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"lm_eval={shorten(spec)} is no JSON ({error}).") from error
     if spec is None:
         return None
     make_options(LiveSettings, spec, "lm_eval")

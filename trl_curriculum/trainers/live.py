@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from ..evaluation.callback import PREFIX, LiveTasks, LMEvalCallback, evaluations
+from ..evaluation.callback import PREFIX, SHARE, LiveTasks, LMEvalCallback, evaluations
 
 
 class LiveEvaluation:
@@ -28,4 +28,5 @@ class LiveEvaluation:
     def lm_eval_results(self) -> dict[str, float]:
         """The newest results of `args.lm_eval`, by task, with their standard errors; empty before the first."""
         newest = (evaluations(self.state.log_history) or [{}])[-1]
-        return {name.removeprefix(f"{PREFIX}/"): value for name, value in newest.items() if name.startswith(PREFIX)}
+        own = {name for name in newest if name.startswith(f"{PREFIX}/")} - {SHARE}
+        return {name.removeprefix(f"{PREFIX}/"): newest[name] for name in newest if name in own}
