@@ -627,7 +627,7 @@ SCORE: dict[str, Any] = {
 
 
 def test_commands() -> None:
-    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "methods", "recipes"]
+    assert list(COMMANDS) == ["grpo", "sft", "evolve", "select", "score", "eval", "methods", "recipes"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS)

@@ -21,6 +21,7 @@ COMMANDS = {
     "evolve": "Adapt a model in rounds of generate, select, train",
     "select": "Keep the rows of a pool that move a model towards a target task",
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
+    "eval": "Evaluate a model, or all checkpoints of a run, on benchmarks and held-out tasks",
     "methods": "List the methods of all families, or the options of one",
     "recipes": "List the recipes that come with the package, or print one",
 }

@@ -19,7 +19,9 @@ FENCE = "```"
 SHOTS = (2, 3, 4)  # MBPP's examples, by their task_id
 
 
-def pass_at_k(references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int] | int) -> dict[str, float]:
+def pass_at_k(
+    references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int] | int
+) -> dict[str, float]:
     """
     Whether one of k programs passes, estimated without bias from all that were generated (arXiv 2107.03374).
 

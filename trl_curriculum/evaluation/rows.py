@@ -50,7 +50,7 @@ def of_recipe(recipe: str, rows: dict[str, Any] | None = None, **metadata: Any) 
         if "task_num_proc" in values:
             values["task_num_proc"] = min(values["task_num_proc"], os.cpu_count() or 1)
         wanted = {}
-    train, test = load_prompts(CurriculumScriptArguments(**values), MixtureConfig(), seed=42)
+    _, test = load_prompts(CurriculumScriptArguments(**values), MixtureConfig(), seed=42)
     if test is None:
         raise ValueError(f"The recipe {recipe!r} has no rows to test on: give it test_tasks or dataset_test_split.")
     test = test.filter(_matches, fn_kwargs={"wanted": wanted}) if wanted else test
@@ -59,7 +59,9 @@ def of_recipe(recipe: str, rows: dict[str, Any] | None = None, **metadata: Any) 
     system = written.get("system_prompt") or ""
     judges = written.get("reward_funcs") or [DEFAULT.get(command, "exact_match")]
     judge = judges[0] if isinstance(judges, list) else judges
-    return {"test": test.add_column("system", [system] * len(test)).add_column("reward_func", [json.dumps(judge)] * len(test))}
+    for name, value in (("system", system), ("reward_func", json.dumps(judge))):
+        test = test.add_column(name, [value] * len(test))
+    return {"test": test}
 
 
 def question(doc: dict[str, Any]) -> str:

@@ -150,9 +150,10 @@ def _run(program: str, wait: float) -> str | None:
         answer, why = (file.read(400).decode(errors="replace").strip() for file in (said, failed))
     begun, _, answer = answer.partition(" ")
     if begun != "begun":
+        first = next(iter(why.splitlines()), "it did not say why")
         raise NoSandboxError(
-            f"Generated code runs in a sandbox alone, and this machine allows none ({(why or 'nothing was said').splitlines()[0]}): in a "
-            "container allow user namespaces, or evaluate code tasks elsewhere."
+            f"Generated code runs in a sandbox alone, and this machine allows none ({first}): in a container allow "
+            "user namespaces, or evaluate code tasks elsewhere."
         )
     if answer == word:
         return None
