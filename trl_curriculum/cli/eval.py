@@ -83,7 +83,7 @@ class EvalArguments:
     batch_size: int = _field("batch_size")
     apply_chat_template: bool = _field("apply_chat_template")
     system_instruction: str | None = _field("system_instruction")
-    gen_kwargs: dict[str, Any] | str | None = _field("gen_kwargs")
+    gen_kwargs: dict[str, Any] | str | None = field(default=None, metadata=_field("gen_kwargs").metadata)
     include_path: str | None = _field("include_path")
     confirm_run_unsafe_code: bool = _field("confirm_run_unsafe_code")
     seed: int = _field("seed")
@@ -109,7 +109,8 @@ class EvalArguments:
         given = {one.name: getattr(self, one.name) for one in fields(EvaluationSettings)}
         self.settings = EvaluationSettings(**given | {"tasks": self.tasks or ()})
         check_dtype(self.dtype)
-        for name in self.back_end_options or {}:
+        self.options: dict[str, Any] = dict(self.back_end_options or {})  # type: ignore[arg-type]
+        for name in self.options:
             if name in ("pretrained", "dtype", "revision", "trust_remote_code", "device", "batch_size"):
                 raise ValueError(f"{name} in back_end_options is an argument of its own: give it beside them.")
 
@@ -135,7 +136,7 @@ class EvalArguments:
             "revision": self.model_revision,
             "dtype": self.dtype,
             "back_end": self.back_end,
-            "back_end_options": self.back_end_options,
+            "back_end_options": self.options,
             "settings": settings,
             "tasks": tasks_key(self.include_path),
             "versions": versions(),
@@ -151,7 +152,7 @@ class EvalArguments:
 
             given["device"] = "cuda" if torch.cuda.is_available() and not self.use_cpu else "cpu"
         with quiet(), loading({"model_name_or_path": model}):
-            arguments = model_args(model, self.back_end, given | (self.back_end_options or {}))
+            arguments = model_args(model, self.back_end, given | self.options)
             return make_model(self.back_end, arguments, self.batch_size)
 
 
@@ -175,14 +176,15 @@ def run(argv: Sequence[str]) -> int:
         model: [task for task in args.settings.tasks if not results[model].has(task, keys[model])] for model in models
     }
     n_done = sum(len(args.settings.tasks) - len(tasks) for tasks in todo.values())
-    say(f"{len(models)} models, {len(args.settings.tasks)} tasks; {n_done} results are there already.")
+    say(f"models: {len(models)}, tasks: {len(args.settings.tasks)}, results that are there already: {n_done}")
     if args.dry_run:
         for model, tasks in todo.items():
             say(f"{model}: {', '.join(tasks) or 'nothing to do'}")
         return 0
     wanted = [task for task in args.settings.tasks if any(task in tasks for tasks in todo.values())]
     loaded = {task: load_tasks(args.settings, manager, [task]) for task in wanted}  # mistakes come before any model
-    with tqdm(total=sum(map(len, todo.values())), desc="Evaluating", unit="task") as bar:
+    n_left = sum(map(len, todo.values()))
+    with tqdm(total=n_left, desc="Evaluating", unit="task", disable=n_left == 0) as bar:
         for model, tasks in todo.items():
             lm = args.load(model) if tasks else None
             for task in tasks:

@@ -134,8 +134,8 @@ def refuse_sharded(trainer: Any) -> None:
     how = "FSDP" if trainer.is_fsdp_enabled else "ZeRO-3" if getattr(plugin, "zero_stage", 0) == 3 else None
     if how is not None:
         raise ValueError(
-            f"lm_eval evaluates the whole model in one process, and under {how} each holds a part of it: leave it out, "
-            "and evaluate checkpoints with `trl-curriculum eval --checkpoints all`."
+            f"lm_eval evaluates the whole model in one process, and under {how} each holds a part of it: leave it "
+            "out, and evaluate checkpoints with `trl-curriculum eval --checkpoints all`."
         )
 
 
@@ -143,7 +143,7 @@ def refuse_sharded(trainer: Any) -> None:
 def untouched(model: torch.nn.Module) -> Iterator[None]:
     """Puts back random states of Python, NumPy and torch, and which modules train."""
     modes = [(module, module.training) for module in model.modules()]
-    python, of_numpy = random.getstate(), np.random.get_state()
+    python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     try:
         with torch.random.fork_rng(devices=devices):
@@ -152,4 +152,4 @@ def untouched(model: torch.nn.Module) -> Iterator[None]:
         for module, training in modes:
             module.training = training
         random.setstate(python)
-        np.random.set_state(of_numpy)
+        np.random.set_state(of_numpy)  # noqa: NPY002

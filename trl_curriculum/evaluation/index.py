@@ -11,7 +11,8 @@ from ..registry import nearest
 
 
 OWN = Path(__file__).parent / "tasks"
-PACKAGES = ("lm-eval", "transformers", "torch", "datasets", "peft", "vllm", "reasoning-gym", "math-verify")
+PACKAGES = ("lm-eval", "trl_curriculum", "transformers", "torch", "datasets", "peft", "vllm")
+PACKAGES += ("reasoning-gym", "math-verify")
 
 
 def check_lm_eval() -> None:

@@ -75,16 +75,18 @@ class Results:
 
     def scores(self, task: str) -> list[Score]:
         """What a task came to."""
-        rows = self.tasks[task]["scores"]
-        return [Score(**{name: math.nan if _is_gap(name, row) else row[name] for name in row}) for row in rows]
+        return [
+            Score(row["task"], row["metric"], _number(row["value"]), _number(row["stderr"]), row["rows"])
+            for row in self.tasks[task]["scores"]
+        ]
 
 
 def _key(made_with: dict[str, Any]) -> str:
     return fingerprint([json.dumps(redact(made_with), sort_keys=True)])
 
 
-def _is_gap(name: str, row: dict[str, Any]) -> bool:
-    return name in ("value", "stderr") and row[name] is None
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _plain(value: Any) -> Any:

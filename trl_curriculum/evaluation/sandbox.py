@@ -24,8 +24,9 @@ WAIT_SECONDS = 30.0  # for a program that waits, on a machine that may be busy
 MEMORY = 1 << 30  # bytes of addresses, of each process
 FILE = 1 << 24  # bytes of a file
 PROCESSES = 16  # with their threads
+KILLED = (-9, 137)  # codes of a command that was killed
 USERS = 1 << 30  # numbers from here on are nobody's
-COMMANDS = ("unshare", "mount", "umount", "pivot_root", "setpriv")
+COMMANDS = ("timeout", "unshare", "mount", "umount", "pivot_root", "setpriv")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 
@@ -57,7 +58,7 @@ rmdir /old /proc
 mount -o remount,bind,ro / 2> /dev/null || chmod 555 /
 cd /work
 IFS=' '
-exec setpriv $user --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"
+exec setpriv $user --pdeathsig KILL --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"
 """
 
 # Says that it has begun, and the word that it alone knows once the program has ended as programs should; `sys.exit` is
@@ -131,20 +132,16 @@ def _run(program: str, wait: float) -> str | None:
     limits["RLIMIT_CORE"] = 0
     given = json.dumps({"word": word, "program": program, "limits": limits})
     with tempfile.TemporaryDirectory() as root, tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as failed:
-        try:
-            done = subprocess.run(
-                [*_enter(root), os.path.realpath(_python()), "-I", "-S", "-c", RUN],
-                input=given.encode(errors="surrogatepass"),
-                stdout=said,
-                stderr=failed,
-                env={"PATH": PATH, "HOME": "/work", "TMPDIR": "/work", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"},
-                cwd="/",
-                timeout=wait,
-                start_new_session=True,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return "TimeoutExpired"
+        done = subprocess.run(
+            [*_enter(root, wait), os.path.realpath(_python()), "-I", "-S", "-c", RUN],
+            input=given.encode(errors="surrogatepass"),
+            stdout=said,
+            stderr=failed,
+            env={"PATH": PATH, "HOME": "/work", "TMPDIR": "/work", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"},
+            cwd="/",
+            start_new_session=True,
+            check=False,
+        )
         said.seek(0)
         failed.seek(0)
         answer, why = (file.read(400).decode(errors="replace").strip() for file in (said, failed))
@@ -157,11 +154,14 @@ def _run(program: str, wait: float) -> str | None:
         )
     if answer == word:
         return None
-    return answer or f"Killed (code {done.returncode})"
+    return answer or ("it took too long" if done.returncode in KILLED else "it ended before its end")
 
 
-def _enter(root: str) -> list[str]:
-    """The command that enters a sandbox whose disk is mounted at `root`, for the command that follows it."""
+def _enter(root: str, wait: float) -> list[str]:
+    """
+    What runs the command that follows it in a sandbox, whose disk is mounted at `root`, for some seconds: a program
+    ends with them, even where this process was killed.
+    """
     folders = [folder for folder in SYSTEM if os.path.lexists(folder)]
     home = os.path.realpath(sys.base_prefix)
     if not any(Path(home).is_relative_to(folder) for folder in SYSTEM):
@@ -174,7 +174,21 @@ def _enter(root: str) -> list[str]:
     else:
         namespaces += ["--user", "--map-root-user"]
     packages = str(Path(numpy.__file__).resolve().parents[1])
-    return ["unshare", *namespaces, "/bin/sh", "-c", ENTER, "sh", root, packages, ":".join(folders), user]
+    return [
+        "timeout",
+        "--signal=KILL",
+        str(wait),
+        "unshare",
+        *namespaces,
+        "/bin/sh",
+        "-c",
+        ENTER,
+        "sh",
+        root,
+        packages,
+        ":".join(folders),
+        user,
+    ]
 
 
 def _is_root() -> bool:
