@@ -104,12 +104,14 @@ def sandboxed(name: str, config: dict[str, Any]) -> dict[str, Any]:
         `ValueError`: where it names a function that has no form that runs programs in a sandbox.
     """
 
+    theirs = str(_folder())
+
     def replaced(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: replaced(one) for key, one in value.items()}
         if isinstance(value, list):
             return [replaced(one) for one in value]
-        if not (isinstance(value, str) and value.startswith("/") and "/tasks/" in value):
+        if not (isinstance(value, str) and value.startswith(theirs)):
             return value
         path = Path(value)
         if (function := FUNCTIONS.get(f"{path.parent.name}/{path.name}")) is None:
@@ -120,6 +122,17 @@ def sandboxed(name: str, config: dict[str, Any]) -> dict[str, Any]:
         return function
 
     return replaced(config)
+
+
+def comes_with_lm_eval(entry: Any) -> bool:
+    """Whether a task of an index is one of lm-eval's own."""
+    return entry.yaml_path is not None and entry.yaml_path.is_relative_to(_folder())
+
+
+def _folder() -> Path:
+    import lm_eval.tasks
+
+    return Path(lm_eval.tasks.__file__).parent
 
 
 def refuse_unsafe(name: str, task: Any, confirmed: bool) -> None:

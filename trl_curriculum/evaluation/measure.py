@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .code import refuse_unconfirmed, refuse_unsafe, sandboxed
+from .code import comes_with_lm_eval, refuse_unconfirmed, refuse_unsafe, sandboxed
 from .settings import EvaluationSettings
 
 
@@ -61,7 +61,7 @@ def load_tasks(settings: EvaluationSettings, manager: Any, names: Sequence[str] 
         spec: Any = name
         if (entry.cfg or {}).get("unsafe_code"):
             refuse_unconfirmed(name, settings.confirm_run_unsafe_code)
-            spec = sandboxed(name, entry.cfg)
+            spec = sandboxed(name, entry.cfg) if comes_with_lm_eval(entry) else name
         found = _load(name, spec, manager)
         for part, each in loaded.items():
             each.update(found.get(part) or {})
