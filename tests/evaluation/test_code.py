@@ -85,7 +85,7 @@ def test_a_task_that_would_run_them_here_is_refused(tmp_path: Path, few_tasks: N
     task = (own.parent / "letters_written.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(task.replace("letters_written", "mine") + "unsafe_code: true\n")
     settings = EvaluationSettings(["mine"], include_path=str(tmp_path), **allowed)
-    with pytest.raises(ValueError, match="score it with `!function trl_curriculum.evaluation.code.pass_at_k`"):
+    with pytest.raises(ValueError, match=r"score it with `!function trl_curriculum\.evaluation\.code\.pass_at_k`"):
         load_tasks(settings, find_tasks(["mine"], str(tmp_path)))
 
 

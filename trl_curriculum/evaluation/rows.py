@@ -46,6 +46,8 @@ def of_recipe(recipe: str, rows: dict[str, Any] | None = None, **metadata: Any) 
         values.setdefault("instruction", "")  # which GRPO alone adds
     if "test_tasks" in values:
         values["test_tasks"] = [spec for spec in values["test_tasks"] if _matches(spec, wanted)]
+        if not values["test_tasks"]:
+            raise ValueError(f"The recipe {recipe!r} has no rows with {rows!r} to test on.")
         values["tasks"] = values["test_tasks"]  # the rows to train on are not made
         if "task_num_proc" in values:
             values["task_num_proc"] = min(values["task_num_proc"], os.cpu_count() or 1)
