@@ -154,6 +154,13 @@ def test_answers_longer_than_the_window_are_refused_before_training(tmp_path: Pa
         sft_trainer(tmp_path, lm_eval=LIVE | {"gen_kwargs": {"max_gen_toks": 500}})
 
 
+def test_a_chat_template_that_is_not_there_is_refused_before_training(tmp_path: Path) -> None:
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = None
+    with pytest.raises(ValueError, match="the model's tokenizer has no chat template"):
+        sft_trainer(tmp_path, processing_class=tokenizer, lm_eval=LIVE | {"apply_chat_template": True})
+
+
 def test_a_model_in_parts_is_refused(tmp_path: Path) -> None:
     made = sft_trainer(tmp_path)
     made.is_fsdp_enabled = True

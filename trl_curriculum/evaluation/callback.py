@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback
 from ..disk.main_process import on_main_process
 from ..registry import make_options
 from .index import find_tasks
-from .measure import Score, check_window, load_tasks, measure, quiet
+from .measure import Score, check_model, load_tasks, measure, quiet
 from .settings import LiveSettings
 
 
@@ -72,7 +72,7 @@ class LMEvalCallback(TrainerCallback):
         self.tasks = lm_eval if isinstance(lm_eval, LiveTasks) else LiveTasks(lm_eval)
         self.settings = self.tasks.settings
         self._began, self._spent = time.monotonic(), 0.0
-        on_main_process(lambda: self._on_model(lambda lm: check_window(lm, self.tasks.loaded)))
+        on_main_process(lambda: self._on_model(lambda lm: check_model(lm, self.tasks.loaded, self.settings)))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._began, self._spent = time.monotonic(), 0.0

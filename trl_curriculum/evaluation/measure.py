@@ -106,12 +106,12 @@ def measure(lm: Any, loaded: dict[str, Any], settings: EvaluationSettings) -> li
             How.
 
     Raises:
-        `ValueError`: where a task generates more tokens than the model has room for.
+        `ValueError`: where the model cannot be asked so, see [`check_model`].
     """
     import lm_eval
     import torch
 
-    check_window(lm, loaded)
+    check_model(lm, loaded, settings)
     for task in loaded["tasks"].values():
         task.set_fewshot_seed(seed=settings.seed)
     torch.manual_seed(settings.seed)
@@ -143,8 +143,11 @@ def read_scores(found: dict[str, Any]) -> list[Score]:
     return [one for one in scores if not math.isnan(one.value)]
 
 
-def check_window(lm: Any, loaded: dict[str, Any]) -> None:
-    """Refuses tasks that generate more tokens than the model has room for."""
+def check_model(lm: Any, loaded: dict[str, Any], settings: EvaluationSettings) -> None:
+    """Refuses tasks that generate more tokens than the model has room for, and a chat template that it has not."""
+    tokenizer = getattr(lm, "tokenizer", None)
+    if settings.apply_chat_template and getattr(tokenizer, "chat_template", "") is None:
+        raise ValueError("apply_chat_template is set, and the model's tokenizer has no chat template: leave it out.")
     window = getattr(lm, "max_length", None)
     for name, task in loaded["tasks"].items():
         wanted = (task.get_config("generation_kwargs") or {}).get("max_gen_toks")
