@@ -1,4 +1,4 @@
-"""What docs/evaluation.md shows can be typed: its code runs, with a tiny model and its tasks in place of large ones."""
+"""What docs/evaluation.md shows can be typed: its code runs, with a tiny model and its tasks for large ones."""
 
 import re
 import shlex

@@ -11,7 +11,7 @@ from ..registry import nearest
 
 
 OWN = Path(__file__).parent / "tasks"
-PACKAGES = ("lm-eval", "trl_curriculum", "transformers", "torch", "datasets", "peft", "vllm")
+PACKAGES: tuple[str, ...] = ("lm-eval", "trl_curriculum", "transformers", "torch", "datasets", "peft", "vllm")
 PACKAGES += ("reasoning-gym", "math-verify")
 
 

@@ -101,6 +101,6 @@ def _is_local(name: str) -> bool:
     return (
         name in builders
         or not name.strip()
-        or name.startswith(OWN_TASKS)
+        or name.startswith((OWN_TASKS, "{", "["))
         or any((root / Path(name).expanduser()).exists() for root in (Path(), *ROOTS))
     )
