@@ -78,8 +78,7 @@ class LMEvalCallback(TrainerCallback):
         self._began, self._spent = time.monotonic(), 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        due = state.global_step % self.settings.every == 0 or control.should_training_stop
-        if not due or any(row["step"] == state.global_step for row in evaluations(state.log_history)):
+        if state.global_step % self.settings.every and not control.should_training_stop:
             return
         logs = on_main_process(self._logs)
         due = control.should_log
