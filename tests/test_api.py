@@ -11,6 +11,7 @@ from trl import GRPOConfig, ScriptArguments, SFTConfig
 import trl_curriculum
 from trl_curriculum.cli import COMMANDS
 from trl_curriculum.cli.compare import CompareArguments
+from trl_curriculum.cli.eval import EvalArguments
 from trl_curriculum.cli.recipe import load_recipe
 from trl_curriculum.cli.score import ScoreArguments
 from trl_curriculum.families import FAMILIES
@@ -72,6 +73,7 @@ NAMES: dict[str, list[str]] = {
         "Uniform",
     ],
     "trl_curriculum.bundles": ["BUNDLES", "Bundle", "EDCOCode"],
+    "trl_curriculum.evaluation": ["EvaluationSettings", "LMEvalCallback", "LiveSettings", "LiveTasks", "Score"],
     "trl_curriculum.generators": [
         "GENERATORS",
         "TEMPLATES",
@@ -178,6 +180,8 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.probes.prefix_entropy": ["QUICK_ANSWER", "PrefixEntropy", "Scores", "prefix_entropy"],
     "trl_curriculum.lm.server_engine": ["ServerEngine"],
     "trl_curriculum.lm.entropy": ["aggregate", "exact_entropy", "truncated_entropy"],
+    "trl_curriculum.evaluation.code": ["pass_at_1", "pass_at_k"],
+    "trl_curriculum.evaluation.rows": ["answer", "of_recipe", "question", "score"],
     "trl_curriculum.arms": ["ARMS", "ArmSource", "Clusters", "Columns", "make_arms"],
     "trl_curriculum.families": ["FAMILIES"],
     "trl_curriculum.registry": ["Method", "Registry", "make_options", "option"],
@@ -489,6 +493,31 @@ def test_choices_of_options(path: str) -> None:
     assert get_args(get_type_hints(FAMILIES[family].get(name))[option]) == CHOICES[path]
 
 
+EVALUATION: dict[str, Any] = {
+    "tasks": (),
+    "limit": None,
+    "num_fewshot": None,
+    "batch_size": 8,
+    "apply_chat_template": False,
+    "system_instruction": None,
+    "gen_kwargs": None,
+    "include_path": None,
+    "confirm_run_unsafe_code": False,
+    "seed": 1234,
+}
+EVAL: dict[str, Any] = EVALUATION | {
+    "tasks": None,
+    "model_name_or_path": None,
+    "checkpoints": None,
+    "model_revision": "main",
+    "dtype": "auto",
+    "trust_remote_code": False,
+    "use_cpu": False,
+    "back_end": "hf",
+    "back_end_options": None,
+    "out": None,
+    "dry_run": False,
+}
 # Mappings in recipes: `back_end_options` of a server, `features`, `proxy`, and what is in `generators`.
 MAPPINGS: dict[str, dict[str, Any]] = {
     "lm.server_engine.ServerEngine": {
@@ -499,6 +528,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
         "retries": 5,
         "backoff": 1.0,
     },
+    "evaluation.LiveSettings": EVALUATION | {"every": 100},
     "rounds.selection.SelectionSettings": {
         "method": "evoselect",
         "keep": 0.2,
@@ -549,6 +579,7 @@ CONFIG: dict[str, Any] = {
     "probe": None,
     "rollouts": None,
     "shaping": None,
+    "lm_eval": None,
 }
 
 
@@ -664,3 +695,4 @@ def test_arguments_of_commands() -> None:
     assert defaults(ScoreArguments, CurriculumScriptArguments) == SCORE
     made = defaults(CompareArguments)
     assert made.pop("seeds") is not None and made == COMPARE and CompareArguments().seeds == [0, 1, 2, 3, 4]
+    assert defaults(EvalArguments) == EVAL

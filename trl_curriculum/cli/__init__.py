@@ -21,9 +21,10 @@ COMMANDS = {
     "evolve": "Adapt a model in rounds of generate, select, train",
     "select": "Keep the rows of a pool that move a model towards a target task",
     "score": "Score the prompts of a dataset by their prefix entropies, without training",
+    "compare": "Compare methods over seeds at equal cost, with uniform and with placebos",
+    "eval": "Evaluate a model, or all checkpoints of a run, on benchmarks and held-out tasks",
     "report": "Write a page on what runs have drawn, what came of it, and which rows were waste",
     "push": "Send a finished run to the Hugging Face Hub",
-    "compare": "Compare methods over seeds at equal cost, with uniform and with placebos",
     "methods": "List the methods of all families, or the options of one",
     "recipes": "List the recipes that come with the package, or print one",
 }

@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ OF_EACH = (NOT_NEEDED, "rng_state", ".")  # what each process writes, and what i
 
 # What holds the weights, and what the optimizer: of plain runs, of adapters, and of FSDP and DeepSpeed
 INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-WEIGHTS: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin", *INDICES)
-WEIGHTS += ("adapter_model.safetensors", "adapter_model.bin", "*/adapter_model.safetensors", "*/adapter_model.bin")
-WEIGHTS += ("pytorch_model_fsdp*", "global_step*/*")
+LOADED = ("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin", *INDICES)
+SHARDS = ("pytorch_model_fsdp*", "global_step*/*")
+WEIGHTS = (*LOADED, "*/adapter_model.safetensors", "*/adapter_model.bin", *SHARDS)
 OPTIMIZER = ("optimizer.pt", "optimizer.bin", "optimizer_*", "rank*-of-*-optimizer.pt", "global_step*/*")
 
 
@@ -59,17 +60,26 @@ def read_whole(checkpoint: Path) -> dict[str, Any]:
     for name, sums in (_json(checkpoint / SUMS) or {}).items():  # a save may be killed before it has written them
         if (checkpoint / name).is_file() and _sums(checkpoint / name) != sums:
             raise StateError(f"{name} is not as it was saved: its checksum differs")
-    for index in (checkpoint / name for name in INDICES):
-        shards = set(_json(index)["weight_map"].values()) if index.exists() else set()
-        for name in sorted(shards):
-            if not (checkpoint / name).exists():
-                raise StateError(f"{name}, of which {index.name} speaks, is missing")
+    for reason in _missing_shards(checkpoint):
+        raise StateError(reason)
     for folder in checkpoint.glob("pytorch_model_fsdp_*"):
         if folder.is_dir() and not (folder / ".metadata").exists():
             raise StateError(f"{folder.name}/.metadata is missing")
     if any(checkpoint.glob("global_step*")) and not (checkpoint / "latest").exists():
         raise StateError("latest, the file that DeepSpeed writes last, is missing")
     return state
+
+
+def what_weights_lack(folder: Path) -> str | None:
+    """Says what a folder lacks to be loaded as a model, whatever else a resume would need, or `None`."""
+    if not any((folder / name).is_file() for name in LOADED):
+        if any(any(folder.glob(name)) for name in SHARDS):
+            return "it holds the shards of FSDP or DeepSpeed alone: merge them first"
+        return "it has no file of weights"
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(("model", "pytorch_model", "adapter_model")) and not _is_readable(path):
+            return f"{path.name} is cut off or damaged"
+    return next(_missing_shards(folder), None)
 
 
 def write_checksums(checkpoint: Path) -> None:
@@ -118,6 +128,14 @@ def is_ours(checkpoint: Path) -> bool:
     """Whether this package has written a checkpoint folder, or was about to."""
     names = [path.name for path in checkpoint.iterdir()]
     return FOLDER in names or all(name.startswith(f".{FOLDER}~") for name in names)
+
+
+def _missing_shards(folder: Path) -> Iterator[str]:
+    for index in (folder / name for name in INDICES):
+        shards = set(_json(index)["weight_map"].values()) if index.exists() else set()
+        for name in sorted(shards):
+            if not (folder / name).exists():
+                yield f"{name}, of which {index.name} speaks, is missing"
 
 
 def _sums(path: Path) -> list[Any]:

@@ -1,1 +1,1 @@
-"""How well a curriculum does: simulated learners, which need no model, and what is compared of runs."""
+"""How well a curriculum and a model do: simulated learners, comparisons at equal cost, benchmarks by lm-eval."""

@@ -46,7 +46,8 @@ class Recipe:
     def row(self) -> dict[str, str]:
         """What it is, as plain texts: name, model, method and one line."""
         written = yaml.safe_load(self.path.read_text(encoding="utf-8"))
-        method = next((written[key] for key in ("method", "curriculum", "selection") if key in written), "uniform")
+        default = "-" if self.command == "eval" else "uniform"
+        method = next((written[key] for key in ("method", "curriculum", "selection") if key in written), default)
         methods = written.get("methods", [method])  # of a grid there are several
         return {
             "name": self.name,

@@ -10,6 +10,7 @@ from ..bundles import BUNDLES
 from ..curricula import CURRICULA, CurriculumMethod
 from ..data.unusable import CHOICES, HELP, check_choice
 from ..disk.fingerprint import redact
+from ..evaluation.settings import live_spec
 from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
@@ -69,6 +70,9 @@ class CurriculumConfig:
             Methods that decide how many and which completions are made, in the order in which they act. For GRPO.
         shaping (`list`, *optional*):
             Shapers, which decide how much a rollout or a token counts, in the order in which they act.
+        lm_eval (`dict`, *optional*):
+            Tasks of lm-eval on which the model is evaluated while it trains, such as
+            `{"tasks": ["gsm8k"], "every": 100, "limit": 200}`.
     """
 
     method: dict[str, Any] | str | None = field(
@@ -129,6 +133,13 @@ class CurriculumConfig:
             f"Of {_names(SHAPING)}"
         },
     )
+    lm_eval: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Tasks of lm-eval on which the model is evaluated while it trains, such as "
+            '\'{"tasks": ["gsm8k"], "every": 100, "limit": 200}\'.'
+        },
+    )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "CurriculumConfig":
         for name in kwargs:
@@ -163,6 +174,7 @@ class CurriculumConfig:
         self.arms = None if arms is None else [*arms.names] if plain else arms.spec
         if self.probe is not None:
             self.probe = _spec("probe", PROBES.make(self.probe))
+        self.lm_eval = live_spec(self.lm_eval)
         refuse_unfit(self.rollout_methods, self.shapers, self)
         self.rollouts = self.rollouts and [_spec("rollouts", method) for method in self.rollout_methods]
         self.shaping = self.shaping and [_spec("shaping", shaper) for shaper in self.shapers]

@@ -25,7 +25,7 @@ from .limits import ANY, WHOLE
 
 # Methods and lists of them: what makes them reads several spellings, and checks them
 SPECS = set("method curriculum arms probe rollouts shaping tasks test_tasks datasets".split())
-SPECS |= set("reward_funcs generators loop selection features proxy grpo methods base".split())
+SPECS |= set("reward_funcs generators loop selection features proxy grpo lm_eval methods base".split())
 WIDER = {"resume_from_checkpoint": bool, "scale_rewards": bool, "fsdp": bool | list}  # what TRL takes as well
 RANGED = {*WHOLE, *ANY, "keep", "distinct", "near_duplicates", "validation_share"}  # checked with their limits
 COMPLETED = {"accelerator_config", "debug", "deepspeed", "fsdp"}  # `None` or objects, once something has read them

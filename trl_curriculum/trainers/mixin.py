@@ -35,6 +35,7 @@ from .content import golds_of
 from .fit import refuse_unfit
 from .given_model import GivenModel
 from .host import TrainerHost
+from .live import LiveEvaluation
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .pushing import PushMixin
@@ -62,7 +63,7 @@ class ClockDataset(TorchDataset):
         return {}
 
 
-class CurriculumMixin(GivenModel, CardMixin, PushMixin):
+class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, PushMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
@@ -141,6 +142,7 @@ class CurriculumMixin(GivenModel, CardMixin, PushMixin):
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
         self.add_callback(TrainingClock())  # type: ignore[attr-defined]
+        self._set_up_evaluation()
 
     # Training
 

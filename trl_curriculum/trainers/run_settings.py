@@ -59,7 +59,9 @@ IGNORED = frozenset(
     # compared as what they become: rows of a step and a generation, the template, the probe
     "steps_per_generation generation_batch_size chat_template_path probe "
     # compared with their own states: the curriculum, its pool, methods of rollouts and shapers
-    "method curriculum arms difficulty_column unusable_rows rollouts shaping".split()
+    "method curriculum arms difficulty_column unusable_rows rollouts shaping "
+    # changes nothing that is trained
+    "lm_eval".split()
 )
 IGNORED_PREFIXES = tuple(
     "logging_ log_ save_ eval_ per_device_eval hub_ push_ report_ dataloader_ ddp_ trackio_ vllm_gpu_ vllm_group_ "
