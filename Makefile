@@ -7,7 +7,7 @@ UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 export DS_BUILD_OPS ?= 0
 
-.PHONY: demo test test-vllm upstream golden lint pages ladder mixture prefix pool overhead scale selection kills fuzz
+.PHONY: demo test test-vllm upstream golden lint pages ladder mixture simulated prefix pool overhead scale selection kills fuzz
 .PHONY: soak ranks clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
@@ -52,6 +52,10 @@ ladder: $(VENV)/.dev
 
 mixture: $(VENV)/.dev
 	$(BIN)/python evals/learning/mixture.py --jobs 2
+
+# Every curriculum with simulated learners: no model, about 3 minutes of one core.
+simulated: $(VENV)/.dev
+	$(BIN)/python evals/learning/simulated.py
 
 prefix: $(VENV)/.dev
 	$(BIN)/python evals/speed/prefix_entropy.py

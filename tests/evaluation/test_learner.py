@@ -95,7 +95,7 @@ def test_behind_a_plateau_nothing_is_learned_until_the_arm_before_is_there() -> 
     assert (one.ability[one.rows.arm > 0] == 0).all() and (one.ability[one.rows.arm == 0] > 0).all()
     one.ability[one.rows.arm == 0] = one.difficulty[0] + np.log(0.7 / 0.3) + 1e-9
     assert one.locked().tolist() == (one.rows.arm > 1).tolist()
-    one.ability[one.rows.arm == 2] = 9.0  # it does not count while the arm before is not there
+    one.ability[one.rows.arm == 1] = 9.0  # it does not count while the arm before is not there
     one.ability[one.rows.arm == 0] = one.difficulty[0]
     assert one.locked().tolist() == (one.rows.arm > 0).tolist()
 

@@ -71,7 +71,7 @@ def test_one_seed_is_one_run_and_nobody_elses_random_numbers_are_touched() -> No
 
 def test_copies_are_one_prompt_to_edco() -> None:
     """Of 440 rows 240 are distinct: a round of all of them draws each once."""
-    found = run({"edco": {"rounds": 1, "share": 1.0}}, "duplicates", steps=30, batch=8)
+    found = run({"edco": {"rounds": 1, "share": 1.0}}, "duplicates", steps=40, batch=8)
     assert found["coverage"].iloc[-1] == pytest.approx(240 / 440)
 
 
@@ -103,3 +103,12 @@ def test_the_interval_of_a_median_holds_it_as_often_as_it_says() -> None:
     held = [low <= 0 <= high for _, low, high in (median(rng.exponential(size=12) - np.log(2)) for _ in range(2000))]
     exact = 1 - 2 * 79 / 4096
     assert np.mean(held) == pytest.approx(exact, abs=5 * np.sqrt(exact * (1 - exact) / 2000))
+
+
+def test_what_makes_no_training_is_refused() -> None:
+    with pytest.raises(ValueError, match="generations=1 and seed=0 make no training"):
+        run("uniform", "ladder", generations=1)
+    with pytest.raises(ValueError, match="'sec' follows the advantage, and this learner shows losses alone"):
+        run("sec", "ladder", trainer="SFT")
+    with pytest.raises(ValueError, match="'loss_top_k' follows the loss, and this learner shows rewards alone"):
+        run("loss_top_k", "ladder", trainer="GRPO")

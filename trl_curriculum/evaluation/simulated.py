@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..arms import ArmSource
 from ..curricula import Curriculum, CurriculumMethod, Draw
-from ..signals import Feedback, FloatArray, IntArray
+from ..signals import SHOWS, Feedback, FloatArray, IntArray
 from .host import SimulatedHost, conduct, follows_loss, from_losses, from_rewards
 from .learner import Learner
 from .worlds import Kind, World
@@ -107,10 +107,23 @@ def simulate(
         golds that are never rewarded), `noisy` (coin flips and other wrong golds) and `locked` (behind a plateau);
         `coverage`, the share of the pool that has been drawn so far; `zero_variance`, the share of the step's groups
         whose rewards are all equal, NaN in SFT; and `share/<arm>`, the share of its draws on each arm of the world.
+
+    Raises:
+        `ValueError`: on numbers that make no training, and where the curriculum follows what the learner does not
+        show, or lacks arms.
     """
+    if steps < 1 or batch < 1 or generations < 2 or seed < 0:
+        raise ValueError(
+            f"steps={steps}, batch={batch}, generations={generations} and seed={seed} make no training: steps and "
+            "batch must be at least 1, generations 2 and seed 0."
+        )
     rows = world.make(seed)
     curriculum = method.bind(rows.pool(estimated), seed)
     sft = follows_loss(curriculum) if trainer is None else trainer == "SFT"
+    lacking = sorted(set(method.follows) - set(SHOWS["SFT" if sft else "GRPO"]))
+    if lacking:
+        shown = "losses" if sft else "rewards"
+        raise ValueError(f"Curriculum {method.name!r} follows the {lacking[0]}, and this learner shows {shown} alone.")
     learner = Learner(world, rows, sft)
     host = LearningHost(learner, seed, generations)
     conductor = conduct(curriculum, host)
