@@ -13,8 +13,7 @@ from peft import LoraConfig
 from processes import together
 
 from trl_curriculum import CurriculumSFTConfig
-from trl_curriculum.evaluation.callback import LMEvalCallback
-from trl_curriculum.evaluation.callback import SHARE, evaluations, untouched
+from trl_curriculum.evaluation.callback import SHARE, LMEvalCallback, evaluations, untouched
 
 
 OWN = str(Path(__file__).parent / "own_tasks")

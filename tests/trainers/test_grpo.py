@@ -12,7 +12,7 @@ from peft import LoraConfig
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from trl_curriculum import read_history
-from trl_curriculum.trainers.mixin import ClockDataset
+from trl_curriculum.trainers.clock import ClockDataset
 
 
 def train(tmp_path: Path, **changes: Any) -> tuple[Any, RecorderCurriculum]:

@@ -30,7 +30,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl_curriculum.curricula import Draw, EVOCurate
 from trl_curriculum.curricula.evo_curate import EVOCurateCurriculum
 from trl_curriculum.disk.checkpoint import newest_first
-from trl_curriculum.trainers.mixin import ClockDataset
+from trl_curriculum.trainers.clock import ClockDataset
 
 
 def logged(run: Any, key: str) -> list[float]:

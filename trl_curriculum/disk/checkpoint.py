@@ -77,7 +77,7 @@ def what_weights_lack(folder: Path) -> str | None:
             return "it holds the shards of FSDP or DeepSpeed alone: merge them first"
         return "it has no file of weights"
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(("model", "pytorch_model", "adapter_model")) and not _is_readable(path):
+        if path.name.startswith(("model", "pytorch_model", "adapter_model")) and not is_readable(path):
             return f"{path.name} is cut off or damaged"
     return next(_missing_shards(folder), None)
 

@@ -19,7 +19,7 @@ from ..trainers.found import golds_line
 from ..trainers.grpo import GRPOHost
 from ..trainers.grpo_checks import check_reward_weights
 from ..trainers.outlook import Run, block, grpo_run, is_late, refuse_one_arm, refuse_powerless, sft_run, warn_of_odd
-from ..trainers.sft import SFTHost
+from ..trainers.sft_host import SFTHost
 from .preview import preview
 from .train import check_model
 

@@ -1,10 +1,47 @@
-"""How long a run has trained, over all its resumes."""
+"""What keeps the time of a run: a dataset as long as the rows, the seconds of a step, and those over all resumes."""
 
 import time
 from typing import Any
 
+from torch.utils.data import Dataset
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
+
+
+class ClockDataset(Dataset):
+    """A dataset that only keeps time: as long as the real one, and empty. The curriculum picks the rows."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {}
+
+
+class StepTime(TrainerCallback):
+    """
+    Logs `step_time`: seconds of an optimizer step, with drawing and probing, without logging, evaluation and saving.
+
+    Args:
+        metrics (`dict[str, list[float]]`):
+            TRL's metrics of training, whose means are logged.
+    """
+
+    def __init__(self, metrics: Any) -> None:
+        self.metrics = metrics
+        self.since = 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.metrics["step_time"].append(time.perf_counter() - self.since)
+        self._begin()
+
+    def _begin(self, *args: Any, **kwargs: Any) -> None:
+        self.since = time.perf_counter()
+
+    on_train_begin = on_log = on_evaluate = on_save = _begin
 
 
 class TrainingClock(TrainerCallback, ExportableState):
@@ -35,3 +72,10 @@ class TrainingClock(TrainerCallback, ExportableState):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.before, self.began = self.seconds, None
+
+
+def add_clocks(trainer: Any) -> None:
+    """Makes a trainer count its seconds, and log those of a step where it does not log them itself."""
+    if not hasattr(trainer, "_current_train_step_time"):  # by which TRL's GRPO measures the same
+        trainer.add_callback(StepTime(trainer._metrics["train"]))
+    trainer.add_callback(TrainingClock())

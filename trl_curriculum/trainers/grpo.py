@@ -24,6 +24,7 @@ from .checks import (
     refuse_vision,
     say_what_was_not_tried,
 )
+from .clock import ClockDataset
 from .config import CurriculumGRPOConfig
 from .content import columns_of_grpo
 from .fit import refuse_unknown_outcome
@@ -31,7 +32,7 @@ from .found import golds_line, prompt_lines, quoted
 from .grpo_checks import GRPOChecks
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
-from .mixin import ClockDataset, CurriculumMixin
+from .mixin import CurriculumMixin
 from .open_window import OpenWindow
 from .outlook import Run, grpo_run, refuse_one_arm
 from .reward_watch import RewardWatch

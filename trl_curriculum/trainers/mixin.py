@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import torch
 from accelerate.utils import broadcast_object_list
-from torch.utils.data import Dataset as TorchDataset
 
 from ..curricula import CURRICULA, CurriculumMethod
 from ..disk import checkpoint as checkpoints
@@ -29,7 +28,7 @@ from . import facts
 from .agreement import check_agreement
 from .cards import CardMixin
 from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
-from .clock import TrainingClock
+from .clock import add_clocks
 from .conductor import Conductor
 from .content import golds_of
 from .fit import refuse_unfit
@@ -44,23 +43,9 @@ from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse
 from .run_settings import run_settings
 from .shaping import Shaping
 from .trackers import report_to_trackers
-from .step_time import StepTime
 
 
 logger = logging.getLogger(__name__)
-
-
-class ClockDataset(TorchDataset):
-    """A dataset that only keeps time: as long as the real one, and empty. The curriculum picks the rows."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {}
 
 
 class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, PushMixin):
@@ -137,11 +122,9 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, PushMixin):
         refuse_fresh_optimizer(self.curriculum.method, self)
         warn_of_arms(self.curriculum, self.args, batch)
         warn_of_probe(self.curriculum.method, self.args)
-        if not hasattr(self, "_current_train_step_time"):  # by which TRL's GRPO measures the same
-            self.add_callback(StepTime(self._metrics["train"]))  # type: ignore[attr-defined]
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
-        self.add_callback(TrainingClock())  # type: ignore[attr-defined]
+        add_clocks(self)
         self._set_up_evaluation()
 
     # Training

@@ -12,11 +12,9 @@ from trl import SFTTrainer
 
 from ..data.rendered import window_of
 from ..data.reserved import without_images
-from ..lm.losses import row_losses
 from ..lm.tap import FusedHeadTap, check_sequences_are_apart, per_sequence
 from ..pool import Pool
-from ..probes import PrefixEntropy
-from ..signals import SHOWS, Feedback, FloatArray, IntArray
+from ..signals import Feedback, IntArray
 from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
@@ -28,50 +26,18 @@ from .checks import (
     refuse_vision,
     say_what_was_not_tried,
 )
+from .clock import ClockDataset
 from .config import CurriculumSFTConfig
 from .content import columns_of_sft
 from .fit import refuse_own_loss
-from .host import TrainerHost
-from .mixin import ClockDataset, CurriculumMixin
+from .mixin import CurriculumMixin
 from .outlook import Run, refuse_one_arm, sft_run
 from .packing import draw_packed
 from .row_checks import FORMATS, TRAINING, SFTChecks, with_roles_in, without_images_in
+from .sft_host import SFTHost
 from .sft_rows import SFTRows, with_positions
 from .shaped_head import ShapedHead
 from .token_budget import TokenBudget
-
-
-class SFTHost(TrainerHost):
-    """SFT as the one who trains."""
-
-    shows = SHOWS["SFT"]
-
-    def progress(self) -> float:
-        spent = self.trainer.budget.progress
-        return super().progress() if spent is None else spent
-
-    def prompts(self, rows: IntArray) -> list[Any]:
-        spec = self.trainer.args.probe_for(self.trainer.curriculum.method)
-        is_entropy = isinstance(spec, PrefixEntropy)
-        as_trained = self.trainer.completion_only_loss and is_entropy and spec.chat_template is None
-        return self.trainer.rows.prompts(rows, is_entropy and bool(spec.text_before()), as_trained)
-
-    def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
-        return self.trainer.rows.template_options(rows)
-
-    def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
-        trainer = self.trainer
-        length = trainer.rows.length[rows]
-        loss = row_losses(
-            trainer.model,
-            trainer.rows.select(rows),
-            length=length,
-            collator=trainer.data_collator,
-            fused=True,
-            key=rows,
-            **trainer.probe.settings,
-        )
-        return loss, int(length.sum())
 
 
 class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
