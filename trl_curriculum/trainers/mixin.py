@@ -29,7 +29,6 @@ from . import facts
 from .agreement import check_agreement
 from .cards import CardMixin
 from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, warn_of_arms, warn_of_probe
-from .clock import TrainingClock
 from .conductor import Conductor
 from .content import golds_of
 from .fit import refuse_unfit
@@ -37,7 +36,6 @@ from .given_model import GivenModel
 from .host import TrainerHost
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
-from .pushing import PushMixin
 from .refilling import Refilling
 from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse_weights_only, resolve_checkpoint
 from .run_settings import run_settings
@@ -60,7 +58,7 @@ class ClockDataset(TorchDataset):
         return {}
 
 
-class CurriculumMixin(GivenModel, CardMixin, PushMixin):
+class CurriculumMixin(GivenModel, CardMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
@@ -135,7 +133,6 @@ class CurriculumMixin(GivenModel, CardMixin, PushMixin):
         warn_of_probe(self.curriculum.method, self.args)
         self.probe = TrainerProbe(self, self.host, self.args.probe_for(self.curriculum.method))
         self.conductor.measure = self.probe.measure
-        self.add_callback(TrainingClock())  # type: ignore[attr-defined]
 
     # Training
 
