@@ -30,6 +30,7 @@ def run_folder(tmp_path: Path) -> Path:
     (folder / "checkpoint-2").mkdir()
     (folder / "completions").mkdir()
     (folder / "runs").mkdir()
+    (folder / "_curriculum_report").mkdir()
     weights = {"w": np.arange(10_000, dtype=np.float32)}
     save_file(weights, folder / "model.safetensors")
     save_file(weights, folder / "checkpoint-2" / "model.safetensors")
@@ -44,6 +45,7 @@ def run_folder(tmp_path: Path) -> Path:
     draws.to_parquet(folder / "curriculum_history" / "draws-000000000000.parquet")
     private = {
         "curriculum_history/rows.parquet": "the texts of rows",
+        "_curriculum_report/texts-000000000000.parquet": "the texts of rows",
         "training_args.bin": SECRET,
         "checkpoint-2/optimizer.pt": "moments",
         "completions/completions_00001.parquet": "the texts of completions",

@@ -453,7 +453,7 @@ class TestWhatAPersonSees:
 
 
 def test_one_collective_a_step_more_than_stock_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trl_curriculum.trainers import host, mixin
+    from trl_curriculum.trainers import mixin
 
     calls: list[torch.Size] = []
 
@@ -461,7 +461,7 @@ def test_one_collective_a_step_more_than_stock_trl(tmp_path: Path, monkeypatch: 
         calls.append(tensor.shape)
         return tensor
 
-    monkeypatch.setattr(host, "gather", counted)
+    monkeypatch.setattr("accelerate.utils.gather", counted)
     monkeypatch.setattr(mixin, "broadcast_object_list", lambda *args: pytest.fail("another collective"))
     sft_run(tmp_path, gradient_accumulation_steps=2, max_steps=3)
     assert calls == [torch.Size([8, 4])] * 3  # rows, losses, entropies and tokens of eight sequences, three steps

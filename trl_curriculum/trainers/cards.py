@@ -12,6 +12,7 @@ from ..report.card_run import RunFacts
 from ..report.public import PATH, public_name
 from . import facts
 from .clock import TrainingClock
+from .pushing import PushMixin
 from .run_settings import is_ignored
 
 
@@ -19,10 +20,9 @@ CURRICULUM = ("method", "curriculum", "arms", "difficulty_column", "probe", "rol
 LISTED = ("trl", "torch", "transformers", "datasets", "trl_curriculum")  # in the list of TRL's card
 
 
-class CardMixin:
-    """What curriculum trainers override to write their model card."""
+class CardMixin(PushMixin):
+    """What curriculum trainers override to write their model card, and to send it with the model."""
 
-    args: Any
     conductor: Any
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:

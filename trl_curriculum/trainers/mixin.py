@@ -37,7 +37,6 @@ from .host import TrainerHost
 from .live import LiveEvaluation
 from .outlook import Run, block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
-from .pushing import PushMixin
 from .refilling import Refilling
 from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse_weights_only, resolve_checkpoint
 from .run_settings import run_settings
@@ -48,7 +47,7 @@ from .trackers import report_to_trackers
 logger = logging.getLogger(__name__)
 
 
-class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, PushMixin):
+class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
