@@ -71,8 +71,8 @@ ON_THE_HUB = {
 LONGER = {("sft", "evo_curate_gsm8k_qlora"): "234", ("sft", "one_gpu"): "80"}  # or 64 rows end before a refresh
 PLANNED = {  # over 64 rows of them
     ("grpo", "one_gpu"): (
-        *("level: 1 (32), 5 (32)", "sec (alpha=0.3, tau=0.2", "16 prompts x 8 generations = 128 rollouts"),
-        *("1 optimizer step per generation", " 200 generations", "107 : 1 at tau=0.2"),
+        *("level: 1 (32), 5 (32)", "alpha=0.3, tau=0.2", "16 prompts x 8 generations = 128 rollouts"),
+        *("1 optimizer steps per generation", " 200 generations", "107 : 1 at tau=0.2"),
     ),
     ("sft", "one_gpu"): (
         *("source: Airoboros (32), LessWrong (32)", "evo_curate (", "trained on  all tokens", "16 rows of at most 1024"),
