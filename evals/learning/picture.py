@@ -1,6 +1,6 @@
 """README's picture, from the ladder's committed runs: what uniform and SEC spend their prompts on, and what that buys.
 
-    python evals/learning/picture.py   # reads docs/results/ladder/results.json, writes docs/results/ladder/picture.svg
+python evals/learning/picture.py   # reads docs/results/ladder/results.json, writes docs/results/ladder/picture.svg
 """
 
 import json
@@ -52,7 +52,13 @@ def draw(file: Path) -> None:
         right.fill_between(at, mean - sd, mean + sd, color=color, alpha=0.18, linewidth=0)
         right.text(at[-1] + 3, mean[-1], title, color=color, va="center")
     seeds = len(runs["sec"])
-    right.set(xlim=(0, 175), xticks=range(0, 141, 20), ylim=(0, None), xlabel="optimizer step", ylabel="exact pass@1, hard levels")
+    right.set(
+        xlim=(0, 175),
+        xticks=range(0, 141, 20),
+        ylim=(0, None),
+        xlabel="optimizer step",
+        ylabel="exact pass@1, hard levels",
+    )
     right.set_title(f"what that buys ({seeds} seeds, band: 1 sd)")
     fig.savefig(file, metadata={"Date": None})
     plt.close(fig)

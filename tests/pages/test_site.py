@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"NO_MKDOCS_2_WARNING": "1"})
 
 

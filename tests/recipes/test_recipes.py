@@ -75,8 +75,8 @@ PLANNED = {  # over 64 rows of them
         *("1 optimizer steps per generation", " 200 generations", "107 : 1 at tau=0.2"),
     ),
     ("sft", "one_gpu"): (
-        *("source: Airoboros (32), LessWrong (32)", "evo_curate (", "trained on  all tokens", "16 rows of at most 1024"),
-        "80 optimizer steps",
+        *("source: Airoboros (32), LessWrong (32)", "evo_curate (", "trained on  all tokens"),
+        *("16 rows of at most 1024", "80 optimizer steps"),
     ),
     "sec_math": ("level: 1 (32), 5 (32)", "256 prompts x", " 240 generations"),
     "edco_medqa_qwen3_4b": (

@@ -1,6 +1,6 @@
 """
-Pages written from declarations: the methods, the commands, and what of TRL is taken. `python -m trl_curriculum.report.tables`
-writes them.
+Pages written from declarations: the methods, the commands, and what of TRL is taken. They are written by
+`python -m trl_curriculum.report.tables`.
 
 Plug-ins are left out: a page is the same wherever it is made.
 """
