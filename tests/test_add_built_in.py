@@ -27,14 +27,14 @@ import contextlib, io, json
 import trl_curriculum
 from trl_curriculum.cli import main
 from trl_curriculum.curricula import CURRICULA, Revisit
-from trl_curriculum.report.tables import readme_table, reference
+from trl_curriculum.report.tables import curricula, families, reference
 from trl_curriculum.shaping import SHAPING, Shorter
 
 assert CURRICULA.make({"revisit": {"window": 3}}) == Revisit(3) and SHAPING.make("shorter") == Shorter()
 with contextlib.redirect_stdout(io.StringIO()) as printed:
     assert main(["methods", "--json"]) == 0
 listed = [(one["family"], one["name"], one["paper"]) for one in json.loads(printed.getvalue())]
-print(json.dumps([trl_curriculum.__file__, listed, reference(), readme_table()]))
+print(json.dumps([trl_curriculum.__file__, listed, reference(), curricula() + families()]))
 """
 
 

@@ -68,3 +68,22 @@ def test_the_commands_of_a_page_can_be_typed(page: Path) -> None:
 def test_there_are_commands_to_try() -> None:
     assert sum(len(commands(page)) for page in PAGES) > 40
     assert commands(ROOT / "docs" / "jobs.md")[0][0] == "grpo"
+
+
+@pytest.mark.parametrize("command", ["grpo", "sft", "evolve", "select", "score"])
+def test_help_begins_with_what_is_not_trls_own(command: str) -> None:
+    parser = parsers()[command]
+    text = parser.format_help()
+    places = [text.index(f"\n{title}:") for title in parser.parts()]
+    assert places == sorted(places) and len(places) == 3
+    before = text[: places[1]]
+    assert len(before.splitlines()) < 30 and "--config RECIPE" in before
+    added, theirs = text[places[1] : places[2]], text[places[2] :]
+    assert all(f"--{action.dest}" in added for action in parser.added())
+    assert "--curriculum" in added or command in ("select", "score")
+    if command != "score":
+        assert "--learning_rate " in theirs and "--learning_rate " not in added
+    assert "--help" in text, "nothing is left out"
+    every = {option for action in parser._actions for option in action.option_strings}
+    assert all(option in text for option in every)
+    assert len(parser.format_usage()) < 100
