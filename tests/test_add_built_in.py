@@ -59,7 +59,7 @@ def test_a_new_file_is_all_that_a_built_in_method_takes(tmp_path: Path) -> None:
     assert ["curricula", "revisit", "arXiv 1234.56789"] in listed
     assert ["shaping", "shorter", "arXiv 9876.54321"] in listed
     for name, link in (("revisit", "1234.56789"), ("shorter", "9876.54321")):
-        assert f"\n### {name}\n" in reference and f"\n| `{name}` |" in readme
+        assert f"\n### {name}\n" in reference and f"`{name}`" in readme
         assert f"https://huggingface.co/papers/{link}" in reference
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_rows.py"]
