@@ -140,7 +140,7 @@ HUB = {"nlile/hendrycks-MATH-benchmark": math_row, "trl-lib/Capybara": chat_row}
 
 def test_the_grpo_example_of_the_readme_runs_as_pasted(tiny_path: str, hub: list[str]) -> None:
     text = code("README.md", "CurriculumGRPOTrainer").replace("Qwen/Qwen2.5-0.5B-Instruct", tiny_path)
-    text = text.replace("Config(", CPU + "max_completion_length=8, ").replace("max_steps=200", "max_steps=1")
+    text = text.replace("Config(", CPU + "max_completion_length=8, ").replace('"max_steps": 200', '"max_steps": 1')
     exec(text, {})
     assert hub == ["nlile/hendrycks-MATH-benchmark"]
     draws = read_history("sec-math")
@@ -153,7 +153,7 @@ def test_the_sft_example_of_the_readme_runs_as_pasted(tiny_path: str, hub: list[
     exec(text.replace("Config(", CPU).replace("<|im_end|>", "[eos]"), {})
     assert hub == ["trl-lib/Capybara"]
     draws = read_history("evo-capybara")
-    assert len(draws) == 2 * 64 and set(draws["arm"]) == {"a", "b"}
+    assert len(draws) == 2 * 64 and draws["loss"].notna().all()
 
 
 def test_what_stands_in_the_first_sixty_lines() -> None:
@@ -161,7 +161,6 @@ def test_what_stands_in_the_first_sixty_lines() -> None:
     top = "\n".join(lines[:60])
     for words in ("picture.svg", "## Install", "pip install", "CurriculumGRPOTrainer(", "CurriculumSFTTrainer("):
         assert words in top, words
-    assert lines[60] == "", "the last of the six ways to choose a method is the sixtieth line"
     assert top[top.index("## Which method?") :].count("\n| ") == 7  # and the head of the table
     assert len(lines) <= 140 and max(map(len, lines)) < 300
 
