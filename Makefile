@@ -7,7 +7,8 @@ UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 export DS_BUILD_OPS ?= 0
 
-.PHONY: demo test test-vllm upstream golden lint pages ladder mixture simulated prefix pool overhead scale selection kills fuzz soak ranks clean report-pages
+.PHONY: demo test test-vllm upstream golden lint pages ladder mixture simulated prefix pool overhead scale selection kills fuzz soak
+.PHONY: ranks report-pages docs dist clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -41,9 +42,22 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What is written from the methods' own declarations: docs/reference/methods.md and the table in README.md.
+# What is written from declarations: docs/reference, the tables in README.md and docs/methods.md, and docs/index.md.
 pages: $(VENV)/.dev
 	$(BIN)/python -m trl_curriculum.report.tables
+
+# The pages as a site in site/, without a network; a dead link or a page outside the nav fails.
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict
+
+# A wheel and a source archive of what is committed: make dist URL=<where the repository is to be found>
+dist: $(VENV)/.release
+	@test -n "$(URL)" || { echo "Say where the repository is: make dist URL=https://github.com/YOU/trl_curriculum"; exit 1; }
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf $$folder' EXIT; \
+	git archive HEAD | tar -x -C $$folder; \
+	$(BIN)/python -m trl_curriculum.report.long_description $$folder/README.md $(URL); \
+	$(BIN)/python -m build --outdir dist $$folder
+	$(BIN)/python -m twine check --strict dist/*
 
 # Slow evidence; the results are committed under docs/results.
 ladder: $(VENV)/.dev
@@ -114,6 +128,14 @@ $(VENV)/.browser: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+$(VENV)/.release: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	touch $@
+
 # An environment of its own: vLLM needs an older transformers and numpy.
 $(VLLM)/.torch: constraints-vllm.txt
 	$(PYTHON) -m venv $(VLLM)
@@ -135,4 +157,4 @@ $(UPSTREAM)/.dev: constraints.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VLLM) $(UPSTREAM) runs build dist *.egg-info
+	rm -rf $(VENV) $(VLLM) $(UPSTREAM) runs build dist site *.egg-info

@@ -218,15 +218,16 @@ def main(
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
-    from trl import ModelConfig, TrlParser
+    from trl import ModelConfig
 
     from trl_curriculum import CurriculumSFTConfig
     from trl_curriculum.data.entries import MixtureConfig
+    from trl_curriculum.scripts.parser import RecipeParser
 
     dataclass_types: Any = (EvolveScriptArguments, CurriculumSFTConfig, ModelConfig, MixtureConfig)
     if subparsers is not None:
         return subparsers.add_parser("evolve", help="Run the evolve script", dataclass_types=dataclass_types)
-    return TrlParser(dataclass_types, prog=prog)
+    return RecipeParser(dataclass_types, prog=prog)
 
 
 if __name__ == "__main__":

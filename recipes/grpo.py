@@ -128,15 +128,16 @@ def main(
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
-    from trl import ModelConfig, TrlParser
+    from trl import ModelConfig
 
     from trl_curriculum import CurriculumGRPOConfig
     from trl_curriculum.data.entries import MixtureConfig
+    from trl_curriculum.scripts.parser import RecipeParser
 
     dataclass_types: Any = (CurriculumGRPOScriptArguments, CurriculumGRPOConfig, ModelConfig, MixtureConfig)
     if subparsers is not None:
         return subparsers.add_parser("grpo", help="Run the curriculum GRPO script", dataclass_types=dataclass_types)
-    return TrlParser(dataclass_types, prog=prog)
+    return RecipeParser(dataclass_types, prog=prog)
 
 
 if __name__ == "__main__":

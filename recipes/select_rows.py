@@ -187,12 +187,14 @@ def main(
 
 
 def make_parser(subparsers: argparse._SubParsersAction | None = None, prog: str | None = None) -> Any:
-    from trl import ModelConfig, SFTConfig, TrlParser
+    from trl import ModelConfig, SFTConfig
+
+    from trl_curriculum.scripts.parser import RecipeParser
 
     dataclass_types: Any = (SelectScriptArguments, SFTConfig, ModelConfig)
     if subparsers is not None:
         return subparsers.add_parser("select", help="Run the select script", dataclass_types=dataclass_types)
-    return TrlParser(dataclass_types, prog=prog)
+    return RecipeParser(dataclass_types, prog=prog)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,9 @@ def test_an_evaluation_without_rows_is_one_sentence(inputs: Path) -> None:
 
 def test_a_best_model_by_a_metric_that_will_not_exist_is_one_sentence(inputs: Path) -> None:
     more = ("--load_best_model_at_end", "true", "--save_strategy", "steps", "--save_steps", "3")
-    sentence = case("F06", inputs, *more).sentence
-    assert "'eval_loss', which no evaluation" in sentence and "eval_a-b_loss, eval_a-b-2_loss, eval_c_loss" in sentence
-    done = case("F06", inputs, *more, "--metric_for_best_model", "c_loss")
-    assert done.code == 0, done.said
+    sentence = case("F06", inputs, *more, "--metric_for_best_model", "d_loss").sentence
+    assert "'eval_d_loss', which no evaluation" in sentence
+    assert "eval_loss, eval_a-b_loss, eval_a-b-2_loss, eval_c_loss" in sentence
+    for chosen in ((), ("--metric_for_best_model", "c_loss")):  # by default the mean over the arms
+        done = case("F06", inputs, *more, *chosen, "--overwrite_output_dir", "true")
+        assert done.code == 0, done.said

@@ -18,6 +18,7 @@ ALL = [(kind, name) for kind, names in NAMES.items() for name in names]
 # GRPO recipes whose rows come from the Hub; their twins have samples of our own with the same columns.
 HUB = {
     "sec_math": "nlile/hendrycks-MATH-benchmark",
+    "one_gpu": "nlile/hendrycks-MATH-benchmark",
     "edco_medqa_qwen3_4b": "GBaker/MedQA-USMLE-4-options",
     "edco_law_llama3_3b": "coastalcph/lex_glue",
 }
@@ -53,6 +54,7 @@ USER, ASSISTANT = {"role": "user", "content": "Why?"}, {"role": "assistant", "co
 NO_ROBOTS = {"prompt": "Why?", "prompt_id": "1", "messages": [USER, ASSISTANT, USER, ASSISTANT], "category": "Chat"}
 MATH = {"problem": "1 + 1?", "solution": "2.", "answer": "2", "subject": "Algebra", "level": 1, "unique_id": "1"}
 MAGICODER = {"lang": "python", "raw_index": 1, "index": 1, "seed": "s", "openai_fingerprint": "f"}
+CAPYBARA = {"source": "Airoboros", "messages": [USER, ASSISTANT, USER, ASSISTANT], "num_turns": 2}
 MEDQA = {
     **{"question": "Which?", "answer": "x", "options": {"A": "w", "B": "x", "C": "y", "D": "z"}, "meta_info": "step1"},
     **{"answer_idx": "B", "metamap_phrases": ["which"]},
@@ -60,12 +62,22 @@ MEDQA = {
 ON_THE_HUB = {
     "GBaker/MedQA-USMLE-4-options": (MEDQA, {"meta_info": "step2&3"}),
     "coastalcph/lex_glue": ({"context": "See (<HOLDING>).", "endings": list("vwxyz"), "label": 3}, {"label": 0}),
+    "trl-lib/Capybara": (CAPYBARA, {"source": "LessWrong"}),
     "HuggingFaceH4/no_robots": (NO_ROBOTS, {"category": "Open QA"}),
     "nlile/hendrycks-MATH-benchmark": (MATH, {"level": 5}),
     "openai/gsm8k": ({"question": "1 + 1?", "answer": "2\n#### 2"}, {}),
     "ise-uiuc/Magicoder-OSS-Instruct-75K": (MAGICODER | {"problem": "p", "solution": "s"}, {"lang": "rust"}),
 }
+LONGER = {("sft", "evo_curate_gsm8k_qlora"): "234", ("sft", "one_gpu"): "80"}  # or 64 rows end before a refresh
 PLANNED = {  # over 64 rows of them
+    ("grpo", "one_gpu"): (
+        *("level: 1 (32), 5 (32)", "alpha=0.3, tau=0.2", "16 prompts x 8 generations = 128 rollouts"),
+        *("1 optimizer steps per generation", " 200 generations", "107 : 1 at tau=0.2"),
+    ),
+    ("sft", "one_gpu"): (
+        *("source: Airoboros (32), LessWrong (32)", "evo_curate (", "trained on  all tokens"),
+        *("16 rows of at most 1024", "80 optimizer steps"),
+    ),
     "sec_math": ("level: 1 (32), 5 (32)", "256 prompts x", " 240 generations"),
     "edco_medqa_qwen3_4b": (
         *(
@@ -155,7 +167,7 @@ def test_twin_differs_only_where_it_has_to(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES["grpo"])
 def test_twin_takes_as_many_steps_per_generation(name: str) -> None:
     both = [read(RECIPES / "grpo" / folder / f"{name}.yaml") for folder in (".", "cpu")]
-    steps = 2 if name.startswith("edco") else 4
+    steps = {"edco": 2, "one": 1}.get(name.split("_")[0], 4)
     assert [r["steps_per_generation"] / r["gradient_accumulation_steps"] for r in both] == [steps, steps]
 
 
@@ -181,7 +193,7 @@ def test_dry_run(folder: str, name: str, capsys: pytest.CaptureFixture[str]) -> 
     run("grpo", *argv)
     plan = capsys.readouterr().out
     print(plan)
-    arms = {"sec_math": 5, "sec_2d": 9, "dump_knights_knaves": 12} | {
+    arms = {"sec_math": 5, "one_gpu": 5, "sec_2d": 9, "dump_knights_knaves": 12} | {
         "edco_medqa_qwen3_4b": 2,
         "edco_law_llama3_3b": 1,
     }
@@ -225,12 +237,12 @@ def test_dry_run_on_rows_as_on_the_hub(
     hub = recipe.get("dataset_name") or recipe["datasets"][0]["path"]
     with pytest.raises(ConnectionError, match=rf"{hub}.*Hub"):
         run(kind, "--config", path, "--dry_run")
-    longer = ["--max_steps", "234"] if "gsm8k" in name else []  # 64 rows are used up before its first refresh
+    longer = ["--max_steps", steps] if (steps := LONGER.get((kind, name))) else []
     run(kind, "--config", with_local_rows(recipe, tmp_path), "--dry_run", *longer)
     plan = capsys.readouterr().out
     print(plan)
     assert "64 to train on" in plan
-    for words in PLANNED[name]:
+    for words in PLANNED.get((kind, name)) or PLANNED[name]:
         assert words in plan
 
 

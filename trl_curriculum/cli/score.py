@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 from rich.table import Table
-from trl import TrlParser
 
 from ..data.entries import MixtureConfig
 from ..data.names import natural
@@ -39,6 +38,7 @@ from ..report.terminal import LONGEST, show, table
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
+from ..scripts.parser import RecipeParser
 from ..scripts.train import model_path
 from ..trainers.outlook import prefixes
 
@@ -135,12 +135,17 @@ class ScoreArguments(CurriculumScriptArguments):
         return file
 
 
+def make_parser(prog: str | None = None) -> RecipeParser:
+    """The parser of the command."""
+    types: Any = (ScoreArguments, MixtureConfig)
+    return RecipeParser(types, prog=prog)
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     if not argv:
         raise ValueError("Say what to score: `--config score.yaml`, or `--help` for all arguments.")
-    types: Any = (ScoreArguments, MixtureConfig)
-    args, dataset_args, launch_args = parse(TrlParser(types, prog="trl-curriculum score"), argv)
+    args, dataset_args, launch_args = parse(make_parser("trl-curriculum score"), argv)
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
     file, name = args.file, model_path(args.model_name_or_path)

@@ -1,11 +1,12 @@
 """
-Pages written from declarations: the methods, and what of TRL is taken. `python -m trl_curriculum.report.tables`
-writes them.
+Pages written from declarations: the methods, the commands, and what of TRL is taken. They are written by
+`python -m trl_curriculum.report.tables`.
 
 Plug-ins are left out: a page is the same wherever it is made.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,31 @@ from ..disk.atomic import atomic_write
 from ..families import FAMILIES, options, row
 from ..options import Method
 from ..trainers.taken import ARGUMENTS, BOTH, FIELDS, GRPO, SFT, Taken
+from .commands import commands
 from .markdown import link, table
 
 
 ROOT = Path(__file__).resolve().parents[2]
-MARKER = "<!-- methods -->"
+MARKERS = {"README.md": "<!-- families -->", "docs/methods.md": "<!-- curricula -->"}
+WHAT = {  # each family in a few words
+    "bundles": "a paper that spans families, by one name",
+    "curricula": "which row is trained on next",
+    "arms": "where categories of rows come from",
+    "rollouts": "how many and which completions are made of a row",
+    "shaping": "how much a rollout or a token counts",
+    "probes": "what is measured of rows before they are drawn",
+    "rewards": "what a completion earns",
+    "selection": "which candidates of a pool are kept",
+    "generators": "who writes candidates",
+    "rounds": "which stages repeat",
+    "templates": "the form in which a model writes candidates",
+}
 FACTS = ("trainers", "signal", "extra cost", "paper")
 OPTIONS = ("option", "type", "limits", "default", "what it does", "default from")
 HEAD = """# Reference of the methods
 
 Written by `make pages` from what the methods declare; `trl-curriculum methods NAME` prints the same. Formulas, and
-when (not) to use each: [docs/methods.md](../methods.md) and [docs/selection.md](../selection.md).
+when (not) to use each: [Methods](../methods.md) and [Selection](../selection.md).
 """
 TRL_HEAD = """# What TRL takes, and what becomes of it
 
@@ -45,24 +60,25 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def readme_table() -> str:
-    """The table of README.md: the curricula, and what there is of the other families."""
-    curricula = [
-        (_code(name), cls.signal, ", ".join(cls.trainers), cls.cost, link(cls.paper))
+def families() -> str:
+    """The table of README.md: what there is of each family."""
+    rows = [(family, WHAT[family], ", ".join(_code(name) for name, _ in _methods(family))) for family in FAMILIES]
+    return table(["family", "what it decides", "built in"], rows)
+
+
+def curricula() -> str:
+    """The table of `docs/methods.md`: each curriculum with its signal, cost and paper."""
+    rows = [
+        (f"[{_code(name)}](#{name})", cls.signal, ", ".join(cls.trainers), cls.cost, link(cls.paper))
         for name, cls in _methods("curricula")
     ]
-    others = [
-        (_code(name), family, cls.summary(), link(cls.paper))
-        for family in FAMILIES
-        if family != "curricula"
-        for name, cls in _methods(family)
-    ]
-    return "\n".join(
-        [
-            table(["curriculum", "what it follows", "trainers", "extra cost", "paper"], curricula),
-            table(["name", "family", "what it is", "paper"], others),
-        ]
-    )
+    return table(["curriculum", "what it follows", "trainers", "extra cost", "paper"], rows)
+
+
+def front_page(readme: str) -> str:
+    """`docs/index.md`: README.md, with links as they are from there and none to files beside the pages."""
+    text = readme.replace("](docs/", "](").replace("](index.md)", "](quickstart.md)")
+    return re.sub(r"\[(\w+)\]\(([A-Z]+\.md)\)", r"`\2`", text)
 
 
 def taken() -> str:
@@ -91,13 +107,21 @@ def _codes(names: str) -> str:
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
     """Every page that is written here, whole or between markers, as it should be."""
-    readme = root / "README.md"
-    before, _, after = readme.read_text().split(MARKER)
+    readme, methods = root / "README.md", root / "docs" / "methods.md"
+    between = {readme: _between(readme, MARKERS["README.md"], families())}
     return {
         root / "docs" / "reference" / "methods.md": reference(),
+        root / "docs" / "reference" / "commands.md": commands(),
         root / "docs" / "reference" / "trl.md": taken(),
-        readme: f"{before}{MARKER}\n{readme_table()}{MARKER}{after}",
+        methods: _between(methods, MARKERS["docs/methods.md"], curricula()),
+        root / "docs" / "index.md": front_page(between[readme]),
+        **between,
     }
+
+
+def _between(page: Path, marker: str, text: str) -> str:
+    before, _, after = page.read_text().split(marker)
+    return f"{before}{marker}\n{text}{marker}{after}"
 
 
 def _methods(family: str) -> list[tuple[str, type[Any]]]:

@@ -10,10 +10,13 @@ from trl import SFTConfig
 from ..curricula import ArmCurriculum, Order
 from ..data.names import alike, listed, shown
 from ..probes import PROBES
+from .evaluation import MEANS
 from .steppers import check_optimizer
 
 
 logger = logging.getLogger(__name__)
+
+TIMES = ("runtime", "samples_per_second", "steps_per_second")
 
 
 def refuse_unsupported(args: Any, train_dataset: Any) -> None:
@@ -236,16 +239,17 @@ def refuse_unevaluated(args: Any, eval_dataset: Any, computes_metrics: bool = Fa
         name = f" {shown(empty[0])}" if empty[0] else ""
         raise ValueError(f"eval_dataset{name} has no rows: give some, or set eval_strategy: no.")
     metric = args.metric_for_best_model
+    values = MEANS if hasattr(args, "num_generations") else ("loss",)  # GRPO reports rewards too
     reported = [
         "_".join(filter(None, ("eval", name, what)))
-        for name in sets
-        for what in ("loss", "runtime", "samples_per_second", "steps_per_second")
+        for name in dict.fromkeys(("", *sets))  # and the mean of several sets
+        for what in (*values, *(TIMES if name in sets else ()))
     ]
     wanted = metric if metric is None or metric.startswith("eval_") else f"eval_{metric}"
     if wanted is not None and wanted not in reported and not computes_metrics:
-        losses = [name for name in reported if name.endswith("loss")]
+        followed = [name for name in reported if name.endswith(values)]
         option = "load_best_model_at_end" if args.load_best_model_at_end else "metric_for_best_model"
         raise ValueError(
             f"{option} follows the metric {wanted!r}, which no evaluation of this run reports: set "
-            f"metric_for_best_model to {listed(losses)}."
+            f"metric_for_best_model to {listed(followed)}."
         )

@@ -31,6 +31,7 @@ from .checks import refuse_fresh_optimizer, refuse_unmeasured, refuse_unseen, wa
 from .clock import add_clocks
 from .conductor import Conductor
 from .content import golds_of
+from .evaluation import EvaluationMixin
 from .fit import refuse_unfit
 from .given_model import GivenModel
 from .host import TrainerHost
@@ -47,7 +48,7 @@ from .trackers import report_to_trackers
 logger = logging.getLogger(__name__)
 
 
-class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin):
+class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
     """
     Ties a [`Conductor`] to a trainer: to be listed before the TRL trainer that it extends.
 
@@ -56,7 +57,6 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin):
     """
 
     # Of the Trainer that this class is mixed into.
-    _metrics: Any
     accelerator: Any
     args: Any
     control: Any
@@ -70,7 +70,6 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin):
     probe: TrainerProbe
     refilling: Refilling
     shaping: Shaping
-    _eval_set = ""
 
     @property
     def pool(self) -> Pool:
@@ -228,15 +227,7 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin):
             news = self.conductor.metrics() | self.probe.metrics()
             logs.update({f"curriculum/{key}": value for key, value in news.items()})
             logs.update(self.refilling.metrics() | self.shaping.metrics())
-        if not self.model.training and self._eval_set:  # TRL drops the name of the set where there are several
-            metrics = self._metrics["eval"]
-            for key in list(metrics):
-                metrics[f"{self._eval_set}_{key}"] = metrics.pop(key)
-        super().log(logs, *args, **kwargs)  # type: ignore[misc]
-
-    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> Any:
-        self._eval_set = metric_key_prefix.removeprefix("eval").removeprefix("_")
-        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)  # type: ignore[misc]
+        super().log(logs, *args, **kwargs)
 
     def history(self) -> pd.DataFrame:
         """All draws of this run so far, one row each; see [`read_history`] for the columns."""

@@ -159,6 +159,11 @@ def title(args: Any) -> str:
     return " x ".join(map(shown, source.names)) if source.name == "columns" else source.name
 
 
+def _spelled(name: str, method: Any) -> str:
+    options = ", ".join(f"{option}={shown(value, 80)}" for option, value in method.options.items())
+    return f"{name} ({options})"
+
+
 def block(
     curriculum: Any,
     outlook: Outlook,
@@ -190,13 +195,15 @@ def block(
     method, pool = curriculum.method, curriculum.pool
     sets = held_out if isinstance(held_out, dict) else {} if held_out is None else {"all": held_out}
     without = "" if left_out is None else f"{left_out:,} left out, "
-    options = ", ".join(f"{name}={shown(value, 80)}" for name, value in method.options.items())
     made = {
         "rows": f"{pool.size:,} to train on, {without}{sum(map(len, sets.values())):,} held out",
         "arms": f"{title(args)}: {_arms(curriculum)}",
-        "curriculum": f"{curriculum.name} ({options})",
+        "curriculum": _spelled(curriculum.name, method),
         "signal": f"{method.signal}; extra cost: {method.cost}",
     }
+    for family, beside in (("rollouts", args.rollout_methods), ("shaping", args.shapers)):
+        if beside:
+            made[family] = ", ".join(_spelled(one.name, one) for one in beside)
     if outlook.in_order and pool.n_arms > 1:
         made["order"] = _order(pool.arm_names, args)
     if (spread := _spread(curriculum, outlook, run)) is not None:

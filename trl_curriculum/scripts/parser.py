@@ -1,0 +1,56 @@
+"""The parser of recipe scripts and commands, whose help begins with what is not TRL's own."""
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from trl import TrlParser
+
+
+UPSTREAM = ("trl", "transformers")  # whose dataclasses the arguments of others stand beside
+NEEDED = ("model_name_or_path", "dataset_name", "output_dir")  # TRL's own that nearly every run gives
+
+
+class RecipeParser(TrlParser):
+    """
+    [`~trl.TrlParser`] with a help in three parts: what nearly every run gives, what this package adds, and TRL's own.
+
+    Several hundred arguments are TRL's; a usage that names all of them would hide the others.
+    """
+
+    def added(self) -> list[argparse.Action]:
+        """The arguments that are declared here and not by TRL or transformers, in the order of their declaration."""
+        classes: Iterable[Any] = self.dataclass_types
+        names = [
+            name
+            for one in classes
+            for cls in one.__mro__[::-1]
+            if cls.__module__.split(".")[0] not in (*UPSTREAM, "builtins")
+            for name in vars(cls).get("__annotations__", ())
+        ]
+        return [action for action in self._actions if action.dest in names]
+
+    def parts(self) -> dict[str, list[argparse.Action]]:
+        """All arguments, by the part of the help that they belong to."""
+        added = self.added()
+        needed = [action for action in self._actions if action.dest in NEEDED]
+        rest = [action for action in self._actions if action not in added and action not in needed]
+        return {"What nearly every run gives": needed, "Added by trl_curriculum": added, "TRL's own": rest}
+
+    def format_usage(self) -> str:
+        formatter = self._get_formatter()
+        formatter.add_text(f"usage: {self.prog} [--config RECIPE] [--argument VALUE ...]")
+        return formatter.format_help()
+
+    def format_help(self) -> str:
+        formatter = self._get_formatter()
+        formatter.add_text(self.description)
+        for title, actions in self.parts().items():
+            formatter.start_section(title)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        notes = (
+            "--config takes a recipe: a file, or a name from `trl-curriculum recipes`. Its keys are these arguments; "
+            "those on the command line win."
+        )
+        return f"{self.format_usage()}\n{notes}\n\n{formatter.format_help()}"
