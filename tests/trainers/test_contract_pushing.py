@@ -1,47 +1,36 @@
 """What sending a run to the Hub relies on in transformers. A red test names what changed."""
 
-import ast
 import inspect
-import textwrap
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
-import pytest
-import transformers.trainer
 from contracts import changed, parameters, source
 from harness import sft_trainer
 from transformers import Trainer
 from transformers.trainer_callback import ExportableState, TrainerState
+from transformers.utils import PushInProgress
 
-from trl_curriculum.trainers.pushing import PublicApi
-
-
-def uploads(method: Any) -> list[set[str]]:
-    """The arguments of each `hf_api().upload_folder(...)` in a method."""
-    calls = [node for node in ast.walk(ast.parse(textwrap.dedent(source(method)))) if isinstance(node, ast.Call)]
-    found = [call for call in calls if ast.unparse(call.func) == "hf_api().upload_folder"]
-    assert not any(call.args for call in found), changed("upload_folder is given arguments without their names")
-    return [{str(one.arg) for one in call.keywords} for call in found]
+from trl_curriculum.trainers.pushing import PushMixin
 
 
-@pytest.mark.parametrize(("method", "n"), [(Trainer.push_to_hub, 1), (Trainer._push_from_checkpoint, 2)])
-def test_trainers_send_by_upload_folder_of_hf_api(method: Any, n: int) -> None:
-    assert hasattr(transformers.trainer, "hf_api"), changed("transformers.trainer.hf_api is gone")
-    found, known = uploads(method), set(parameters(PublicApi.upload_folder))
-    assert len(found) == n, changed(f"{method.__name__} no longer sends by hf_api().upload_folder")
-    assert all(names <= known for names in found), changed(f"{method.__name__} gives upload_folder other arguments")
-    others = {"_push_from_checkpoint", "push_to_hub"}
+def test_what_is_sent_while_and_after_training_is_sent_by_two_methods() -> None:
+    """Which ours take the place of."""
     senders = {name for name, one in inspect.getmembers(Trainer, inspect.isfunction) if "upload_f" in source(one)}
-    assert senders <= others, changed("other methods send files too")
+    assert senders == {"_push_from_checkpoint", "push_to_hub"}, changed("other methods send files too")
+    ours, theirs = parameters(PushMixin.push_to_hub), parameters(Trainer.push_to_hub)
+    assert ours == theirs, changed("the arguments of push_to_hub")
+    assert "self._push_from_checkpoint(output_dir)" in source(Trainer._save_checkpoint), changed("when checkpoints go")
 
 
-def test_where_things_are_sent_from(tmp_path: Path) -> None:
-    text = source(Trainer.push_to_hub)
-    assert "self.init_hf_repo(" in text and "folder_path=self.args.output_dir" in text, changed(
-        "what push_to_hub does"
-    )
-    assert text.index("self.create_model_card(") < text.index("upload_folder("), changed("the card is made afterwards")
-    assert "path_in_repo=path_in_repo" in source(Trainer._push_from_checkpoint), changed("how checkpoints are sent")
+def test_what_pushing_asks_of_the_trainer() -> None:
+    begun, ended = source(Trainer.init_hf_repo), source(Trainer._finish_current_push)
+    assert "self.hub_model_id = " in begun and "self.push_in_progress = None" in begun, changed("init_hf_repo")
+    assert "self.push_in_progress.wait_until_done()" in ended, changed("how a push is waited for")
+    done: Future[None] = Future()
+    running = PushInProgress([done])  # type: ignore[arg-type]
+    assert not running.is_done() and running.jobs == [done], changed("PushInProgress")
+    done.set_result(None)
+    assert running.is_done(), changed("PushInProgress")
 
 
 def test_the_token_is_in_the_saved_arguments(tmp_path: Path) -> None:

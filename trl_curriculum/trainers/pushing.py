@@ -1,16 +1,18 @@
 """What a trainer sends to the Hub: of its output folder what may be published, and nothing else that lies there."""
 
+import functools
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import transformers.trainer
 from huggingface_hub import CommitInfo, HfApi
+from transformers.trainer_utils import HubStrategy
+from transformers.utils import PushInProgress
 
-from ..publish.files import public_files
-from ..publish.send import PushError, again, commit, named_failure
+from ..publish.files import CONFIGS, TOKENIZER, WEIGHTS, is_listed, public_files
+from ..publish.send import PushError, again, commit, hub, named_failure
 
 
 logger = logging.getLogger(__name__)
@@ -21,10 +23,25 @@ SAFE = "the model is safe in {folder}"
 
 
 class PushMixin:
-    """What curriculum trainers override to send their runs."""
+    """
+    What curriculum trainers override to send their runs.
+
+    Those of transformers send all of the output folder but `_*` and checkpoints: texts of completions and logs as
+    well, and `training_args.bin`, in which `hub_token` stands.
+    """
 
     args: Any
+    callback_handler: Any
+    control: Any
     hub_model_id: Any
+    model: Any
+    push_in_progress: Any
+    state: Any
+
+    @functools.cached_property
+    def _api(self) -> HfApi:
+        """The Hub, which does what it is asked to do later in turn."""
+        return hub()
 
     def init_hf_repo(self, *args: Any, **kwargs: Any) -> None:
         """As in transformers, before anything is trained; what is wrong is one sentence."""
@@ -32,76 +49,95 @@ class PushMixin:
         with named_failure(self.args.hub_model_id, "nothing was trained or lost", todo):
             super().init_hf_repo(*args, **kwargs)  # type: ignore[misc]
 
-    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, but of the output folder only model, tokenizer, card, figure, draws and scores."""
-        with only_public_files(), self._named():
-            return super().push_to_hub(*args, **kwargs)  # type: ignore[misc]
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        with only_public_files():
-            super()._push_from_checkpoint(checkpoint_folder)  # type: ignore[misc]
-
-    def _named(self) -> Any:
-        folder = self.args.output_dir
-        todo = f"run `{again(folder, self.hub_model_id)}` to send it."
-        return named_failure(self.hub_model_id, SAFE.format(folder=folder), todo)
-
-
-@contextmanager
-def only_public_files() -> Iterator[None]:
-    """
-    In here transformers' trainers upload by [`PublicApi`].
-
-    They send all of the output folder but `_*` and checkpoints: texts of completions and logs as well, and
-    `training_args.bin`, in which `hub_token` stands. They leave no place to say what is sent.
-    """
-    stock = transformers.trainer.hf_api
-    transformers.trainer.hf_api = lambda: PublicApi(stock())
-    try:
-        yield
-    finally:
-        transformers.trainer.hf_api = stock
-
-
-class PublicApi(HfApi):
-    """The Hub as transformers' trainers know it, but for uploads of folders."""
-
-    def __init__(self, api: HfApi) -> None:
-        vars(self).update(vars(api))
-
-    def upload_folder(  # type: ignore[override]
+    def push_to_hub(
         self,
-        *,
-        repo_id: str,
-        folder_path: str | Path,
-        commit_message: str,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
         token: str | None = None,
         revision: str | None = None,
-        run_as_future: bool = False,
-        path_in_repo: str | None = None,
-        ignore_patterns: Any = None,
+        private: bool | None = None,
+        **kwargs: Any,
     ) -> Any:
-        """Sends what may be published: of a run by the list of public files, of a checkpoint all but a few."""
+        """
+        Sends model, tokenizer, card, figure, draws and scores in one commit, with transformers' arguments.
+
+        Returns:
+            `huggingface_hub.CommitInfo`, or its `Future` if not `blocking`; `None` on all but the main process.
+
+        Raises:
+            [`~trl_curriculum.publish.send.PushError`]: in one sentence. The model is saved before anything is sent.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)  # type: ignore[attr-defined]
+        if not self.is_world_process_zero():  # type: ignore[attr-defined]
+            return None
+        tags = kwargs.pop("tags", None) or []
+        kwargs["tags"] = [tags] if isinstance(tags, str) else [*tags]
+        kwargs["tags"] += [tag for tag in getattr(self.model, "model_tags", None) or [] if tag not in kwargs["tags"]]
+        name = kwargs.pop("model_name", None) or self.hub_model_id.split("/")[-1]
+        self.create_model_card(model_name=name, **kwargs)  # type: ignore[attr-defined]
+        self._finish_current_push()  # type: ignore[attr-defined]
 
         def send() -> CommitInfo:
-            if path_in_repo is None:
-                return commit(self, repo_id, public_files(Path(folder_path)), commit_message, revision, token)
-            return super(PublicApi, self).upload_folder(
-                repo_id=repo_id,
-                folder_path=folder_path,
-                path_in_repo=path_in_repo,
-                commit_message=commit_message,
-                token=token,
-                revision=revision,
-                ignore_patterns=[*NOT_OF_CHECKPOINTS],
-            )
+            return self._send(commit_message or "End of training", token, revision)
 
-        def send_later() -> CommitInfo:  # its error is asked for by nobody
+        if not blocking:
+            return self._later(send)
+        folder = self.args.output_dir
+        todo = f"run `{again(folder, self.hub_model_id)}` to send it."
+        with named_failure(self.hub_model_id, SAFE.format(folder=folder), todo):
+            return send()
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Sends what a checkpoint has saved while training goes on, as `hub_strategy` says."""
+        args, running = self.args, self.push_in_progress
+        if not self.is_world_process_zero() or args.hub_strategy == HubStrategy.END:  # type: ignore[attr-defined]
+            return
+        if running is not None and not running.is_done() and not args.hub_always_push:
+            return
+        self.callback_handler.on_push_begin(args, self.state, self.control)
+        checkpoint = Path(checkpoint_folder)
+        for one in public_files(checkpoint):  # which may be deleted while it is sent
+            if is_listed(one.path, (*CONFIGS, *WEIGHTS, *TOKENIZER)):
+                target = Path(args.output_dir) / one.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(one.file, target)
+        message = f"Training in progress, step {self.state.global_step}"
+        jobs = [self._later(lambda: self._send(message))]
+        if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            place = checkpoint.name if args.hub_strategy == HubStrategy.ALL_CHECKPOINTS else "last-checkpoint"
+            jobs.append(self._later(lambda: self._send_checkpoint(checkpoint, place, f"{message}, checkpoint")))
+        left = [] if running is None or running.is_done() else running.jobs
+        self.push_in_progress = PushInProgress([*left, *jobs])  # type: ignore[arg-type]
+
+    def _send(self, message: str, token: str | None = None, revision: str | None = None) -> CommitInfo:
+        args, files = self.args, public_files(Path(self.args.output_dir))
+        return commit(hub(), self.hub_model_id, files, message, revision or args.hub_revision, token or args.hub_token)
+
+    def _send_checkpoint(self, checkpoint: Path, place: str, message: str) -> CommitInfo:
+        return self._api.upload_folder(
+            repo_id=self.hub_model_id,
+            folder_path=checkpoint,
+            path_in_repo=place,
+            commit_message=message,
+            token=self.args.hub_token,
+            revision=self.args.hub_revision,
+            ignore_patterns=[*NOT_OF_CHECKPOINTS],
+        )
+
+    def _later(self, send: Callable[[], CommitInfo]) -> Any:
+        """The future of what is sent while training goes on; since nobody asks for its error, that is a warning."""
+
+        def told() -> CommitInfo:
             try:
-                with named_failure(repo_id, "training goes on", "what it will have saved next is sent then."):
+                with named_failure(
+                    self.hub_model_id, "training goes on", "what it will have saved next is sent then."
+                ):
                     return send()
             except (PushError, OSError, RuntimeError, ValueError) as error:
-                logger.warning("%s was not sent to the Hub: %s", Path(folder_path).name, error)
+                logger.warning("%s was not sent to the Hub: %s", Path(self.args.output_dir).name, error)
                 raise
 
-        return self.run_as_future(send_later) if run_as_future else send()
+        return self._api.run_as_future(told)
