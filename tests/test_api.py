@@ -71,7 +71,6 @@ NAMES: dict[str, list[str]] = {
         "Uniform",
     ],
     "trl_curriculum.bundles": ["BUNDLES", "Bundle", "EDCOCode"],
-    "trl_curriculum.evaluation": ["EvaluationSettings", "LMEvalCallback", "LiveSettings", "LiveTasks", "Score"],
     "trl_curriculum.generators": [
         "GENERATORS",
         "TEMPLATES",
@@ -178,6 +177,7 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.probes.prefix_entropy": ["QUICK_ANSWER", "PrefixEntropy", "Scores", "prefix_entropy"],
     "trl_curriculum.lm.server_engine": ["ServerEngine"],
     "trl_curriculum.lm.entropy": ["aggregate", "exact_entropy", "truncated_entropy"],
+    "trl_curriculum.evaluation.callback": ["LMEvalCallback", "LiveTasks"],
     "trl_curriculum.evaluation.code": ["pass_at_1", "pass_at_k"],
     "trl_curriculum.evaluation.rows": ["answer", "of_recipe", "question", "score"],
     "trl_curriculum.arms": ["ARMS", "ArmSource", "Clusters", "Columns", "make_arms"],
@@ -521,7 +521,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
         "retries": 5,
         "backoff": 1.0,
     },
-    "evaluation.LiveSettings": EVALUATION | {"every": 100},
+    "evaluation.settings.LiveSettings": EVALUATION | {"every": 100},
     "rounds.selection.SelectionSettings": {
         "method": "evoselect",
         "keep": 0.2,

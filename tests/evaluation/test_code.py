@@ -10,10 +10,10 @@ import pytest
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
-from trl_curriculum.evaluation import EvaluationSettings
 from trl_curriculum.evaluation.code import FUNCTIONS, begun_in_fence, in_fence, pass_at_1, pass_at_k, sandboxed
 from trl_curriculum.evaluation.index import find_tasks
 from trl_curriculum.evaluation.measure import load_tasks, measure
+from trl_curriculum.evaluation.settings import EvaluationSettings
 
 
 THEIRS = Path(lm_eval.tasks.__file__).parent

@@ -12,11 +12,10 @@ from trl import TrlParser
 
 import trl_curriculum
 from trl_curriculum.cli.eval import EvalArguments
-from trl_curriculum.evaluation import EvaluationSettings
 from trl_curriculum.evaluation.callback import evaluations
 from trl_curriculum.evaluation.index import OWN, find_tasks
 from trl_curriculum.evaluation.measure import load_tasks
-from trl_curriculum.evaluation.settings import LiveSettings
+from trl_curriculum.evaluation.settings import EvaluationSettings, LiveSettings
 
 
 ROOT = Path(__file__).parents[2]

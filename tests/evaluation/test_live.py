@@ -13,8 +13,7 @@ from peft import LoraConfig
 from processes import together
 
 from trl_curriculum import CurriculumSFTConfig
-from trl_curriculum.evaluation import LMEvalCallback
-from trl_curriculum.evaluation.callback import SHARE, evaluations, untouched
+from trl_curriculum.evaluation.callback import SHARE, LMEvalCallback, evaluations, untouched
 
 
 OWN = str(Path(__file__).parent / "own_tasks")
@@ -147,6 +146,12 @@ def test_options_are_checked_with_the_arguments(tmp_path: Path, spec: Any, sente
     with pytest.raises((ValueError, TypeError)) as error:
         CurriculumSFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, lm_eval=spec)
     assert sentence in str(error.value)
+
+
+def test_a_command_line_gives_json_or_leaves_it_out(tmp_path: Path) -> None:
+    plain: dict[str, Any] = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False}
+    assert CurriculumSFTConfig(**plain, lm_eval='{"tasks": ["a"], "every": 3}').lm_eval == {"tasks": ["a"], "every": 3}
+    assert CurriculumSFTConfig(**plain, lm_eval="none").lm_eval is None
 
 
 def test_answers_longer_than_the_window_are_refused_before_training(tmp_path: Path) -> None:

@@ -1,8 +1,1 @@
-"""Benchmarks by lm-eval: of checkpoints, of a model that trains, and of tasks that recipes are made of."""
-
-from .callback import LiveTasks, LMEvalCallback
-from .measure import Score
-from .settings import EvaluationSettings, LiveSettings
-
-
-__all__ = ["EvaluationSettings", "LMEvalCallback", "LiveSettings", "LiveTasks", "Score"]
+"""How well a curriculum and a model do: simulated learners, comparisons at equal cost, benchmarks by lm-eval."""

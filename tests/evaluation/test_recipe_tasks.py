@@ -9,10 +9,10 @@ import yaml
 from lm_eval.tasks import TaskManager
 
 from trl_curriculum.cli.eval import EvalArguments
-from trl_curriculum.evaluation import EvaluationSettings
 from trl_curriculum.evaluation.index import OWN, find_tasks, tasks_key
 from trl_curriculum.evaluation.measure import load_tasks
 from trl_curriculum.evaluation.rows import of_recipe
+from trl_curriculum.evaluation.settings import EvaluationSettings
 
 
 ROOT = Path(__file__).parents[2]
