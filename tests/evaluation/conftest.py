@@ -15,6 +15,8 @@ def few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     build, theirs = TaskIndex.build, Path(lm_eval.tasks.__file__).parent
 
     def some(paths: list[Path], **options: bool) -> dict:
-        return build([one for path in paths for one in ([theirs / name for name in FEW] if path == theirs else [path])])
+        return build(
+            [one for path in paths for one in ([theirs / name for name in FEW] if path == theirs else [path])]
+        )
 
     monkeypatch.setattr(TaskIndex, "build", staticmethod(some))
