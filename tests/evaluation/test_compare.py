@@ -13,6 +13,7 @@ import pytest
 import yaml
 from runs import GRPO, SFT, compare, grid, saved, write_data
 
+from trl_curriculum import read_history
 from trl_curriculum.cli import main
 
 
@@ -113,6 +114,9 @@ def test_a_comparison_that_is_killed_goes_on(compared: Path, tiny_path: str, tmp
     # Arms are weighted by uniform's draws: there were more of these
     costs = [name for name in TIMELESS if name != "value"]
     pd.testing.assert_frame_equal(whole[costs].reset_index(drop=True), killed[costs])
+    undisturbed, resumed = (one / "out/placebo/seed-0" for one in (compared, tmp_path))
+    pd.testing.assert_frame_equal(read_history(undisturbed), read_history(resumed))
+    assert (undisturbed / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
     text = (out / "comparison.md").read_text()
     assert "With one seed there are no intervals and no p-values" in text and "[+" not in text
 
@@ -201,12 +205,14 @@ def test_the_example_in_a_simulation(
     assert made == {"results.parquet", "comparison.md", "comparison.html"}
 
 
-def test_sft_by_time_without_altair(tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sft_without_altair(tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("evaluation.comparison_page", "cli.compare"):
         monkeypatch.setattr(f"trl_curriculum.{module}.has_altair", lambda: False)
     probing = {"data_maps": {"measure": "probe", "refresh_steps": 1}}
     recipe = SFT | {"model_name_or_path": tiny_path}
-    argv = grid(tmp_path, command="sft", base=recipe, methods=[{"placebo": {"of": probing}}], seeds=[0], match="time")
+    argv = grid(
+        tmp_path, command="sft", base=recipe, methods=[{"placebo": {"of": probing}}], seeds=[0], match="trained_tokens"
+    )
     done = compare(argv, tmp_path)
     assert done.code == 0, done.said[-3000:]
     text = (tmp_path / "out/comparison.md").read_text()
@@ -214,6 +220,7 @@ def test_sft_by_time_without_altair(tiny_path: str, tmp_path: Path, monkeypatch:
     assert "comparison.html takes altair and vl-convert-python: `pip install trl_curriculum[report]`." in done.out
     assert not (tmp_path / "out/comparison.html").exists()
     points = pd.read_parquet(tmp_path / "out/results.parquet")
-    assert points["step"].tolist() == [1, 2, 3] * 2 and (points["cost"] > 0).all()
-    probed = points[points["method"] != "uniform"]["probe_tokens"]
-    assert (probed > 0).all() and points[points["method"] == "uniform"]["probe_tokens"].eq(0).all()
+    assert points["step"].tolist() == [1, 2, 3] * 2 and (points["seconds"] > 0).all()
+    probed, plain = (part for _, part in points.groupby("method"))
+    assert (probed["probe_tokens"] > 0).all() and (plain["probe_tokens"] == 0).all()
+    assert (points["cost"] - points["trained_tokens"]).tolist() == pytest.approx((points["probe_tokens"] / 3).tolist())

@@ -148,6 +148,12 @@ def test_options_are_checked_with_the_arguments(tmp_path: Path, spec: Any, sente
     assert sentence in str(error.value)
 
 
+def test_a_command_line_gives_json_or_leaves_it_out(tmp_path: Path) -> None:
+    plain: dict[str, Any] = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False}
+    assert CurriculumSFTConfig(**plain, lm_eval='{"tasks": ["a"], "every": 3}').lm_eval == {"tasks": ["a"], "every": 3}
+    assert CurriculumSFTConfig(**plain, lm_eval="none").lm_eval is None
+
+
 def test_answers_longer_than_the_window_are_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="generates up to 500 tokens, and the model has room for 128"):
         sft_trainer(tmp_path, lm_eval=LIVE | {"gen_kwargs": {"max_gen_toks": 500}})

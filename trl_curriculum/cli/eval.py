@@ -54,7 +54,7 @@ class EvalArguments:
     Args:
         tasks, limit, num_fewshot, batch_size, apply_chat_template, system_instruction, gen_kwargs, include_path, \
         confirm_run_unsafe_code, seed:
-            See [`~trl_curriculum.evaluation.EvaluationSettings`].
+            See [`~trl_curriculum.evaluation.settings.EvaluationSettings`].
         model_name_or_path (`str`, *optional*):
             Model of the Hub, folder of a model or of its adapters (LoRA), or with `checkpoints` of a run.
         checkpoints (`list[str]`, *optional*):
