@@ -10,7 +10,6 @@ import yaml
 from harness import sft_trainer
 from trl import TrlParser
 
-import trl_curriculum
 from trl_curriculum.cli.eval import EvalArguments
 from trl_curriculum.evaluation.callback import evaluations
 from trl_curriculum.evaluation.index import OWN, find_tasks
@@ -50,7 +49,7 @@ def test_the_callback_can_be_added(tmp_path: Path) -> None:
 def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     recipe = tmp_path / "my_recipe.yaml"
     recipe.write_text("test_tasks: [{family: chain_sum, size: 2, level: 1}, {family: chain_sum, size: 3, level: 2}]\n")
-    text = block("include:", "yaml").replace("PACKAGE", str(Path(trl_curriculum.__file__).parent))
+    text = block("include:", "yaml").replace("PACKAGE/evaluation/tasks", str(OWN))
     (tmp_path / "mine.yaml").write_text(text.replace("my_recipe.yaml", str(recipe)))
     settings = EvaluationSettings(["mine"], include_path=str(tmp_path))
     (task,) = load_tasks(settings, find_tasks(["mine"], settings.include_path))["tasks"].values()
