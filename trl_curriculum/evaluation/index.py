@@ -11,7 +11,8 @@ from ..registry import nearest
 
 
 # Inside the package where that is installed, in evals beside it in a checkout
-OWN = next(one for root in ("tasks", "../../evals/tasks") if (one := (Path(__file__).parent / root).resolve()).is_dir())
+HERE = Path(__file__).resolve()
+OWN = next(one for one in (HERE.parent / "tasks", HERE.parents[2] / "evals" / "tasks") if one.is_dir())
 PACKAGES: tuple[str, ...] = ("lm-eval", "trl_curriculum", "transformers", "torch", "datasets", "peft", "vllm")
 PACKAGES += ("reasoning-gym", "math-verify")
 
