@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from runs import GRPO, SFT, compare, grid, saved, write_data
 
 from trl_curriculum import read_history
 from trl_curriculum.cli import main
+from trl_curriculum.cli.compare import ended_in_order
 
 
 METHODS: list[Any] = [
@@ -181,6 +183,14 @@ def test_mistakes_are_told_before_any_run(
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("trl-curriculum compare: ") and words in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_scheduler_that_ends_it_is_as_good_as_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), ended_in_order():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_the_grid_is_printed(

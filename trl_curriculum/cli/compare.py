@@ -122,7 +122,7 @@ def run(argv: Sequence[str]) -> int:
     if args.dry_run:
         return 0
     try:
-        with _ended_in_order():
+        with ended_in_order():
             cells.run()
     except KeyboardInterrupt:
         print(
@@ -212,7 +212,7 @@ def _report(comparison: Comparison, folder: Path, title: str, failed: dict[str, 
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
+def ended_in_order() -> Iterator[None]:
     """Ends as after Ctrl-C where a scheduler asks this process to end, so that it ends its runs."""
 
     def interrupt(*_: Any) -> None:

@@ -63,10 +63,10 @@ class Cells:
             What runs them, `"grpo"` or `"sft"`.
         grid ([`Grid`]):
             Methods by seeds.
-        start (`Callable`, *optional*):
-            Starts a process.
         jobs (`int`, *optional*, defaults to `1`):
             Processes at a time. GPUs are shared out among them.
+        start (`Callable`, *optional*):
+            Starts a process. Default: a [`Launcher`].
     """
 
     def __init__(self, command: str, grid: Grid, jobs: int = 1, start: Start | None = None) -> None:
