@@ -105,7 +105,7 @@ SENTENCES: dict[str, tuple[list[str], str]] = {
     ),
     "no model": (["letters_choice", "--model_name_or_path", "{folder}"], "has no config.json: it is no folder of a"),
     "no weights": (["letters_choice", "--model_name_or_path", "{empty}"], "it has no file of weights"),
-    "no network": (["gsm8k", "--model_name_or_path", "{base}"], "The task 'gsm8k' cannot be loaded"),
+    "no network": (["gsm8k", "--model_name_or_path", "{base}"], "or the Hub must be reachable (HF_HUB_OFFLINE"),
     "no vLLM": (["letters_choice", "--model_name_or_path", "{base}", "--back_end", "vllm"], "needs the package vllm"),
     "code": (["humaneval", "--model_name_or_path", "{base}"], "allow it with confirm_run_unsafe_code"),
     "limit": (["letters_choice", "--model_name_or_path", "{base}", "--limit", "-1"], "limit=-1.0 of the evaluation"),

@@ -95,8 +95,12 @@ def test_a_recipe_of_ones_own_is_four_lines(tmp_path: Path) -> None:
     assert mine.doc_to_text(doc).endswith("Only the number.") and "Be brief" not in mine.doc_to_text(doc)
     assert mine.fewshot_context(doc, 0).startswith("Be brief.")
     assert mine.process_results(doc, [doc["answer"]])["accuracy"] == 1
-    (tmp_path / "tasks" / "mine.yaml").write_text(task + "generation_kwargs: {max_gen_toks: 7}\n")
+    (tmp_path / "tasks" / "mine.yaml").write_text(task.replace("{recipe", "{rows: {level: 3}, recipe"))
     assert tasks_key(str(tmp_path / "tasks")) != before
+    with pytest.raises(
+        ValueError, match=r"'mine' cannot be loaded .* has no rows with \{'level': 3\} to test on\)\.$"
+    ):
+        load_tasks(settings, find_tasks(["mine"], settings.include_path))
 
 
 @pytest.mark.parametrize(

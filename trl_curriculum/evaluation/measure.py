@@ -84,9 +84,10 @@ def _load(name: str, spec: Any, manager: Any) -> dict[str, Any]:
     except ImportError as error:
         raise ImportError(f"The task {name!r} needs a package that is missing: {_first_line(error)}.") from error
     except Exception as error:  # of datasets, the Hub, or a task's own functions
+        elsewhere = isinstance(error, OSError) and type(error) is not FileNotFoundError
+        more = ": its rows must be in the cache, or the Hub must be reachable (HF_HUB_OFFLINE not set)"
         raise ValueError(
-            f"The task {name!r} cannot be loaded ({type(error).__name__}: {_first_line(error)}): its rows must be in "
-            "the cache, or the Hub must be reachable (HF_HUB_OFFLINE not set)."
+            f"The task {name!r} cannot be loaded ({type(error).__name__}: {_first_line(error)}){more * elsewhere}."
         ) from error
 
 
