@@ -151,7 +151,7 @@ def test_help_names_the_methods(command: str, field: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    help = re.search(rf" --{field} \S.*?(?= --\w)", text[text.index("options:") :])
+    help = re.search(rf" --{field} \S.*?(?= --\w)", text[text.index("Added by trl_curriculum:") :])
     assert help is not None
     names = {
         "curriculum": ["uniform", "sec", "evo_curate"],
