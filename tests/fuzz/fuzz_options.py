@@ -138,6 +138,7 @@ def places() -> list[tuple[Place, type]]:
                 known = {one.name for one in dataclasses.fields(cls)}
                 given = {"measure": "probe"} if scene == "grpo-loss" and "measure" in known else {}
                 given |= {name: 1 for name in ("refresh_steps", "round_batches") if name in known}  # to act in time
+                given |= {"of": "uniform"} if method == "placebo" else {}
                 more = {"arms": "topic", "curriculum": {method: given}, **difficulty}
                 put(cls, scene, "curriculum", given, more | ({"probe": PROBE} if method == "edco" else {}))
     needs = {"columns": {"names": ["topic"]}, "clusters": {"k": 2}, "success_rate": {"bins": 2, "every": 1}}
