@@ -16,7 +16,7 @@ from trl_curriculum.cli import main
 from trl_curriculum.curricula import EDCO, SEC, RoundBegan
 from trl_curriculum.families import FAMILIES
 from trl_curriculum.probes import PrefixEntropy
-from trl_curriculum.report.commands import parsers
+from trl_curriculum.report.commands import added, parsers
 from trl_curriculum.report.tables import pages
 from trl_curriculum.rounds.selection import FeatureSettings
 from trl_curriculum.selection import SELECTION
@@ -245,7 +245,7 @@ def test_the_reference_of_commands_has_what_is_added_and_nothing_of_trl() -> Non
     for command, parser in parsers().items():
         section = page[page.index(f"\n## {command}\n") :].split("\n## ")[1]
         shared = page[page.index("## What grpo, sft and evolve share") : page.index("\n## grpo\n")]
-        for action in parser.added():
+        for action in added(parser):
             known = f"| `{action.dest}` |" in section + shared or f"`{action.dest}`" in section
             assert known or (command == "score" and action.dest in ("eval_per_arm", "difficulty_from")), action.dest
     for upstream in ("learning_rate", "model_name_or_path", "dataset_name"):
@@ -280,7 +280,7 @@ def test_links_and_files_exist() -> None:
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
         for recipe in re.findall(r"recipes/[\w/]+\.(?:yaml|py)", text):
             assert (ROOT / recipe).exists(), f"{page.name} names {recipe}"
-        for target in re.findall(r"`make (\w+)|^make (\w+)", text, flags=re.MULTILINE):
+        for target in re.findall(r"`make ([\w-]+)|^make ([\w-]+)", text, flags=re.MULTILINE):
             assert f"\n{''.join(target)}:" in (ROOT / "Makefile").read_text(), f"{page.name} names make {target}"
 
 

@@ -217,7 +217,7 @@ def test_the_example_in_a_simulation(
 
 def test_sft_without_altair(tiny_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("evaluation.comparison_page", "cli.compare"):
-        monkeypatch.setattr(f"trl_curriculum.{module}.has_altair", lambda: False)
+        monkeypatch.setattr(f"trl_curriculum.{module}.is_installed", lambda: False)
     probing = {"data_maps": {"measure": "probe", "refresh_steps": 1}}
     recipe = SFT | {"model_name_or_path": tiny_path}
     argv = grid(

@@ -62,7 +62,7 @@ def test_the_commands_of_a_page_can_be_typed(page: Path) -> None:
             assert flags <= known(command), (words, flags - known(command))
             if "--config" in rest:
                 name = rest[rest.index("--config") + 1]
-                assert name in ("score.yaml", "mine.yaml") or find_recipe(name, command).exists()
+                assert name in ("score.yaml", "mine.yaml", "grid.yaml") or find_recipe(name, command).exists()
 
 
 def test_there_are_commands_to_try() -> None:

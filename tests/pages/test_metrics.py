@@ -15,6 +15,7 @@ from trl_curriculum.testing.simulated import run
 
 
 ROOT = Path(__file__).parents[2]
+TASKS = str(ROOT / "tests" / "evaluation" / "own_tasks")
 CPU = {
     "use_cpu": True,
     "bf16": False,
@@ -23,7 +24,7 @@ CPU = {
     "save_strategy": "no",
     "disable_tqdm": True,
 }
-OURS = re.compile(r"curriculum/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
+OURS = re.compile(r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
 NOT_IN_TINY_RUNS = {  # which no method of the package logs, or only its rewards; the scan of the code finds them
     *("shaping/<method>/loss", "rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
 }
@@ -39,6 +40,7 @@ def general(key: str, arms: Any, methods: Any = ()) -> str:
     """A key that was logged, with the placeholders of the page."""
     for arm in arms:
         key = re.sub(rf"(?<=/){re.escape(arm)}$|(?<=eval_){re.escape(arm)}(?=_)", "<arm>", key)
+    key = re.sub(r"^lm_eval/letters_[a-z]+", "lm_eval/<task>", key).replace("<task>/vowels", "<task>/<metric>")
     for method in methods:
         key = key.replace(f"/{method}/", "/<method>/")
     return key
@@ -85,6 +87,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         max_steps=3,
         eval_strategy="steps",
         eval_steps=3,
+        lm_eval={"tasks": ["letters_choice", "letters_written"], "every": 3, "limit": 2, "include_path": TASKS},
     )
     examples = tiny.sft_dataset()
     tested = {arm: examples.filter(lambda row, arm=arm: row["arm"] == arm).select(range(2)) for arm in "ab"}

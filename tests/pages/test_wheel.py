@@ -23,6 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for folder in ("trl_curriculum", "recipes"):
         shutil.copytree(ROOT / folder, source / folder, ignore=ignored)
+    shutil.copytree(ROOT / "evals" / "tasks", source / "evals" / "tasks")
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps"]

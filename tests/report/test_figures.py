@@ -1,6 +1,6 @@
 """The figure of a model card, and what its frame counts."""
 
-import builtins
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from trl_curriculum.report import vegalite
 from trl_curriculum.report.figures import draws_png
 from trl_curriculum.report.history import FOLDER
 from trl_curriculum.report.over_time import arms_over_time, label_arms, stretch_of
@@ -52,17 +53,19 @@ def test_the_figure_of_a_card_is_a_png(tmp_path: Path, arms: list[str]) -> None:
     written(tmp_path, arms)
     assert draws_png(tmp_path, tmp_path / "figures/draws.png")
     assert (tmp_path / "figures/draws.png").read_bytes().startswith(b"\x89PNG")
+    assert "vl_convert" not in sys.modules  # whose engine would hang in a fork of this process
 
 
 def test_without_draws_or_altair_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not draws_png(tmp_path, tmp_path / "draws.png")
     written(tmp_path, ["a"])
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "altair":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not draws_png(tmp_path, tmp_path / "draws.png") and not (tmp_path / "draws.png").exists()
+
+
+def test_what_vl_convert_cannot_draw_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(vegalite.FigureError, match=r"vl-convert could not draw a figure \(.*\)\.$"):
+        vegalite._convert("vegalite_to_png", vl_spec={"mark": 3})
+    monkeypatch.setattr(vegalite, "LONGEST", 0.01)
+    with pytest.raises(vegalite.FigureError, match=r"did not draw a figure in 0.01 seconds"):
+        vegalite.library.__wrapped__()

@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from trl import GRPOConfig, TrlParser
+from trl import GRPOConfig
 
 from ..disk.fingerprint import redact
 from ..evaluation.cells import LOG, Cells
 from ..evaluation.compare import MATCHES, Comparison, measure
-from ..evaluation.comparison_page import HEAD, has_altair, said, tables, write
+from ..evaluation.comparison_page import HEAD, said, tables, write
 from ..evaluation.curves import SIGNAL, read_run
 from ..evaluation.grid import Grid, make_grid
 from ..evaluation.simulated_grid import COMPETENCE, Sizes, find_world, refuse_unsimulated, simulated_points
 from ..evaluation.worlds import WORLDS
+from ..report.figures import is_installed
 from ..report.terminal import show, table
 from ..scripts import MISTAKES
 from ..scripts.launch import parse
+from ..scripts.parser import RecipeParser
 from ..scripts.recipes import find_recipe
 from ..scripts.repeats import read_json, read_yaml
 from ..stdout import say
@@ -101,12 +103,17 @@ class CompareArguments:
         return make_grid(methods, self.seeds, base, self.output_dir)
 
 
+def make_parser(prog: str | None = None) -> RecipeParser:
+    """The parser of this command."""
+    types: Any = (CompareArguments,)
+    return RecipeParser(types, prog=prog)
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     if not argv:
         raise ValueError("Say what to compare: `--config GRID.yaml`, or `--help` for all arguments.")
-    dataclass_types: Any = (CompareArguments,)
-    args, launch_args = parse(TrlParser(dataclass_types, prog="trl-curriculum compare"), argv)
+    args, launch_args = parse(make_parser("trl-curriculum compare"), argv)
     if launch_args.from_config:
         name = launch_args.from_config[0].removeprefix("--")
         raise ValueError(f"{name} says how a run is launched: set it in the base.")
@@ -207,7 +214,7 @@ def _report(comparison: Comparison, folder: Path, title: str, failed: dict[str, 
     for heading, rows in tables(comparison).items():
         show(table(heading, dict.fromkeys(HEAD, "words"), rows, boxed=True))
     say(f"Written: {', '.join(map(str, files))}.")
-    if not has_altair():
+    if not is_installed():
         say("comparison.html takes altair and vl-convert-python: `pip install trl_curriculum[report]`.")
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.table import Table
 from tqdm.auto import tqdm
-from trl import TrlParser
 
 from ..disk.fingerprint import weights_key
 from ..evaluation.index import check_lm_eval, find_tasks, tasks_key, versions
@@ -32,6 +31,7 @@ from ..lm.dtypes import check_dtype
 from ..lm.loading import check_folder, loading
 from ..report.terminal import show, table
 from ..scripts.launch import parse
+from ..scripts.parser import RecipeParser
 from ..scripts.repeats import read_json
 from ..scripts.train import model_path
 from ..stdout import say
@@ -156,12 +156,17 @@ class EvalArguments:
             return make_model(self.back_end, arguments, self.batch_size)
 
 
+def make_parser(prog: str | None = None) -> RecipeParser:
+    """The parser of this command."""
+    types: Any = (EvalArguments,)
+    return RecipeParser(types, prog=prog)
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     if not argv:
         raise ValueError("Say what to evaluate: `--config RECIPE.yaml`, or `--help` for all arguments.")
-    types: Any = (EvalArguments,)
-    args, launch_args = parse(TrlParser(types, prog="trl-curriculum eval"), argv)
+    args, launch_args = parse(make_parser("trl-curriculum eval"), argv)
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: evaluating is one process, leave it out.")
     check_lm_eval()

@@ -12,8 +12,8 @@ from ..scripts.hub import is_reachable
 from . import COMMANDS
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the command on the arguments after its name."""
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this command."""
     parser = argparse.ArgumentParser(
         prog="trl-curriculum push",
         description=f"{COMMANDS['push']}: model or adapter, tokenizer, model card, figure, history of draws and "
@@ -31,7 +31,12 @@ def run(argv: Sequence[str]) -> int:
         "the card",
     )
     parser.add_argument("--dry_run", action="store_true", help="list what would be sent, with sizes, and send nothing")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command on the arguments after its name."""
+    args = make_parser().parse_args(argv)
     check_repo_id(args.repo_id)
     check_files(args.run, public_files(args.run))
     results = read_results(args.evals) if args.evals is not None else None

@@ -7,8 +7,8 @@ from pathlib import Path
 from . import COMMANDS
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the command on the arguments after its name."""
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of this command."""
     parser = argparse.ArgumentParser(
         prog="trl-curriculum report",
         description=f"{COMMANDS['report']}. The page opens in any browser, without a network. It needs "
@@ -22,7 +22,12 @@ def run(argv: Sequence[str]) -> int:
         "may be pushed to the Hub, and the page shows texts of rows)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file there that is no such report")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command on the arguments after its name."""
+    args = make_parser().parse_args(argv)
     from ..report.page import write_report  # which needs pandas
 
     file = write_report(args.runs, Path(args.output), args.overwrite)

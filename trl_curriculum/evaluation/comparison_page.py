@@ -1,7 +1,6 @@
 """A comparison as tables of Markdown, as a page with its curves, and as a file of its points."""
 
 import html
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import pandas as pd
 
 from ..data.names import listed
 from ..disk.atomic import atomic_write
+from ..report.figures import is_installed
 from ..report.markdown import table
+from ..report.vegalite import library, script_json
 from .compare import MATCHES, Comparison, Difference, Score
 from .grid import UNIFORM
 from .statistics import coverage, smallest_p
@@ -44,7 +45,7 @@ def write(comparison: Comparison, folder: Path, title: str, failed: dict[str, st
         The files.
     """
     texts = {MARKDOWN: markdown(comparison, title, failed)}
-    if has_altair():
+    if is_installed():
         texts[PAGE] = page(comparison, title, failed)
     with atomic_write(folder / RESULTS) as draft:
         comparison.points.to_parquet(draft, index=False)
@@ -52,11 +53,6 @@ def write(comparison: Comparison, folder: Path, title: str, failed: dict[str, st
         with atomic_write(folder / name) as draft:
             draft.write_text(text, encoding="utf-8")
     return [folder / RESULTS, *(folder / name for name in texts)]
-
-
-def has_altair() -> bool:
-    """Whether the page can be written: Altair, and what it takes to have its script in the page."""
-    return all(importlib.util.find_spec(name) is not None for name in ("altair", "vl_convert"))
 
 
 def markdown(comparison: Comparison, title: str, failed: dict[str, str]) -> str:
@@ -107,7 +103,9 @@ def curves(comparison: Comparison) -> str:
     mean = mean.encode(y=alt.Y("mean(value):Q", scale=axis), tooltip=["method", "mean(value)"], **shared)
     chart = alt.layer(every, mean).properties(width=720, height=360).interactive()
     with alt.data_transformers.enable("default", max_rows=None):
-        return chart.to_html(inline=True, fullhtml=False, output_div="curves")
+        spec = script_json(chart.to_dict())
+    drawn = f'vegaEmbed("#curves", {spec}, {{actions: false}});'
+    return f'<div id="curves"></div>\n<script>{library()}</script>\n<script>{drawn}</script>'
 
 
 def said(comparison: Comparison) -> list[str]:

@@ -1,5 +1,6 @@
 """The model card of a run: TRL's own, with the curriculum that picked the rows, and without paths of this machine."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .markdown import link, table
 from .papers import citations
 from .public import public_name, public_options, public_text, public_value
 
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 20  # arms in the table
 VERSIONS = "### Framework versions"
@@ -61,7 +64,11 @@ def complete(text: str, trainer: Any, facts: RunFacts) -> str:
 
 def figure(folder: Path) -> str:
     """The figure of what was trained on, made in the folder of the card; nothing where it cannot be drawn."""
-    if not draws_png(folder, folder / FIGURE):
+    try:
+        if not draws_png(folder, folder / FIGURE):
+            return ""
+    except (OSError, ValueError) as error:  # a checkpoint that is being saved must not be lost by it
+        logger.warning("The card has no figure: %s", error)
         return ""
     return f"![Draws of each arm over the steps of training]({FIGURE})\n"
 

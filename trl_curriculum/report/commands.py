@@ -3,7 +3,9 @@
 import argparse
 import re
 
-from ..cli import COMMANDS
+from ..cli import COMMANDS, push, report
+from ..cli import compare as compare_command
+from ..cli import eval as eval_command
 from ..cli.recipe import load_recipe
 from ..cli.score import VOID
 from ..cli.score import make_parser as score_parser
@@ -22,15 +24,23 @@ the environment, with its traceback.
 COLUMNS = ("argument", "default", "what it is")
 
 
-def parsers() -> dict[str, RecipeParser]:
-    """The parsers of the commands that have one of TRL's kind."""
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands that have many arguments."""
     scripts = {"grpo": "grpo", "sft": "sft", "evolve": "evolve", "select": "select_rows"}
-    return {name: load_recipe(script).make_parser() for name, script in scripts.items()} | {"score": score_parser()}
+    found = {name: load_recipe(script).make_parser() for name, script in scripts.items()} | {"score": score_parser()}
+    others = {"compare": compare_command, "eval": eval_command, "report": report, "push": push}
+    return found | {name: one.make_parser() for name, one in others.items()}
+
+
+def added(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    if isinstance(parser, RecipeParser):
+        return parser.added()
+    return [action for action in parser._actions if action.dest != "help"]
 
 
 def commands() -> str:
     """`docs/reference/commands.md`: of each command the arguments that TRL's scripts do not have."""
-    rows = {name: {action.dest: _row(action) for action in one.added()} for name, one in parsers().items()}
+    rows = {name: {action.dest: _row(action) for action in added(one)} for name, one in parsers().items()}
     rows["score"] = {name: row for name, row in rows["score"].items() if name not in VOID}
     trained = [rows[name] for name in ("grpo", "sft", "evolve")]
     shared = {name: row for name, row in trained[0].items() if all(other.get(name) == row for other in trained[1:])}

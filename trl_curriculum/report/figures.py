@@ -1,6 +1,6 @@
 """Figures of a run, made with Altair from frames: one function a kind of figure."""
 
-import io
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 from ..disk.atomic import atomic_write
 from .history import read_history
 from .over_time import arms_over_time, label_arms, signal_of
+from .vegalite import png
 
 
 NEEDS = "Figures need altair and vl-convert-python: pip install 'trl_curriculum[report]'."
@@ -26,12 +27,7 @@ ON_CARD = 8  # arms in the figure of a model card
 
 def is_installed() -> bool:
     """Whether figures can be made."""
-    try:
-        import altair
-        import vl_convert  # noqa: F401
-    except ImportError:
-        return False
-    return bool(altair.__version__)
+    return all(importlib.util.find_spec(name) is not None for name in ("altair", "vl_convert"))
 
 
 def draws_png(output_dir: str | Path, file: str | Path) -> bool:
@@ -49,7 +45,7 @@ def draws_png(output_dir: str | Path, file: str | Path) -> bool:
 
     Raises:
         [`~trl_curriculum.disk.state.StateError`]: where the history cannot be read. `OSError`: where the file cannot
-            be written.
+            be written. [`~trl_curriculum.report.vegalite.FigureError`]: where it cannot be drawn.
     """
     if not is_installed():
         return False
@@ -61,10 +57,9 @@ def draws_png(output_dir: str | Path, file: str | Path) -> bool:
     colours = of_arms(labels, rest)
     upper = stacked(frame, "arm", colours, "share of draws", "draws").properties(width=560, height=170)
     lower = lines(frame, signal, TITLES[signal], colours, "arm").properties(width=560, height=170)
-    png = io.BytesIO()
-    (upper & lower).configure_view(stroke=None).save(png, format="png", scale_factor=2)
+    drawn = png((upper & lower).configure_view(stroke=None))
     with atomic_write(Path(file)) as draft:
-        draft.write_bytes(png.getvalue())
+        draft.write_bytes(drawn)
     return True
 
 

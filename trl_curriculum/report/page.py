@@ -1,11 +1,9 @@
 """A report of one or several runs: one HTML page that needs nothing else and loads nothing."""
 
-import json
 import math
 import os
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from .figures import NEEDS, is_installed
 from .head import head, number
 from .runs import Run, read_runs
 from .sections import Figure
+from .vegalite import library, script_json
 from .waste import Waste, wasted
 
 
@@ -117,25 +116,9 @@ def make_page(runs: Sequence[Run], disable_tqdm: bool = True) -> str:
         tabs=tabs,
         css=Markup((FILES / "page.css").read_text(encoding="utf-8")),
         script=Markup((FILES / "page.js").read_text(encoding="utf-8")),
-        vega=Markup(_vega()),
-        specs=Markup(_json(specs)),
+        vega=Markup(library()),
+        specs=Markup(script_json(specs)),
     )
-
-
-@cache
-def _vega() -> str:
-    """The library that draws, as JavaScript that can stand between script tags and leaves one name behind."""
-    import altair as alt
-    import vl_convert
-
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    return "(() => {" + bundle.replace("</script", "<\\/script") + "})();"
-
-
-def _json(value: Any) -> str:
-    """JSON that can stand between script tags."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _figure(

@@ -33,7 +33,7 @@ class RecipeParser(TrlParser):
     def parts(self) -> dict[str, list[argparse.Action]]:
         """All arguments, by the part of the help that they belong to."""
         added = self.added()
-        needed = [action for action in self._actions if action.dest in NEEDED]
+        needed = [action for action in self._actions if action.dest in NEEDED and action not in added]
         rest = [action for action in self._actions if action not in added and action not in needed]
         return {"What nearly every run gives": needed, "Added by trl_curriculum": added, "TRL's own": rest}
 
