@@ -3,6 +3,9 @@ from pathlib import Path
 import pytest
 
 
+collect_ignore = ["browser.py"]  # a command of its own, which needs Playwright
+
+
 @pytest.fixture(scope="session")
 def tiny_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs `grpo` and `sft`."""
