@@ -197,6 +197,7 @@ def test_the_grid_is_printed(
     tiny_path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
     assert main([*grid(tmp_path, base=base(tiny_path), methods=["sec"]), "--dry_run"]) == 0
     told = capsys.readouterr().out
     assert "3 methods x 5 seeds = 15 cells in out" in told and "curriculum={'placebo': {'of': 'sec'}}" in told
