@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager
 
 from trl_curriculum.evaluation.code import FUNCTIONS, begun_in_fence, in_fence, pass_at_1, pass_at_k, sandboxed
 from trl_curriculum.evaluation.index import find_tasks
-from trl_curriculum.evaluation.measure import load_tasks, measure
+from trl_curriculum.evaluation.measure import load_tasks, measure, read_scores
 from trl_curriculum.evaluation.settings import EvaluationSettings
 
 
@@ -64,7 +64,7 @@ def test_programs_of_humaneval_run_in_the_sandbox(tmp_path: Path, few_tasks: Non
     settings = EvaluationSettings(["humaneval"], confirm_run_unsafe_code=True)
     loaded = load_tasks(settings, manager)
     assert loaded["tasks"]["humaneval"].doc_to_text(ADD) == ADD["prompt"]
-    (score,) = measure(Scripted(), loaded, settings)
+    (score,) = read_scores(measure(Scripted(), loaded, settings))
     assert (score.metric, score.value, score.rows) == ("pass@1,create_test", 1 / 5, 5)
 
 

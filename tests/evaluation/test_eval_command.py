@@ -12,6 +12,9 @@ from commands import Done, command
 from harness import sft_trainer
 from peft import LoraConfig
 
+from trl_curriculum.evaluation.measure import Score
+from trl_curriculum.evaluation.results import Results
+
 
 OWN = Path(__file__).parent / "own_tasks"
 ARGUMENTS = ["eval", "--use_cpu", "--include_path", str(OWN), "--limit", "4", "--tasks"]
@@ -33,6 +36,10 @@ def evaluate(folder: Path, *words: str) -> Done:
     return command([*ARGUMENTS, *words], folder)
 
 
+def scores(file: Path, task: str) -> list[Score]:
+    return Results(file).scores(task)
+
+
 def stored(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text())["tasks"]
 
@@ -47,11 +54,11 @@ def test_all_checkpoints_of_a_run_once(runs: Path, tmp_path: Path) -> None:
     assert "checkpoint-3 is left out: it has no file of weights." in done.err
     files = [run / "lm_eval" / f"checkpoint-{step}.json" for step in (1, 2)]
     first = [stored(file) for file in files]
-    (score,) = first[0]["letters_choice"]["scores"]
-    assert score["metric"] == "acc" and score["rows"] == 4 and score["stderr"] > 0
+    (score,) = scores(files[0], "letters_choice")
+    assert score.metric == "acc" and score.rows == 4 and score.stderr > 0
     lines = done.out.splitlines()
     cells = next(line.split() for line in lines if line.startswith("checkpoint-1  letters_choice"))
-    assert cells[2:] == ["acc", f"{score['value']:.3f}", f"{score['stderr']:.3f}", "4"]
+    assert cells[2:] == ["acc", f"{score.value:.3f}", f"{score.stderr:.3f}", "4"]
     # Again: nothing is left. Another weight, or another task: that alone is done.
     done = evaluate(tmp_path, *words)
     assert "results that are there already: 4" in done.out and [stored(file) for file in files] == first
@@ -64,7 +71,7 @@ def test_all_checkpoints_of_a_run_once(runs: Path, tmp_path: Path) -> None:
         f"{run}/checkpoint-2: letters_choice, letters_written",
     ]
     done = evaluate(tmp_path, *words, "--limit", "3", "--checkpoints", "1")
-    assert done.code == 0 and stored(files[0])["letters_choice"]["scores"][0]["rows"] == 3
+    assert done.code == 0 and scores(files[0], "letters_choice")[0].rows == 3
 
 
 def test_adapters_are_loaded_onto_their_model(runs: Path, tmp_path: Path) -> None:
@@ -84,9 +91,9 @@ def test_a_recipe_from_another_folder(runs: Path, tmp_path: Path) -> None:
     )
     done = command(["eval", "--config", "mine.yaml"], tmp_path)
     assert done.code == 0, done.said
-    (scores,) = (one["scores"] for one in stored(tmp_path / "here" / "base.json").values())
-    assert [one["metric"] for one in scores] == ["letters", "vowels"]
-    assert scores[0]["value"] <= 5  # three letters, with spaces between
+    letters, vowels = scores(tmp_path / "here" / "base.json", "letters_written")
+    assert (letters.metric, vowels.metric) == ("letters", "vowels")
+    assert letters.value <= 5  # three letters, with spaces between
 
 
 SENTENCES: dict[str, tuple[list[str], str]] = {

@@ -10,7 +10,7 @@ from hub_server import Hub
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from trl_curriculum.cli import main
-from trl_curriculum.publish.evals import eval_entries, model_index, read_results, write_evals
+from trl_curriculum.publish.evals import Evals, eval_entries, model_index, read_results, write_evals
 
 
 # In the form of `lm_eval.simple_evaluate`
@@ -96,7 +96,7 @@ def test_what_is_written_is_read_by_huggingface_hub(tmp_path: Path) -> None:
     card = tmp_path / "README.md"
     card.write_text("---\nmodel_name: my run\ntags:\n- trl\n---\n\n# Text\n")
     for _ in range(2):  # once more changes nothing
-        assert write_evals(tmp_path, RESULTS) == ["arc_easy", "gsm8k"]
+        write_evals(tmp_path, Evals([RESULTS]))
     files = sorted((tmp_path / ".eval_results").iterdir())
     assert [file.name for file in files] == ["arc_easy.yaml", "gsm8k.yaml"]
     entries = [one for file in files for one in parse_eval_result_entries(yaml.safe_load(file.read_text()))]
@@ -110,7 +110,7 @@ def test_what_is_written_is_read_by_huggingface_hub(tmp_path: Path) -> None:
 def test_a_file_that_is_none_of_lm_evals(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match=r"give the results_\*.json that lm-eval has written"):
-        read_results(tmp_path / "x.json")
+        read_results(tmp_path / "x.json", tmp_path)
 
 
 def test_the_command_sends_them(

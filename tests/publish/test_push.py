@@ -37,6 +37,7 @@ def refused(capsys: pytest.CaptureFixture[str], folder: Path, *options: str, rep
     capsys.readouterr()
     assert push(folder, *options, repo_id=repo_id) == 1
     bars, name, said = capsys.readouterr().err.rpartition("trl-curriculum push: ")
+    assert not bars or bars.endswith("\n")
     assert name and said.count("\n") == 1 and said.endswith("\n"), said
     assert all("B/s]" in line for line in bars.splitlines() if line), bars
     return said

@@ -14,7 +14,6 @@ from typing import Any
 from rich.table import Table
 from tqdm.auto import tqdm
 
-from ..disk.fingerprint import weights_key
 from ..evaluation.index import check_lm_eval, find_tasks, tasks_key, versions
 from ..evaluation.measure import load_tasks, measure, quiet
 from ..evaluation.models import (
@@ -24,6 +23,7 @@ from ..evaluation.models import (
     find_checkpoints,
     make_model,
     model_args,
+    weights_keys,
 )
 from ..evaluation.results import Results, results_file
 from ..evaluation.settings import EvaluationSettings
@@ -130,9 +130,8 @@ class EvalArguments:
     def made_with(self, model: str) -> dict[str, Any]:
         """What the scores of a model depend on besides the task."""
         settings = {name: value for name, value in asdict(self.settings).items() if name not in OF_NO_RESULT}
-        arguments = model_args(model, self.back_end, {})
         return {
-            "weights": [weights_key(name) for name in dict.fromkeys([arguments["pretrained"], model])],
+            "weights": weights_keys(model),
             "revision": self.model_revision,
             "dtype": self.dtype,
             "back_end": self.back_end,
@@ -195,8 +194,8 @@ def run(argv: Sequence[str]) -> int:
             for task in tasks:
                 bar.set_postfix_str(f"{Path(model).name} {task}")
                 began = time.monotonic()
-                scores = measure(lm, loaded[task], args.settings)
-                results[model].add(task, keys[model], scores, time.monotonic() - began)
+                found = measure(lm, loaded[task], args.settings)
+                results[model].add(task, keys[model], found, time.monotonic() - began)
                 bar.update()
             del lm
     show(_table(results, args.settings.tasks))

@@ -2,10 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..publish.evals import read_results, scores, write_evals
+from tqdm.auto import tqdm
+
+from ..evaluation.results import results_file
+from ..publish.evals import Evals, read_results, write_evals
 from ..publish.files import CARD, check_files, public_files
 from ..publish.send import PushError, again, check_login, check_repo_id, commit, create, hub, named_failure
 from ..scripts.hub import is_reachable
@@ -27,8 +31,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--evals",
         type=Path,
-        help="results_*.json of lm-eval: the scores of tasks whose dataset is on the Hub go to .eval_results and into "
-        "the card",
+        help="results_*.json of lm-eval, or the file of `trl-curriculum eval`, which is found where it is kept by "
+        "default: the scores of tasks whose dataset is on the Hub go to .eval_results and into the card",
     )
     parser.add_argument("--dry_run", action="store_true", help="list what would be sent, with sizes, and send nothing")
     return parser
@@ -39,30 +43,54 @@ def run(argv: Sequence[str]) -> int:
     args = make_parser().parse_args(argv)
     check_repo_id(args.repo_id)
     check_files(args.run, public_files(args.run))
-    results = read_results(args.evals) if args.evals is not None else None
-    if results is not None and not (tasks := [one.task for one in scores(results) if one.first]):
-        raise ValueError(f"{args.evals} has no score of a task whose dataset is on the Hub: leave --evals out.")
+    evals = _evals(args)
     if args.dry_run:
         _show(args.run, args.repo_id)
-        if results is not None:
-            print(f"The scores of {', '.join(tasks)} would be added to the card and to .eval_results.")
         return 0
     check_login()
     todo = f"run `{again(args.run, args.repo_id, *_options(args))}` again; what has arrived is not sent twice."
     safe = f"nothing in {args.run} was lost, and the commit to {args.repo_id} is there as a whole or not at all"
     if not is_reachable():
         raise PushError(f"The Hub cannot be reached; {safe}: {todo}")
-    if results is not None:
-        write_evals(args.run, results)
+    write_evals(args.run, evals)
     files = public_files(args.run)
     if not (args.run / CARD).exists():
         print(f"{args.run} has no {CARD}: the model is sent without a card.", file=sys.stderr)
-    with named_failure(args.repo_id, safe, todo):
+    with _bars_closed(), named_failure(args.repo_id, safe, todo):
         api = hub()
         create(api, args.repo_id, args.private or None, args.revision)
-        done = commit(api, args.repo_id, files, f"Push {args.run.resolve().name}", args.revision)
+        message, outdated = f"Push {args.run.resolve().name}", [*evals.outdated_files()]
+        done = commit(api, args.repo_id, files, message, args.revision, outdated=outdated)
     print(f"{len(files)} files ({_size(sum(one.size for one in files))}) are in {done.commit_url}.")
     return 0
+
+
+def _evals(args: argparse.Namespace) -> Evals:
+    """The scores that are sent, of the file that is given or of the one that evaluating this model has left."""
+    file = args.evals or results_file(str(args.run))
+    if args.evals is None and not file.is_file():
+        return Evals()
+    evals = read_results(file, args.run)
+    left_out, tasks = " ".join(evals.left_out), ", ".join(evals.tasks)
+    if not tasks and args.evals is not None:
+        raise ValueError(left_out or f"{file} has no score of a task whose dataset is on the Hub: leave --evals out.")
+    if left_out:
+        print(left_out, file=sys.stderr)
+    if tasks:
+        how = "would be" if args.dry_run else "are"
+        print(f"The scores of {tasks} {how} added to the card and to .eval_results, from {file}.")
+    return evals
+
+
+@contextmanager
+def _bars_closed() -> Iterator[None]:
+    """Ends the line of a progress bar that an error has left open."""
+    try:
+        yield
+    except Exception:
+        for bar in [*getattr(tqdm, "_instances", ())]:
+            bar.close()
+        raise
 
 
 def _options(args: argparse.Namespace) -> list[str]:

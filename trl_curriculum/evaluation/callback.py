@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback
 from ..disk.main_process import on_main_process
 from ..registry import make_options
 from .index import find_tasks
-from .measure import Score, check_model, load_tasks, measure, quiet
+from .measure import Score, check_model, load_tasks, measure, quiet, read_scores
 from .settings import LiveSettings
 
 
@@ -87,7 +87,7 @@ class LMEvalCallback(TrainerCallback):
 
     def _logs(self) -> dict[str, float]:
         began = time.monotonic()
-        scores = self._on_model(lambda lm: measure(lm, self.tasks.loaded, self.settings))
+        scores = read_scores(self._on_model(lambda lm: measure(lm, self.tasks.loaded, self.settings)))
         now = time.monotonic()
         self._spent += now - began
         return as_logs(scores) | {SHARE: self._spent / (now - self._began)}

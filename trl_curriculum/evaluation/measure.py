@@ -3,17 +3,20 @@
 import logging
 import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..disk.fingerprint import redact
 from .code import comes_with_lm_eval, refuse_unconfirmed, refuse_unsafe, sandboxed
 from .settings import EvaluationSettings
 
 
 BOOTSTRAP = 1000  # draws for the standard errors of metrics that are no means
 HIDDEN = ("alias", "name", "sample_len", "sample_count")  # what stands beside metrics in results
+DATASET = ("dataset_path", "dataset_name", "test_split", "validation_split")  # what a task's config says of it
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def _load(name: str, spec: Any, manager: Any) -> dict[str, Any]:
         ) from error
 
 
-def measure(lm: Any, loaded: dict[str, Any], settings: EvaluationSettings) -> list[Score]:
+def measure(lm: Any, loaded: dict[str, Any], settings: EvaluationSettings) -> dict[str, Any]:
     """
     Evaluates a language model on loaded tasks.
 
@@ -106,6 +109,11 @@ def measure(lm: Any, loaded: dict[str, Any], settings: EvaluationSettings) -> li
         settings ([`EvaluationSettings`]):
             How.
 
+    Returns:
+        `dict`: of what `simple_evaluate` returns, and by its names, the numbers and what they are scores of. It can be
+        written as JSON, and holds no functions and no secrets. [`read_scores`] and
+        [`~trl_curriculum.publish.evals.scores`] read it.
+
     Raises:
         `ValueError`: where the model cannot be asked so, see [`check_model`].
     """
@@ -113,6 +121,7 @@ def measure(lm: Any, loaded: dict[str, Any], settings: EvaluationSettings) -> li
     import torch
 
     check_model(lm, loaded, settings)
+    began = time.time()
     for task in loaded["tasks"].values():
         task.set_fewshot_seed(seed=settings.seed)
     torch.manual_seed(settings.seed)
@@ -128,11 +137,29 @@ def measure(lm: Any, loaded: dict[str, Any], settings: EvaluationSettings) -> li
             fewshot_as_multiturn=settings.apply_chat_template,
             confirm_run_unsafe_code=settings.confirm_run_unsafe_code,
         )
-    return read_scores(found)
+    made = {"config": {"limit": settings.limit}, "date": began, "lm_eval_version": lm_eval.__version__}
+    return _plain(found) | made
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {name: found[name] for name in ("versions", "n-shot", "n-samples")}
+    for part in ("results", "groups"):
+        rows = (found.get(part) or {}).items()
+        kept[part] = {name: {key: one for key, one in row.items() if _number(one) == one} for name, row in rows}
+    kept["configs"] = {}
+    for name, config in found["configs"].items():
+        measured = {key.split(",")[0] for key in found["results"][name]}
+        listed = [one["metric"] for one in config.get("metric_list") or () if one["metric"] in measured]
+        said = {key: config[key] for key in DATASET if config.get(key) is not None}
+        revision = (config.get("dataset_kwargs") or {}).get("revision")
+        kept["configs"][name] = redact(said | {"dataset_kwargs": {"revision": revision}}) | {
+            "metric_list": [{"metric": one} for one in listed]
+        }
+    return kept
 
 
 def read_scores(found: dict[str, Any]) -> list[Score]:
-    """The scores in what lm-eval returns: of groups first, then of tasks."""
+    """The scores in what [`measure`] returns: of groups first, then of tasks."""
     scores = []
     for name, row in ((found.get("groups") or {}) | found["results"]).items():
         rows = (found.get("n-samples") or {}).get(name, {}).get("effective")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import checkpoint as checkpoints
+from ..disk.fingerprint import weights_key
 
 
 BACK_ENDS = ("hf", "vllm")  # by lm-eval's names
@@ -86,6 +87,11 @@ def model_args(name: str, back_end: str, given: dict[str, Any]) -> dict[str, Any
         if (folder / "tokenizer_config.json").is_file():
             arguments["tokenizer"] = name
     return arguments
+
+
+def weights_keys(name: str) -> list[str]:
+    """Tells a model's weights from others; of adapters first what they adapt, then themselves."""
+    return [weights_key(one) for one in dict.fromkeys([model_args(name, "hf", {})["pretrained"], name])]
 
 
 def make_model(back_end: str, arguments: dict[str, Any], batch_size: int) -> Any:

@@ -1,16 +1,13 @@
 """What evaluations of a model came to, as a JSON file: a task that is done is not evaluated again."""
 
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..disk.fingerprint import fingerprint, redact
 from ..disk.stages import MARK
 from ..disk.state import write_json
-from .measure import Score
+from .measure import Score, read_scores
 
 
 FOLDER = "lm_eval"
@@ -62,32 +59,20 @@ class Results:
         """Whether a task was evaluated with the same weights, settings and versions."""
         return task in self.tasks and self.tasks[task]["key"] == _key(made_with)
 
-    def add(self, task: str, made_with: dict[str, Any], scores: Sequence[Score], seconds: float) -> None:
-        """Writes down what a task came to."""
-        rows = [{name: _plain(value) for name, value in asdict(one).items()} for one in scores]
+    def add(self, task: str, made_with: dict[str, Any], found: dict[str, Any], seconds: float) -> None:
+        """Writes down what a task came to, as [`~trl_curriculum.evaluation.measure.measure`] returns it."""
         self.tasks[task] = {
             "key": _key(made_with),
             "made_with": redact(made_with),
             "seconds": round(seconds, 3),
-            "scores": rows,
+            FOLDER: found,
         }
         write_json(self.file, {**MARK, "tasks": self.tasks})
 
     def scores(self, task: str) -> list[Score]:
         """What a task came to."""
-        return [
-            Score(row["task"], row["metric"], _number(row["value"]), _number(row["stderr"]), row["rows"])
-            for row in self.tasks[task]["scores"]
-        ]
+        return read_scores(self.tasks[task][FOLDER])
 
 
 def _key(made_with: dict[str, Any]) -> str:
     return fingerprint([json.dumps(redact(made_with), sort_keys=True)])
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value

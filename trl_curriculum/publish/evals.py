@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from numbers import Real
 from pathlib import Path
@@ -13,6 +13,9 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
 
 from ..disk.atomic import atomic_write
+from ..disk.stages import MARK
+from ..evaluation.models import weights_keys
+from ..evaluation.results import FOLDER, Results
 from ..report.public import public_name
 from .files import CARD, EVALS
 
@@ -21,7 +24,7 @@ STDERR = "_stderr"
 
 
 @dataclass(frozen=True)
-class Score:
+class HubScore:
     """A score of a task whose dataset is on the Hub, as lm-eval has measured it."""
 
     task: str
@@ -93,7 +96,7 @@ def model_index(results: Mapping[str, Any]) -> list[EvalResult]:
     ]
 
 
-def scores(results: Mapping[str, Any]) -> Iterator[Score]:
+def scores(results: Mapping[str, Any]) -> Iterator[HubScore]:
     """
     The scores of tasks whose dataset is on the Hub, in the order of their tasks.
 
@@ -117,7 +120,7 @@ def scores(results: Mapping[str, Any]) -> Iterator[Score]:
             value, error = values[f"{metric},{kind}"], values.get(f"{metric}{STDERR},{kind}")
             if not _is_number(value):
                 continue
-            yield Score(
+            yield HubScore(
                 task=task,
                 dataset=dataset,
                 subset=config.get("dataset_name"),
@@ -134,43 +137,119 @@ def scores(results: Mapping[str, Any]) -> Iterator[Score]:
             first = False
 
 
-def read_results(file: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Evals:
     """
-    A file of lm-eval's results.
+    Results in a file, of lm-eval or of `trl-curriculum eval`.
+
+    Args:
+        results (`list[Mapping[str, Any]]`):
+            Those that may be shown, each as [`scores`] takes them.
+        left_out (`list[str]`):
+            Why others may not, in a sentence each.
+        outdated (`list[Mapping[str, Any]]`):
+            Of those the ones of other weights, which an earlier push may have shown.
+    """
+
+    results: list[Mapping[str, Any]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    outdated: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Of which there is a score to show."""
+        return [one.task for each in self.results for one in scores(each) if one.first]
+
+    def outdated_files(self) -> dict[str, str]:
+        """Places and texts of what was written of other weights."""
+        return {place: text for each in self.outdated for place, text in _files(each).items()}
+
+
+def read_results(file: Path, model: Path) -> Evals:
+    """
+    Results in a file, of lm-eval or of `trl-curriculum eval`.
+
+    Args:
+        file (`Path`):
+            The file.
+        model (`Path`):
+            Folder of the model that is published. Of the command's results those of other weights are left out, and
+            those of a part of the rows.
 
     Raises:
         `ValueError`: where it is none.
     """
+    wanted = "give the results_*.json that lm-eval has written, or the file of `trl-curriculum eval`"
     try:
         results = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is no JSON ({error}): give the results_*.json that lm-eval has written.") from error
+        raise ValueError(f"{file} is no JSON ({error}): {wanted}.") from error
+    if isinstance(results, dict) and MARK.items() <= results.items():
+        return _of_the_command(Results(file), model)
     keys = ("results", "configs")
     if not isinstance(results, dict) or not all(isinstance(results.get(name), dict) for name in keys):
-        raise ValueError(f"{file} has no results and configs: give the results_*.json that lm-eval has written.")
-    return results
+        raise ValueError(f"{file} has no results and configs: {wanted}.")
+    return Evals([results])
 
 
-def write_evals(folder: Path, results: Mapping[str, Any]) -> list[str]:
+def _of_the_command(found: Results, model: Path) -> Evals:
+    evals, seen, weights = Evals(), set[str](), weights_keys(str(model))
+    for task, one in found.tasks.items():
+        new = {name: row for name, row in one[FOLDER]["results"].items() if name not in seen}  # a group's may be both
+        whole = one[FOLDER] | {"results": new, "config": {}}
+        limit = one[FOLDER]["config"]["limit"]
+        if not any(scores(whole)):
+            continue
+        if one["made_with"]["weights"] != weights:
+            evals.left_out.append(
+                f"{task} in {found.file} is left out: it was evaluated with other weights than {model} has now, so "
+                "evaluate it again."
+            )
+            evals.outdated.extend([whole] if limit is None else [])
+        elif limit is not None:
+            evals.left_out.append(
+                f"{task} in {found.file} is left out: its scores are those of a part of the rows (limit={limit:g}), "
+                "so evaluate it without a limit."
+            )
+        else:
+            evals.results.append(whole)
+            seen |= new.keys()
+    return evals
+
+
+def write_evals(folder: Path, evals: Evals) -> None:
     """
-    Writes `.eval_results/*.yaml`, a file a task, and the `model-index` of the card, in the folder of a run.
-
-    Returns:
-        The tasks of which there is a score to show.
+    Writes `.eval_results/*.yaml`, a file a task, and the `model-index` of the card, in the folder of a run; what was
+    written there of other weights is removed.
     """
-    tasks = [one.task for one in scores(results) if one.first]
-    for task, entry in zip(tasks, eval_entries(results), strict=True):
-        name = re.sub(r"[^\w.-]", "_", task)
-        with atomic_write(folder / EVALS / f"{name}.yaml") as draft:
-            draft.write_text(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False), encoding="utf-8")
+    for place, text in evals.outdated_files().items():
+        if (folder / place).is_file() and (folder / place).read_text(encoding="utf-8") == text:
+            (folder / place).unlink()
+    for each in evals.results:
+        for place, text in _files(each).items():
+            with atomic_write(folder / place) as draft:
+                draft.write_text(text, encoding="utf-8")
     card_file = folder / CARD
-    if tasks and card_file.exists():
-        card = ModelCard(card_file.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+    if not card_file.exists() or not (evals.tasks or evals.outdated):
+        return
+    card = ModelCard(card_file.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+    before = card.data.get("eval_results") or []
+    outdated = [one for each in evals.outdated for one in model_index(each)]
+    now = [one for each in evals.results for one in model_index(each)] or [
+        one for one in before if one not in outdated
+    ]
+    if now != before:
         card.data["model_name"] = card.data.get("model_name") or folder.resolve().name
-        card.data["eval_results"] = model_index(results)
+        card.data["eval_results"] = now or None
         with atomic_write(card_file) as draft:
             draft.write_text(str(card), encoding="utf-8")
-    return tasks
+
+
+def _files(results: Mapping[str, Any]) -> dict[str, str]:
+    """Places and texts of a file a task."""
+    names = [re.sub(r"[^\w.-]", "_", one.task) for one in scores(results) if one.first]
+    texts = [yaml.safe_dump(eval_result_entries_to_yaml([one]), sort_keys=False) for one in eval_entries(results)]
+    return {f"{EVALS}/{name}.yaml": text for name, text in zip(names, texts, strict=True)}
 
 
 def _is_number(value: Any) -> bool:

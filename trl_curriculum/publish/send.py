@@ -65,6 +65,7 @@ def commit(
     message: str,
     revision: str | None = None,
     token: str | None = None,
+    outdated: Sequence[str] = (),
 ) -> CommitInfo:
     """
     Sends files in one commit, in which weights and draws of an earlier model go.
@@ -82,10 +83,12 @@ def commit(
             Branch; by default the main one.
         token (`str`, *optional*):
             To write with; by default that of who is logged in.
+        outdated (`Sequence[str]`):
+            Further places whose files go, unless they are sent.
     """
     sent = {one.path for one in files}
     before = api.list_repo_files(repo_id, revision=revision, token=token)
-    gone = [path for path in before if path not in sent and is_listed(path, REPLACED)]
+    gone = [path for path in before if path not in sent and (path in outdated or is_listed(path, REPLACED))]
     operations: list[Any] = [
         CommitOperationAdd(one.path, str(one.file) if one.content is None else one.content) for one in files
     ]
