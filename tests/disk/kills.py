@@ -28,6 +28,8 @@ import pandas as pd  # noqa: E402
 from commands import command  # noqa: E402
 
 from trl_curriculum.report.history import read_history  # noqa: E402
+from trl_curriculum.report.kept import FOLDER as TEXTS  # noqa: E402
+from trl_curriculum.report.kept import read_texts  # noqa: E402
 
 
 TRAINED = "--save_strategy steps --save_steps 2 --save_total_limit 2 --resume_from_checkpoint auto"
@@ -84,8 +86,8 @@ def left(store: str, out: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in sorted(out.rglob("*")):
         name = str(file.relative_to(out))
-        if any(part.startswith(("checkpoint-", "curriculum_history", ".")) for part in Path(name).parts):
-            continue  # which checkpoints are left, and in how many files draws are, depends on the kills
+        if any(part.startswith(("checkpoint-", "curriculum_history", TEXTS, ".")) for part in Path(name).parts):
+            continue  # which checkpoints are left, and in how many files draws and texts are, depends on the kills
         if file.suffix in (".safetensors", ".npy"):
             found[name] = file.read_bytes()
         elif file.suffix == ".parquet":
@@ -94,6 +96,7 @@ def left(store: str, out: Path) -> dict[str, Any]:
             found[name] = {key: value for key, value in json.loads(file.read_text()).items() if key != "seconds"}
     for folder in (out, *out.glob("round-*/adapter")) if store in ("sft", "grpo", "evolve") else ():
         found[f"draws {folder.relative_to(out)}"] = read_history(folder).to_json()
+        found[f"texts {folder.relative_to(out)}"] = read_texts(folder).to_json()
     assert found, f"{store} has left nothing"
     return found
 
