@@ -43,6 +43,14 @@ def test_rewards_are_gathered_before_they_are_used(tmp_path: Path) -> None:
     )
 
 
+def test_a_completion_that_ends_in_no_end_or_pad_token_is_cut_off() -> None:
+    text = source(GRPOTrainer._generate)
+    assert "eos_and_pad = [*self.eos_token_ids, self._tokenizer.pad_token_id]" in text, changed(
+        "which tokens end a completion"
+    )
+    assert "ids[-1] not in eos_and_pad for ids in completion_ids" in text, changed("what clipped_ratio counts")
+
+
 def test_unscorable_rollouts_get_advantage_zero() -> None:
     assert "nan_to_num(advantages, nan=0.0)" in source(GRPOTrainer._generate_and_score_completions), changed(
         "how rollouts without a reward are treated"
