@@ -11,6 +11,8 @@ from huggingface_hub import ModelCard
 from safetensors.numpy import load_file, save_file
 
 from trl_curriculum.cli import main
+from trl_curriculum.disk.stages import MARK
+from trl_curriculum.disk.state import write_json
 from trl_curriculum.evaluation.results import Results, results_file
 
 
@@ -65,6 +67,9 @@ def test_scores_go_with_the_weights_that_they_are_of(
 
     assert main([*evaluate, "both", "here", "on_the_hub", "--num_fewshot", "2"]) == 0
     assert SECRET not in file.read_text()
+    results = Results(file)
+    results.tasks["on_the_hub"]["lm_eval"]["date"] += 10  # than in its group
+    write_json(file, {**MARK, "tasks": results.tasks})
     (score,) = Results(file).scores("on_the_hub")
     said = says("--dry_run")
     assert f"The scores of on_the_hub would be added to the card and to .eval_results, from {file}." in said
