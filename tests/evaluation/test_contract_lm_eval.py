@@ -62,6 +62,8 @@ def test_evaluate_returns_metrics_by_name_and_filter(manager: Any) -> None:
     found = lm_eval.evaluate(lm=lm, task_dict=loaded, limit=3, log_samples=False)
     assert {"acc,none", "acc_stderr,none"} < found["results"]["letters_choice"].keys(), changed("names of metrics")
     assert found["n-samples"]["letters_choice"]["effective"] == 3, changed("numbers of rows")
+    assert found["n-shot"] == {"letters_choice": 0} and "letters_choice" in found["versions"], changed("what it tells")
+    assert found["configs"]["letters_choice"]["metric_list"][0]["metric"] == "acc", changed("configurations")
 
 
 def test_a_model_that_is_given_stays_as_it_is() -> None:

@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
     with _bars_closed(), named_failure(args.repo_id, safe, todo):
         api = hub()
         create(api, args.repo_id, args.private or None, args.revision)
-        message, outdated = f"Push {args.run.resolve().name}", [*evals.outdated_files()]
+        message, outdated = f"Push {args.run.resolve().name}", [place for place, _ in evals.outdated_files()]
         done = commit(api, args.repo_id, files, message, args.revision, outdated=outdated)
     print(f"{len(files)} files ({_size(sum(one.size for one in files))}) are in {done.commit_url}.")
     return 0

@@ -160,9 +160,9 @@ class Evals:
         """Of which there is a score to show."""
         return [one.task for each in self.results for one in scores(each) if one.first]
 
-    def outdated_files(self) -> dict[str, str]:
-        """Places and texts of what was written of other weights."""
-        return {place: text for each in self.outdated for place, text in _files(each).items()}
+    def outdated_files(self) -> list[tuple[str, str]]:
+        """Places and texts of what may have been written of other weights; a task may be there twice, by its group."""
+        return [item for each in self.outdated for item in _files(each).items()]
 
 
 def read_results(file: Path, model: Path) -> Evals:
@@ -222,7 +222,7 @@ def write_evals(folder: Path, evals: Evals) -> None:
     Writes `.eval_results/*.yaml`, a file a task, and the `model-index` of the card, in the folder of a run; what was
     written there of other weights is removed.
     """
-    for place, text in evals.outdated_files().items():
+    for place, text in evals.outdated_files():
         if (folder / place).is_file() and (folder / place).read_text(encoding="utf-8") == text:
             (folder / place).unlink()
     for each in evals.results:
