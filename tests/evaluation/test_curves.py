@@ -63,6 +63,14 @@ def test_costs_of_grpo(tmp_path: Path) -> None:
     assert read_run(tmp_path / "run", {}, 8).generations == 8
 
 
+def test_probes_count_on_where_a_log_does_not_name_them(tmp_path: Path) -> None:
+    """A log of steps that all train on what was drawn before has no numbers of the curriculum."""
+    named = [{"step": 1, "loss": 0.1, "curriculum/probe_tokens": 30.0}, {"step": 2, "loss": 0.1}]
+    later = [{"step": 3, "loss": 0.1, "curriculum/probe_tokens": 50.0}, {"step": 4, "loss": 0.1}]
+    run = read_run(folder(tmp_path / "run", named + later), {}, 4)
+    assert costs(run, run.steps)["probe_tokens"].tolist() == [30.0, 30.0, 50.0, 50.0]
+
+
 def test_costs_of_sft(tmp_path: Path) -> None:
     run = read_run(folder(tmp_path / "run", SFT), {"curriculum": {"evo_curate": {"measure": "probe"}}})
     found = costs(run, logged(run, "eval_loss")[0])
@@ -122,6 +130,9 @@ def test_what_cannot_be_measured(tmp_path: Path) -> None:
         measure(runs, "x", "steps")
     with pytest.raises(ValueError, match="no cell of uniform is finished"):
         measure({cell: run for cell, run in runs.items() if cell.entry.name == "sec"}, "reward_as_uniform", "steps")
+    silent = cells(tmp_path / "silent", [{"step": 4, "train_loss": 0.1}])
+    with pytest.raises(ValueError, match=r"^uniform/seed-0: no log of training has a reward"):
+        measure(silent, None, "steps")
     (tmp_path / "sec" / "trainer_state.json").write_text("{")
     with pytest.raises(ValueError, match=r"the log of a run, cannot be read \(.*: remove .*sec\.$"):
         read_run(tmp_path / "sec", {}, 4)

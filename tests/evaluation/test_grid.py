@@ -33,6 +33,16 @@ def test_uniform_and_placebos_are_added() -> None:
     assert [cell.name for cell in made.cells[:8:7]] == ["uniform/seed-0", "uniform/seed-1"]
 
 
+def test_a_placebo_belongs_to_the_method_that_sets_nothing_else_either() -> None:
+    placebo = {"placebo": {"of": "sec"}}
+    refilled = {"name": "refilled", "curriculum": "sec", "rollouts": "refill"}
+    found = grid([refilled, "sec", placebo, {"name": "both", "curriculum": placebo, "rollouts": "refill"}]).entries
+    assert {entry.name: entry.placebo_of for entry in found if entry.placebo_of} == {
+        "placebo": "sec",
+        "both": "refilled",
+    }
+
+
 def test_a_grid_that_names_a_placebo_gets_no_other() -> None:
     made = grid(
         [

@@ -10,7 +10,7 @@ import pytest
 
 from trl_curriculum.report import vegalite
 from trl_curriculum.report.figures import draws_png
-from trl_curriculum.report.history import FOLDER
+from trl_curriculum.report.history import FOLDER, read_history
 from trl_curriculum.report.over_time import arms_over_time, label_arms, stretch_of
 
 
@@ -50,17 +50,16 @@ def test_a_label_that_is_taken_by_the_others_stays_apart() -> None:
     "arms", [["<script>", "it's", 'say "x"', "\x1b[31m"], ["one"], [f"arm {k}" for k in range(99)]]
 )
 def test_the_figure_of_a_card_is_a_png(tmp_path: Path, arms: list[str]) -> None:
-    written(tmp_path, arms)
-    assert draws_png(tmp_path, tmp_path / "figures/draws.png")
+    assert draws_png(written(tmp_path, arms), tmp_path / "figures/draws.png")
     assert (tmp_path / "figures/draws.png").read_bytes().startswith(b"\x89PNG")
     assert "vl_convert" not in sys.modules  # whose engine would hang in a fork of this process
 
 
 def test_without_draws_or_altair_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not draws_png(tmp_path, tmp_path / "draws.png")
-    written(tmp_path, ["a"])
+    assert not draws_png(read_history(tmp_path), tmp_path / "draws.png")
+    history = written(tmp_path, ["a"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not draws_png(tmp_path, tmp_path / "draws.png") and not (tmp_path / "draws.png").exists()
+    assert not draws_png(history, tmp_path / "draws.png") and not (tmp_path / "draws.png").exists()
 
 
 def test_what_vl_convert_cannot_draw_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def test_a_run_of_the_trainer(tiny_runs: Path) -> None:
     assert (sft.name, sft.signal, sft.rows, sft.generations) == ("sft", "loss", 40, None)
     assert grpo.notes == () and sft.notes == ()
     assert grpo.tokens == 4 * grpo.history["length"].sum() and sft.tokens == sft.history["length"].sum()
-    assert grpo.logs["step"].tolist() == [*range(1, 16)] and grpo.hours is not None and grpo.hours > 0
+    assert grpo.logs["step"].tolist() == [*range(1, 16)] and grpo.seconds is not None and grpo.seconds > 0
 
 
 def test_of_a_run_that_wrote_no_facts_the_checkpoint_tells(tiny_runs: Path, tmp_path: Path) -> None:
@@ -56,8 +56,19 @@ def test_the_longest_log_counts_and_one_that_is_cut_is_said(tmp_path: Path) -> N
     (tmp_path / "checkpoint-11").mkdir()
     (tmp_path / "checkpoint-11/trainer_state.json").write_text('{"log_hist')
     (run,) = read_runs([str(tmp_path)])
-    assert run.logs["step"].tolist() == [9, 10] and run.hours == pytest.approx((9 * 2 + 1) / 3600)
+    assert run.logs["step"].tolist() == [9, 10] and run.seconds == pytest.approx(9 * 2 + 1)
     assert "checkpoint-11/trainer_state.json cannot be read." in run.notes
+
+
+def test_the_time_is_that_over_all_resumes(tmp_path: Path) -> None:
+    history(tmp_path, reward=[0.5])
+    write_log(tmp_path, {"step": 4, "step_time": 1.0}, {"step": 4, "train_runtime": 30.0})  # since it was resumed
+    assert read_runs([str(tmp_path)])[0].seconds == 30
+    clock = {"TrainingClock": {"args": {}, "attributes": {"before": 100.5}}}
+    state = {"log_history": [{"step": 4}], "stateful_callbacks": clock}
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4/trainer_state.json").write_text(json.dumps(state))
+    assert read_runs([str(tmp_path)])[0].seconds == 100.5
 
 
 @pytest.mark.parametrize("facts", [{"rows": "many", "arms": [1], "methods": 3}, {"rows": -1, "methods": [4, {}]}])

@@ -79,10 +79,12 @@ def test_of_a_checkpoint_arguments_and_rollouts_stay_here(hub: Hub, tmp_path: Pa
 
 def test_an_adapter_of_a_model_in_a_folder(hub: Hub, tmp_path: Path, tiny_path: str) -> None:
     adapter = LoraConfig(r=2, target_modules="all-linear")
-    run = sft_trainer(tmp_path / "out", model=tiny_path, peft_config=adapter, **PUSHES)
+    options = PUSHES | {"hub_strategy": "checkpoint", "save_strategy": "steps", "save_steps": 1}
+    run = sft_trainer(tmp_path / "out", model=tiny_path, peft_config=adapter, **options)
     train_and_save(run, run.args, None)
     sent = hub.files("me/tiny")
     assert {"README.md", "adapter_config.json", "adapter_model.safetensors"} <= set(sent)
+    assert "last-checkpoint/adapter_config.json" in sent
     assert str(Path(tiny_path).parent).encode() not in everything(hub)
     assert tiny_path in (tmp_path / "out" / "adapter_config.json").read_text()  # loaded from here as before
 

@@ -43,7 +43,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Score:
+class Reached:
     """
     What a method has reached over seeds.
 
@@ -69,7 +69,7 @@ class Row:
             Its name.
         seeds (`int`):
             Of its finished cells.
-        final, area ([`Score`]):
+        final, area ([`Reached`]):
             At the end, and on average over the costs (the area under the curve over their range).
         probes, refills (`float`):
             Share of all tokens that probes have read or generated, and that were generated and discarded.
@@ -77,8 +77,8 @@ class Row:
 
     method: str
     seeds: int
-    final: Score
-    area: Score
+    final: Reached
+    area: Reached
     probes: float
     refills: float
 
@@ -132,13 +132,13 @@ class Comparison:
         return Row(
             entry.name,
             len(last),
-            self._score(entry, self.matched.final),
-            self._score(entry, self.matched.area),
+            self._reached(entry, self.matched.final),
+            self._reached(entry, self.matched.area),
             _ratio(last["probe_tokens"].sum(), every.sum()),
             _ratio(last["discarded_tokens"].sum(), generated.sum()),
         )
 
-    def _score(self, entry: Entry, reached: FloatArray) -> Score:
+    def _reached(self, entry: Entry, reached: FloatArray) -> Reached:
         values = dict(zip(self.curves, reached, strict=True))
         own = {seed: value for (method, seed), value in values.items() if method == entry.name}
         placebo = next((one.name for one in self.entries if one.placebo_of == entry.name), None)
@@ -150,7 +150,7 @@ class Comparison:
             values_of, of_baseline = np.array(pairs).reshape(-1, 2).T
             return difference(values_of, of_baseline, self.metric.less_is_better) if pairs else None
 
-        return Score(float(np.mean(list(own.values()))), to(UNIFORM), to(placebo))
+        return Reached(float(np.mean(list(own.values()))), to(UNIFORM), to(placebo))
 
 
 def measure(runs: dict[Cell, Run], metric: str | None, by: str) -> tuple[pd.DataFrame, Metric]:

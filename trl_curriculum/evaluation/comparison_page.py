@@ -12,9 +12,9 @@ from ..disk.atomic import atomic_write
 from ..report.figures import is_installed
 from ..report.markdown import table
 from ..report.vegalite import library, script_json
-from .compare import MATCHES, Comparison, Difference, Score
+from .compare import MATCHES, Comparison, Reached
 from .grid import UNIFORM
-from .statistics import coverage, smallest_p
+from .statistics import Difference, coverage, smallest_p
 
 
 RESULTS, MARKDOWN, PAGE = "results.parquet", "comparison.md", "comparison.html"
@@ -169,8 +169,8 @@ def notes(comparison: Comparison, failed: dict[str, str]) -> list[str]:
     return lines
 
 
-def _cells(score: Score) -> tuple[str, ...]:
-    return f"{score.mean:.4g}", _difference(score.uniform), _difference(score.placebo)
+def _cells(reached: Reached) -> tuple[str, ...]:
+    return f"{reached.mean:.4g}", _difference(reached.uniform), _difference(reached.placebo)
 
 
 def _difference(found: Difference | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..disk.checkpoint import STATE
 from ..probes import PrefixEntropy
 from ..registry import nearest
 from ..report.history import read_history
@@ -17,7 +18,6 @@ from ..signals import FloatArray
 from .grid import curriculum_of
 
 
-STATE = "trainer_state.json"
 READ = 1 / 3  # of what a trained token costs is what a token costs that is only read: a forward without a backward
 COSTS = ("step", "trained_tokens", "generated_tokens", "probe_tokens", "discarded_tokens", "seconds")
 SIGNAL = {"grpo": "reward", "sft": "loss"}
@@ -58,6 +58,11 @@ class Run:
     def steps(self) -> FloatArray:
         """Optimizer steps at which training has logged."""
         return np.array([entry["step"] for entry in self.training], float)
+
+    @property
+    def begun(self) -> FloatArray:
+        """Of each of them, the one before it, and 0 before the first."""
+        return np.r_[0.0, self.steps][:-1]
 
     def cumulated(self, key: str) -> tuple[FloatArray, FloatArray]:
         """Steps, and sums so far of a number of tokens that is logged for the steps since the last log."""
@@ -100,7 +105,8 @@ def costs(run: Run, step: FloatArray) -> pd.DataFrame:
         discarded ones and what probes generate included; `seconds` are those of optimizer steps, with generation and
         probes, without evaluation and saving.
     """
-    probed = _at(step, run.steps, np.array([entry.get("curriculum/probe_tokens", 0.0) for entry in run.training]))
+    seen = pd.Series([entry.get("curriculum/probe_tokens") for entry in run.training], dtype=float)
+    probed = _at(step, run.steps, seen.ffill().fillna(0.0).to_numpy())  # not logged where nothing was drawn since
     discarded = _at(step, *run.cumulated("rollouts/discarded_tokens"))
     if run.generations:
         done = run.history.groupby("step")["length"].sum() * run.generations
@@ -108,9 +114,8 @@ def costs(run: Run, step: FloatArray) -> pd.DataFrame:
         trained = generated - discarded
     else:
         generated, trained = np.zeros(len(step)), _at(step, *_num_tokens(run))
-    begun = np.r_[0.0, run.steps[:-1]] if len(run.steps) else run.steps
-    lasted = [entry.get("step_time") or 0.0 for entry in run.training]
-    seconds = _at(step, run.steps, np.cumsum((run.steps - begun) * np.array(lasted, float)))
+    lasted = np.array([entry.get("step_time") or 0.0 for entry in run.training], float)
+    seconds = _at(step, run.steps, np.cumsum((run.steps - run.begun) * lasted))
     made = (step, trained, generated + probed * run.generates, probed, discarded, seconds)
     return pd.DataFrame(dict(zip(COSTS, made, strict=True)))
 
@@ -154,17 +159,22 @@ def as_uniform(run: Run, share: Mapping[str, float]) -> tuple[FloatArray, FloatA
             A run.
         share (`Mapping[str, float]`):
             Of each arm, its share of uniform's draws.
+
+    Raises:
+        `ValueError`: where there is none.
     """
     last: dict[str, float] = {}
     values = []
-    for begin, end in zip(np.r_[0.0, run.steps[:-1]], run.steps, strict=True):
+    for begin, end in zip(run.begun, run.steps, strict=True):
         drawn = run.history[(run.history["step"] >= begin) & (run.history["step"] < end)]
         last |= drawn.groupby("arm")[run.signal].mean().dropna().to_dict()
         weight = np.array([share.get(arm, 0.0) for arm in last])
         seen = weight.sum() > 0
         values.append(float(weight @ np.array(list(last.values())) / weight.sum()) if seen else np.nan)
     known = np.isfinite(values)
-    return run.steps[known], np.array(values)[known]
+    if not known.any():
+        raise ValueError(f"no log of training has a {run.signal} of an arm that uniform has drawn: log more often.")
+    return run.steps[known], np.array(values, float)[known]
 
 
 def arm_shares(runs: list[Run]) -> dict[str, float]:

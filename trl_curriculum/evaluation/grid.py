@@ -133,7 +133,7 @@ def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | 
                 changes = entry.changes | {"curriculum": {PLACEBO: {"of": found.spec}}}
                 entries.append(Entry(f"{PLACEBO}-{entry.name}", changes, placebo_of=entry.name))
     else:
-        entries = [_with_its_method(entry, methods_of) for entry in entries]
+        entries = [_with_its_method(entry, entries, methods_of) for entry in entries]
     for k, entry in enumerate(entries):
         if entry.name in [other.name for other in entries[:k]]:
             raise ValueError(
@@ -204,14 +204,19 @@ def curriculum_of(recipe: dict[str, Any], name: str) -> CurriculumMethod:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _with_its_method(entry: Entry, methods_of: dict[str, CurriculumMethod]) -> Entry:
-    """A placebo that the grid names, with the method that it is the placebo of."""
+def _with_its_method(entry: Entry, entries: list[Entry], methods_of: dict[str, CurriculumMethod]) -> Entry:
+    """A placebo that the grid names, with the method that it is the placebo of: first one that sets nothing else."""
     placebo = methods_of[entry.name]
     if placebo.name != PLACEBO:
         return entry
     of = CURRICULA.make(placebo.options["of"])
-    same = next((name for name, method in methods_of.items() if method == of), None)
-    return Entry(entry.name, entry.changes, placebo_of=same)
+    same = [one for one in entries if methods_of[one.name] == of]
+    same.sort(key=lambda one: _besides(one) != _besides(entry))  # stable
+    return Entry(entry.name, entry.changes, placebo_of=same[0].name if same else None)
+
+
+def _besides(entry: Entry) -> dict[str, Any]:
+    return {name: value for name, value in entry.changes.items() if name != "curriculum"}
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:

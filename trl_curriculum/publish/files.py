@@ -31,6 +31,7 @@ TOKENIZER += ("chat_template.json", "additional_chat_templates/*.jinja")
 TOKENIZER += ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 HISTORY = f"{FOLDER}/draws-*.parquet"
 SENT = (CARD, FIGURE, *CONFIGS, *WEIGHTS, *CODE, *TOKENIZER, HISTORY, f"{EVALS}/*.yaml")
+NOT_OF_CHECKPOINTS = ("training_args.bin", "generation_buffer_*")  # the arguments, among them the token, and rollouts
 REPLACED = (*WEIGHTS, HISTORY)  # an earlier model's would be loaded with the new ones, or in their place
 
 
@@ -69,8 +70,17 @@ def public_files(folder: Path) -> list[PublicFile]:
 
     The base model of an adapter, where it is a folder of this machine, is sent as its last part.
     """
+    return [one for one in _files(folder) if is_listed(one.path)]
+
+
+def checkpoint_files(folder: Path) -> list[PublicFile]:
+    """All files of a checkpoint that a resume elsewhere needs, in the same way."""
+    return [one for one in _files(folder) if not any(fnmatchcase(one.file.name, name) for name in NOT_OF_CHECKPOINTS)]
+
+
+def _files(folder: Path) -> list[PublicFile]:
     places = [(path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*"))]
-    found = [PublicFile(place, path) for place, path in places if is_listed(place) and path.is_file()]
+    found = [PublicFile(place, path) for place, path in places if path.is_file()]
     return [_without_base_path(one) if one.path == ADAPTER else one for one in found]
 
 
@@ -108,12 +118,13 @@ def check_files(folder: Path, files: list[PublicFile]) -> None:
 
 def _without_base_path(one: PublicFile) -> PublicFile:
     """An adapter's config, with the last part of its base model's folder where that is on this machine."""
-    text = one.file.read_text(encoding="utf-8")
     try:
-        base = json.loads(text).get("base_model_name_or_path")
+        config = json.loads(one.file.read_text(encoding="utf-8"))
+        base = config.get("base_model_name_or_path")
     except (ValueError, AttributeError):
         return one
     if not isinstance(base, str) or public_name(base) is not None:
         return one
     last = re.split(r"[/\\]", base.rstrip("/\\"))[-1]
-    return PublicFile(one.path, one.file, text.replace(json.dumps(base), json.dumps(last)).encode())
+    text = json.dumps(config | {"base_model_name_or_path": last}, indent=2, sort_keys=True)  # as PEFT writes it
+    return PublicFile(one.path, one.file, text.encode())

@@ -40,14 +40,14 @@ def check_repo_id(repo_id: str) -> None:
         raise ValueError(f"repo_id={repo_id!r} does not say whose it is: give it as user/name.")
 
 
-def check_login(token: str | None = None) -> None:
+def check_login() -> None:
     """
     Refuses where there is no token to write with.
 
     Raises:
         [`PushError`]: in one sentence.
     """
-    if token is None and get_token() is None:
+    if get_token() is None:
         raise PushError(f"Nobody is logged in to the Hub: {LOGIN}.")
 
 
@@ -66,6 +66,7 @@ def commit(
     revision: str | None = None,
     token: str | None = None,
     outdated: Sequence[str] = (),
+    place: str = "",
 ) -> CommitInfo:
     """
     Sends files in one commit, in which weights and draws of an earlier model go.
@@ -85,13 +86,14 @@ def commit(
             To write with; by default that of who is logged in.
         outdated (`Sequence[str]`):
             Further places whose files go, unless they are sent.
+        place (`str`, *optional*):
+            Folder of the repository, with its `/`; by default its root.
     """
-    sent = {one.path for one in files}
-    before = api.list_repo_files(repo_id, revision=revision, token=token)
-    gone = [path for path in before if path not in sent and (path in outdated or is_listed(path, REPLACED))]
-    operations: list[Any] = [
-        CommitOperationAdd(one.path, str(one.file) if one.content is None else one.content) for one in files
-    ]
+    sent = {f"{place}{one.path}": str(one.file) if one.content is None else one.content for one in files}
+    before = set(api.list_repo_files(repo_id, revision=revision, token=token)) - sent.keys()
+    old = [path for path in before if path.startswith(place) and is_listed(path.removeprefix(place), REPLACED)]
+    gone = sorted({*old, *before.intersection(outdated)})
+    operations: list[Any] = [CommitOperationAdd(path, content) for path, content in sent.items()]
     operations += [CommitOperationDelete(path) for path in gone]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")  # the draws

@@ -46,7 +46,7 @@ def complete(text: str, trainer: Any, facts: RunFacts) -> str:
     model = public_name(card.data.get("base_model"))
     told = (
         section(trainer, history),
-        figure(Path(trainer.args.output_dir)) if len(history) else "",
+        figure(history, Path(trainer.args.output_dir)),
         evaluation(facts),
         hyperparameters(facts),
         cost(facts, history),
@@ -62,10 +62,10 @@ def complete(text: str, trainer: Any, facts: RunFacts) -> str:
     return str(card)
 
 
-def figure(folder: Path) -> str:
+def figure(history: pd.DataFrame, folder: Path) -> str:
     """The figure of what was trained on, made in the folder of the card; nothing where it cannot be drawn."""
     try:
-        if not draws_png(folder, folder / FIGURE):
+        if not draws_png(history, folder / FIGURE):
             return ""
     except (OSError, ValueError) as error:  # a checkpoint that is being saved must not be lost by it
         logger.warning("The card has no figure: %s", error)

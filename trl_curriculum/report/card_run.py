@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from .head import duration
 from .markdown import table
 from .public import one_line, public_command, public_options, public_text, public_value
 
@@ -117,15 +118,9 @@ def cost(facts: RunFacts, history: pd.DataFrame) -> str:
     elif len(history):
         rows.append(("tokens of the loss", f"{round(float(history['length'].sum())):,}"))
     if facts.seconds is not None:
-        rows.append(("time of training, over all resumes", _hours(facts.seconds)))
+        rows.append(("time of training, over all resumes", duration(facts.seconds)))
     rows.append(("processes", f"{facts.processes} on {public_text(facts.device)}"))
     return f"### What it took\n\n{table(('', ''), rows)}"
-
-
-def _hours(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def reproduce(facts: RunFacts, model: str | None) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from ..disk.atomic import atomic_write
-from .history import read_history
 from .over_time import arms_over_time, label_arms, signal_of
 from .vegalite import png
 
@@ -30,13 +29,13 @@ def is_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("altair", "vl_convert"))
 
 
-def draws_png(output_dir: str | Path, file: str | Path) -> bool:
+def draws_png(history: pd.DataFrame, file: str | Path) -> bool:
     """
     Writes the figure of a model card: each arm's share of the draws, and its mean reward or loss, over the steps.
 
     Args:
-        output_dir (`str` or `Path`):
-            The run's.
+        history (`pandas.DataFrame`):
+            Draws as [`~trl_curriculum.report.history.read_history`] returns them.
         file (`str` or `Path`):
             A PNG, written atomically.
 
@@ -44,13 +43,10 @@ def draws_png(output_dir: str | Path, file: str | Path) -> bool:
         `bool`: whether there is a figure now; `False` where altair is not installed or nothing was drawn.
 
     Raises:
-        [`~trl_curriculum.disk.state.StateError`]: where the history cannot be read. `OSError`: where the file cannot
-            be written. [`~trl_curriculum.report.vegalite.FigureError`]: where it cannot be drawn.
+        `OSError`: where the file cannot be written. [`~trl_curriculum.report.vegalite.FigureError`]: where it cannot
+            be drawn.
     """
-    if not is_installed():
-        return False
-    history = read_history(output_dir)
-    if history.empty:
+    if history.empty or not is_installed():
         return False
     labels, rest = label_arms([history], ON_CARD)
     frame, signal = arms_over_time(history, labels, rest), signal_of(history)

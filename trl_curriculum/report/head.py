@@ -25,6 +25,15 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
+def duration(seconds: float) -> str:
+    """A time as it is read, such as `2 h 5 min`, `3 min 20 s` or `4.2 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
 def _of_run(run: Run) -> dict[str, str]:
     history = run.history
     found = {"trainer": "GRPO" if run.signal == "reward" else "SFT"}
@@ -37,7 +46,7 @@ def _of_run(run: Run) -> dict[str, str]:
     found["arms drawn"] = f"{history['arm'].nunique():,}" + (f" of {len(run.arms):,}" if run.arms else "")
     found["steps"], found["draws"] = f"{int(history['step'].max()) + 1:,}", f"{len(history):,}"
     found["tokens"] = number(run.tokens)
-    found["time"] = "not known" if run.hours is None else _time(run.hours)
+    found["time"] = "not known" if run.seconds is None else duration(run.seconds)
     value = history[run.signal].to_numpy(float)
     third = np.arange(len(value)) * 3 // len(value)
     found["first → last third"] = f"{run.signal} {_mean(value[third == 0])} → {_mean(value[third == 2])}"
@@ -84,10 +93,3 @@ def _zero_variance(run: Run) -> str:
 def _mean(value: np.ndarray) -> str:
     seen = value[np.isfinite(value)]
     return f"{seen.mean():.3f}" if len(seen) else "–"
-
-
-def _time(hours: float) -> str:
-    for unit, size in (("h", 1), ("min", 60)):
-        if hours * size >= 1:
-            return f"{hours * size:.1f} {unit}"
-    return f"{hours * 3600:.1f} s"

@@ -41,6 +41,8 @@ class Run:
             As the run has written them, or as far as its last checkpoint tells.
         notes (`tuple[str, ...]`):
             What is missing or was left out, in sentences.
+        clock (`float`, *optional*):
+            Seconds of training over all resumes until the newest checkpoint, where the trainer has counted them.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Run:
     texts: pd.DataFrame
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    clock: float | None = None
 
     @property
     def signal(self) -> str:
@@ -80,15 +83,18 @@ class Run:
         return float(np.sum(tokens_of(self.history, self.generations)))
 
     @property
-    def hours(self) -> float | None:
-        """Hours of training, as the trainer has logged them, or as its steps took; `None` where it has not."""
+    def seconds(self) -> float | None:
+        """
+        Seconds of training over all resumes, as the trainer has counted them, or as its steps took; `None` where it
+        has not. What it logs at the end, `train_runtime`, is without what came before the last resume.
+        """
         logs = self.logs
-        if "train_runtime" in logs and logs["train_runtime"].notna().any():
-            return float(logs["train_runtime"].sum()) / 3600
-        if "step_time" not in logs:
-            return None
+        logged = logs["train_runtime"].sum() if "train_runtime" in logs else 0.0
+        counted = max(float(logged), self.clock or 0.0)
+        if counted > 0 or "step_time" not in logs:
+            return counted or None
         timed = logs[logs["step_time"].notna()]
-        return float((timed["step_time"] * timed["step"].diff().fillna(timed["step"])).sum()) / 3600
+        return float((timed["step_time"] * timed["step"].diff().fillna(timed["step"])).sum())
 
 
 def read_runs(folders: list[str]) -> list[Run]:
@@ -123,13 +129,13 @@ def read_run(folder: Path, name: str) -> Run:
         )
     history, notes = _checked(read_history(folder), folder)
     facts = read_facts(folder) or _facts_of_checkpoint(folder)
-    logs, said = _logs(folder)
+    logs, clock, said = _logs(folder)
     texts = read_texts(folder)
     if not _is_count(facts.get("rows")):
         notes.append("How many rows the pool has is not known, so shares of the pool are left out.")
     if texts.empty:
         notes.append("The run has kept no texts of its rows, so rows are named by their numbers.")
-    return Run(folder, name, history, logs, texts, facts, (*notes, *said))
+    return Run(folder, name, history, logs, texts, facts, (*notes, *said), clock)
 
 
 def _checked(history: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -155,29 +161,41 @@ def _checked(history: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[st
     return history, notes
 
 
-def _logs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The longest log in the folder or in one of its checkpoints."""
+def _logs(folder: Path) -> tuple[pd.DataFrame, float | None, list[str]]:
+    """The longest log in the folder or in one of its checkpoints, and the seconds until the newest of these."""
     newest = [path / STATE for path in newest_first(folder)]
     best: list[dict[str, Any]] = []
-    unread = []
+    unread, clocks = [], [0.0]
     for file in [folder / STATE, *newest]:
         if not file.is_file():
             continue
         try:
-            found = json.loads(file.read_text())["log_history"]
-            logs = [one for one in found if _is_count(one["step"])]
+            state = json.loads(file.read_text())
+            logs = [one for one in state["log_history"] if _is_count(one["step"])]
         except (OSError, ValueError, KeyError, TypeError):
             unread.append(file.relative_to(folder).as_posix())
             continue
+        clocks.append(_clock(state))
         best = logs if not best or (logs[-1:] and logs[-1]["step"] > best[-1]["step"]) else best
     notes = [f"{', '.join(unread)} cannot be read."] if unread else []
+    clock = max(clocks) or None
     if not best:
-        return pd.DataFrame({"step": []}), [*notes, "There is no log: no checkpoint is left with trainer_state.json."]
+        notes.append("There is no log: no checkpoint is left with trainer_state.json.")
+        return pd.DataFrame({"step": []}), clock, notes
     rows = [{name: _number(value) for name, value in one.items() if _is_number(value)} for one in best]
     bad = sum(math.isnan(value) for one in rows for value in one.values())
     if bad:
         notes.append(f"{bad:,} logged numbers are not finite: they are gaps.")
-    return pd.DataFrame(rows), notes
+    return pd.DataFrame(rows), clock, notes
+
+
+def _clock(state: dict[str, Any]) -> float:
+    """Seconds that [`~trl_curriculum.trainers.clock.TrainingClock`] has saved; 0 where there are none."""
+    try:
+        seconds = state["stateful_callbacks"]["TrainingClock"]["attributes"]["before"]
+    except (KeyError, TypeError):
+        return 0.0
+    return float(seconds) if _is_number(seconds) and math.isfinite(seconds) else 0.0
 
 
 def _facts_of_checkpoint(folder: Path) -> dict[str, Any]:

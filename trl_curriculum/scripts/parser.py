@@ -1,6 +1,7 @@
 """The parser of recipe scripts and commands, whose help begins with what is not TRL's own."""
 
 import argparse
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,7 +27,7 @@ class RecipeParser(TrlParser):
             for one in classes
             for cls in one.__mro__[::-1]
             if cls.__module__.split(".")[0] not in (*UPSTREAM, "builtins")
-            for name in vars(cls).get("__annotations__", ())
+            for name in inspect.get_annotations(cls)
         ]
         return [action for action in self._actions if action.dest in names]
 

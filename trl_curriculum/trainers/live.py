@@ -28,5 +28,5 @@ class LiveEvaluation:
     def lm_eval_results(self) -> dict[str, float]:
         """The newest results of `args.lm_eval`, by task, with their standard errors; empty before the first."""
         newest = (evaluations(self.state.log_history) or [{}])[-1]
-        own = {name for name in newest if name.startswith(f"{PREFIX}/")} - {SHARE}
-        return {name.removeprefix(f"{PREFIX}/"): newest[name] for name in newest if name in own}
+        own = {name: value for name, value in newest.items() if name.startswith(f"{PREFIX}/") and name != SHARE}
+        return {name.removeprefix(f"{PREFIX}/"): value for name, value in own.items()}

@@ -11,14 +11,12 @@ from huggingface_hub import CommitInfo, HfApi
 from transformers.trainer_utils import HubStrategy
 from transformers.utils import PushInProgress
 
-from ..publish.files import CONFIGS, TOKENIZER, WEIGHTS, is_listed, public_files
+from ..publish.files import CONFIGS, TOKENIZER, WEIGHTS, PublicFile, checkpoint_files, is_listed, public_files
 from ..publish.send import PushError, again, commit, hub, named_failure
 
 
 logger = logging.getLogger(__name__)
 
-# Of a checkpoint that `hub_strategy` asks for: the arguments, among them the token, and rollouts
-NOT_OF_CHECKPOINTS = ("training_args.bin", "generation_buffer_*")
 SAFE = "the model is safe in {folder}"
 
 
@@ -108,24 +106,24 @@ class PushMixin:
         jobs = [self._later(lambda: self._send(message))]
         if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             place = checkpoint.name if args.hub_strategy == HubStrategy.ALL_CHECKPOINTS else "last-checkpoint"
-            jobs.append(self._later(lambda: self._send_checkpoint(checkpoint, place, f"{message}, checkpoint")))
+            told = f"{message}, checkpoint"
+            jobs.append(self._later(lambda: self._commit(checkpoint_files(checkpoint), told, place=f"{place}/")))
         left = [] if running is None or running.is_done() else running.jobs
         self.push_in_progress = PushInProgress([*left, *jobs])  # type: ignore[arg-type]
 
     def _send(self, message: str, token: str | None = None, revision: str | None = None) -> CommitInfo:
-        args, files = self.args, public_files(Path(self.args.output_dir))
-        return commit(hub(), self.hub_model_id, files, message, revision or args.hub_revision, token or args.hub_token)
+        return self._commit(public_files(Path(self.args.output_dir)), message, token, revision)
 
-    def _send_checkpoint(self, checkpoint: Path, place: str, message: str) -> CommitInfo:
-        return self._api.upload_folder(
-            repo_id=self.hub_model_id,
-            folder_path=checkpoint,
-            path_in_repo=place,
-            commit_message=message,
-            token=self.args.hub_token,
-            revision=self.args.hub_revision,
-            ignore_patterns=[*NOT_OF_CHECKPOINTS],
-        )
+    def _commit(
+        self,
+        files: list[PublicFile],
+        message: str,
+        token: str | None = None,
+        revision: str | None = None,
+        place: str = "",
+    ) -> CommitInfo:
+        revision, token = revision or self.args.hub_revision, token or self.args.hub_token
+        return commit(hub(), self.hub_model_id, files, message, revision, token, place=place)
 
     def _later(self, send: Callable[[], CommitInfo]) -> Any:
         """The future of what is sent while training goes on; since nobody asks for its error, that is a warning."""

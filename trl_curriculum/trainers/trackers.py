@@ -91,8 +91,7 @@ class TrackioReport(TrainerCallback):
         }
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "draws.png"
-            self.trainer.conductor.history.flush()
-            if draws_png(self.trainer.args.output_dir, file):
+            if draws_png(history, file):
                 told["curriculum/draws"] = trackio.Image(str(file))
             trackio.log(told)
 
