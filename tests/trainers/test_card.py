@@ -17,6 +17,7 @@ from transformers import TrainerState
 
 from trl_curriculum import Pool, __version__
 from trl_curriculum.curricula import SEC, Uniform
+from trl_curriculum.report import card as report_card
 from trl_curriculum.report import figures
 from trl_curriculum.report.card import _draws, without_local_paths
 from trl_curriculum.report.public import public_name, public_options
@@ -231,6 +232,12 @@ def test_the_figure_is_there_where_it_is_linked(
     links = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", body)
     assert links == (["curriculum_draws.png"] if installed and drawn else [])
     assert all((tmp_path / "out" / link).read_bytes().startswith(b"\x89PNG") for link in links)
+
+
+def test_a_card_that_is_made_with_a_checkpoint_has_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_card, "draws_png", lambda *given: pytest.fail("a figure that nobody sees"))
+    sft_trainer(tmp_path / "out", max_steps=2, save_strategy="steps", save_steps=1).train()
+    assert "### Curriculum" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_time_of_training_goes_on_over_a_resume(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ VERSIONS = "### Framework versions"
 QUICK_START = re.compile(r"## Quick start\n.*?(?=\n## )", re.DOTALL)
 
 
-def complete(text: str, trainer: Any, facts: RunFacts) -> str:
+def complete(text: str, trainer: Any, facts: RunFacts, with_figure: bool = True) -> str:
     """
     TRL's model card with the curriculum and what its run was.
 
@@ -38,6 +38,8 @@ def complete(text: str, trainer: Any, facts: RunFacts) -> str:
             Of whom methods, arms and the history of draws are told.
         facts ([`RunFacts`]):
             What it knows of its run.
+        with_figure (`bool`, *optional*, defaults to `True`):
+            Whether the figure of the draws is made anew.
     """
     card = ModelCard(without_local_paths(text), ignore_metadata_errors=True)
     body, history = card.text, read_history(trainer.args.output_dir)
@@ -46,7 +48,7 @@ def complete(text: str, trainer: Any, facts: RunFacts) -> str:
     model = public_name(card.data.get("base_model"))
     told = (
         section(trainer, history),
-        figure(history, Path(trainer.args.output_dir)),
+        figure(history, Path(trainer.args.output_dir)) if with_figure else "",
         evaluation(facts),
         hyperparameters(facts),
         cost(facts, history),

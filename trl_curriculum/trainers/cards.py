@@ -24,6 +24,7 @@ class CardMixin(PushMixin):
     """What curriculum trainers override to write their model card, and to send it with the model."""
 
     conductor: Any
+    _saving = False  # a checkpoint, of which TRL makes a card each time
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """TRL's model card (`model_name`, `dataset_name`, `tags`) with the curriculum, and without local paths."""
@@ -36,7 +37,9 @@ class CardMixin(PushMixin):
         if self.is_world_process_zero():  # type: ignore[attr-defined]
             self.conductor.history.flush()
             card = folder / "README.md"
-            card.write_text(complete(card.read_text(encoding="utf-8"), self, run_facts(self)), encoding="utf-8")
+            with_figure = not self._saving or self.args.push_to_hub  # drawing takes a second, which nobody would see
+            text = complete(card.read_text(encoding="utf-8"), self, run_facts(self), with_figure)
+            card.write_text(text, encoding="utf-8")
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)  # type: ignore[misc]

@@ -250,7 +250,11 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
         self.conductor.history.flush()
         self.accelerator.wait_for_everyone()
         with name_full_disk(folder.parent, f"{folder.name} was not written"):
-            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            self._saving = True
+            try:
+                super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            finally:
+                self._saving = False
             if self.args.should_save and folder.is_dir():
                 checkpoints.write_checksums(folder)
 
