@@ -89,6 +89,7 @@ class TestFilling:
             "rollouts/tries": 3,
             "rollouts/generated_per_kept": 2.0,
             "rollouts/frac_filled_up": 0.0,
+            "rollouts/discarded_tokens": 18.0,  # of 34
         }
         assert frame.metrics() == {}
 

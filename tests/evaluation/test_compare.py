@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from runs import GRPO, SFT, compare, grid, saved, write_data
+from compared import GRPO, SFT, compare, grid, saved, write_data
 
 from trl_curriculum import read_history
 from trl_curriculum.cli import main

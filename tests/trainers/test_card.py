@@ -234,6 +234,17 @@ def test_the_figure_is_there_where_it_is_linked(
     assert all((tmp_path / "out" / link).read_bytes().startswith(b"\x89PNG") for link in links)
 
 
+def test_a_history_that_cannot_be_read_costs_the_card_its_section_and_no_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = sft_trainer(tmp_path / "out", max_steps=1)
+    run.train()
+    next((tmp_path / "out" / "curriculum_history").iterdir()).write_bytes(b"cut off")
+    run.create_model_card()
+    assert "The model card tells nothing of the curriculum" in caplog.text
+    assert "### Curriculum" not in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_a_card_that_is_made_with_a_checkpoint_has_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_card, "draws_png", lambda *given: pytest.fail("a figure that nobody sees"))
     sft_trainer(tmp_path / "out", max_steps=2, save_strategy="steps", save_steps=1).train()

@@ -275,7 +275,7 @@ class TestBesideTRLsOptions:
 
 
 def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trl_curriculum.trainers import host, late_entropy, mixin, open_window
+    from trl_curriculum.trainers import late_entropy, mixin, open_window
 
     calls: list[torch.Size] = []
 
@@ -283,7 +283,7 @@ def test_one_collective_a_generation_more_than_stock_trl(tmp_path: Path, monkeyp
         calls.append(tensor.shape)
         return tensor
 
-    monkeypatch.setattr(host, "gather", counted)
+    monkeypatch.setattr("accelerate.utils.gather", counted)
     others = ((mixin, "broadcast_object_list"), (open_window, "gather_object"), (late_entropy, "gather"))
     for module, name in others:
         monkeypatch.setattr(module, name, lambda *args: pytest.fail("another collective during training"))

@@ -12,7 +12,7 @@ from ..registry import nearest
 
 # Inside the package where that is installed, in evals beside it in a checkout
 HERE = Path(__file__).resolve()
-OWN = next(one for one in (HERE.parent / "tasks", HERE.parents[2] / "evals" / "tasks") if one.is_dir())
+OWN = HERE.parent / "tasks" if (HERE.parent / "tasks").is_dir() else HERE.parents[2] / "evals" / "tasks"
 PACKAGES: tuple[str, ...] = ("lm-eval", "trl_curriculum", "transformers", "torch", "datasets", "peft", "vllm")
 PACKAGES += ("reasoning-gym", "math-verify")
 

@@ -1,6 +1,7 @@
 """The model card of a curriculum trainer: TRL's, with the curriculum, and without paths of this machine."""
 
 import dataclasses
+import logging
 import platform
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from .clock import TrainingClock
 from .pushing import PushMixin
 from .run_settings import is_ignored
 
+
+logger = logging.getLogger(__name__)
 
 CURRICULUM = ("method", "curriculum", "arms", "difficulty_column", "probe", "rollouts", "shaping")
 LISTED = ("trl", "torch", "transformers", "datasets", "trl_curriculum")  # in the list of TRL's card
@@ -38,7 +41,11 @@ class CardMixin(PushMixin):
             self.conductor.history.flush()
             card = folder / "README.md"
             with_figure = not self._saving or self.args.push_to_hub  # drawing takes a second, which nobody would see
-            text = complete(card.read_text(encoding="utf-8"), self, run_facts(self), with_figure)
+            try:
+                text = complete(card.read_text(encoding="utf-8"), self, run_facts(self), with_figure)
+            except (OSError, ValueError) as error:  # of the history, say; a checkpoint must not be lost by it
+                logger.warning("The model card tells nothing of the curriculum: %s", error)
+                text = without_local_paths(card.read_text(encoding="utf-8"))
             card.write_text(text, encoding="utf-8")
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
