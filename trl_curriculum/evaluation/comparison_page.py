@@ -23,7 +23,7 @@ HEAD = ("method", "seeds", "mean", "minus uniform", "minus its placebo", "probes
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { border: 1px solid #ccc; padding: .3rem .6rem }
-td { text-align: right; white-space: nowrap } td:first-child { text-align: left }
+td { text-align: right } td:first-child { text-align: left; white-space: nowrap }
 .wide { overflow-x: auto } #curves { width: 100% }
 """
 
