@@ -69,6 +69,7 @@ def test_what_is_written(compared: Path) -> None:
     assert f"| sec | 2 | {final:.4g} |" in text
     page = (compared / "out/comparison.html").read_text()
     assert "vega" in page and "<td>refilled</td>" in page and 'src="http' not in page
+    assert '<meta name="viewport" content="width=device-width' in page and page.count('<div class="wide"><table>') == 2
     assert "out/comparison.html" in (compared / "said.txt").read_text()
 
 

@@ -10,7 +10,9 @@ from hub_server import Hub
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from trl_curriculum.cli import main
-from trl_curriculum.publish.evals import Evals, eval_entries, model_index, read_results, write_evals
+from trl_curriculum.evaluation.models import weights_keys
+from trl_curriculum.evaluation.results import Results
+from trl_curriculum.publish.evals import Evals, eval_entries, find_results, model_index, read_results, write_evals
 
 
 # In the form of `lm_eval.simple_evaluate`
@@ -111,6 +113,21 @@ def test_a_file_that_is_none_of_lm_evals(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match=r"give the results_\*.json that lm-eval has written"):
         read_results(tmp_path / "x.json", tmp_path)
+
+
+def test_of_a_run_whose_checkpoints_were_evaluated_those_of_the_one_with_its_weights_are_sent(
+    hub: Hub, run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = run_folder / "lm_eval"
+    Results(kept / "checkpoint-1.json").add("gsm8k", {"weights": ["others"]}, RESULTS, 1.0)
+    assert find_results(run_folder) is None
+    Results(kept / "checkpoint-2.json").add("gsm8k", {"weights": weights_keys(str(run_folder))}, RESULTS, 1.0)
+    assert find_results(run_folder) == kept / "checkpoint-2.json"
+    assert main(["push", str(run_folder), "--repo_id", "me/tiny"]) == 0
+    assert "are added to the card and to .eval_results" in capsys.readouterr().out
+    assert yaml.safe_load(hub.files("me/tiny")[".eval_results/gsm8k.yaml"])[0]["value"] == 0.125
+    Results(kept / "my-run.json").add("gsm8k", {"weights": ["others"]}, RESULTS, 1.0)
+    assert find_results(run_folder) == kept / "my-run.json"  # the folder's own come first
 
 
 def test_the_command_sends_them(

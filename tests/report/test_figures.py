@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from trl_curriculum.report import vegalite
-from trl_curriculum.report.figures import draws_png
+from trl_curriculum.report.figures import draws_png, lines
 from trl_curriculum.report.history import FOLDER, read_history
 from trl_curriculum.report.over_time import arms_over_time, label_arms, stretch_of
 
@@ -53,6 +53,17 @@ def test_the_figure_of_a_card_is_a_png(tmp_path: Path, arms: list[str]) -> None:
     assert draws_png(written(tmp_path, arms), tmp_path / "figures/draws.png")
     assert (tmp_path / "figures/draws.png").read_bytes().startswith(b"\x89PNG")
     assert "vl_convert" not in sys.modules  # whose engine would hang in a fork of this process
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([0.25, 0.25], {"zero": True}), ([0.25, 0.75], {"domain": [0.25, 0.75], "nice": True})]
+)
+def test_an_axis_of_one_value_begins_at_zero_so_that_the_value_is_labelled(
+    values: list[float], scale: dict[str, Any]
+) -> None:
+    frame = pd.DataFrame({"step": [1, 2], "probability": values})
+    chart = lines(frame, "probability", "probability", {"": "#4c78a8"}).to_dict()
+    assert chart["encoding"]["y"]["scale"] == scale
 
 
 def test_without_draws_or_altair_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

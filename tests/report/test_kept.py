@@ -142,7 +142,7 @@ class TestRuns:
         run.train()
         sent: list[str] = []
 
-        def commit(api: Any, repo_id: str, files: Any, *rest: Any) -> None:
+        def commit(api: Any, repo_id: str, files: Any, *rest: Any, **more: Any) -> None:
             sent.extend(one.path for one in files)
 
         monkeypatch.setattr("trl_curriculum.trainers.pushing.commit", commit)

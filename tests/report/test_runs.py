@@ -100,6 +100,9 @@ class TestMistakes:
         for given in (tmp_path, tmp_path / "run/checkpoint-1"):
             with pytest.raises(ValueError, match=r"there is one in \S*run"):
                 read_runs([str(given)])
+        history(tmp_path / "comparison/sec/seed-0", reward=[0.5])
+        with pytest.raises(ValueError, match=r"there is one in \S*sec/seed-0: give"):
+            read_runs([str(tmp_path / "comparison")])
 
     @pytest.mark.parametrize(
         ("change", "words"),

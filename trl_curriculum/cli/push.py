@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..evaluation.results import results_file
-from ..publish.evals import Evals, read_results, write_evals
+from ..publish.evals import Evals, find_results, read_results, write_evals
 from ..publish.files import CARD, check_files, public_files
 from ..publish.send import PushError, again, check_login, check_repo_id, commit, create, hub, named_failure
 from ..scripts.hub import is_reachable
@@ -67,8 +66,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _evals(args: argparse.Namespace) -> Evals:
     """The scores that are sent, of the file that is given or of the one that evaluating this model has left."""
-    file = args.evals or results_file(str(args.run))
-    if args.evals is None and not file.is_file():
+    file = args.evals or find_results(args.run)
+    if file is None:
         return Evals()
     evals = read_results(file, args.run)
     left_out, tasks = " ".join(evals.left_out), ", ".join(evals.tasks)

@@ -23,7 +23,8 @@ HEAD = ("method", "seeds", "mean", "minus uniform", "minus its placebo", "probes
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { border: 1px solid #ccc; padding: .3rem .6rem }
-td { text-align: right } td:first-child { text-align: left }
+td { text-align: right } td:first-child { text-align: left; white-space: nowrap }
+.wide { overflow-x: auto } #curves { width: 100% }
 """
 
 
@@ -69,11 +70,12 @@ def page(comparison: Comparison, title: str, failed: dict[str, str]) -> str:
     parts = [f"<h1>{text(title)}</h1>", *(f"<p>{text(line)}</p>" for line in said(comparison)), curves(comparison)]
     for heading, rows in tables(comparison).items():
         cells = [_html_row("th", HEAD), *(_html_row("td", row) for row in rows)]
-        parts += [f"<h2>{text(heading)}</h2>", f"<table>{''.join(cells)}</table>"]
+        parts += [f"<h2>{text(heading)}</h2>", f'<div class="wide"><table>{"".join(cells)}</table></div>']
     items = "".join(f"<li>{text(line)}</li>" for line in notes(comparison, failed))
     parts += ["<h2>How to read it</h2>", f"<ul>{items}</ul>"]
-    head = f'<meta charset="utf-8"><title>{text(title)}</title><style>{STYLE}</style>'
-    return f"<!DOCTYPE html>\n<html><head>{head}</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{text(title)}</title><style>{STYLE}</style>"
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
 def curves(comparison: Comparison) -> str:
@@ -92,16 +94,17 @@ def curves(comparison: Comparison) -> str:
         ignore_index=True,
     )
     methods = [row.method for row in comparison.rows]
+    legend = alt.Legend(orient="top", columns=3, symbolOpacity=1, symbolStrokeWidth=3)
     shared = {
         "x": alt.X("cost:Q", title=MATCHES[comparison.by].split(",")[0]),
-        "color": alt.Color("method:N", sort=methods, legend=alt.Legend(symbolOpacity=1, symbolStrokeWidth=3)),
+        "color": alt.Color("method:N", sort=methods, legend=legend),
     }
-    axis = alt.Scale(zero=False)
+    axis = alt.Scale(zero=frame["value"].nunique() == 1)  # an axis of one value alone would be labelled 0
     every = alt.Chart(frame).mark_line(opacity=0.25, strokeWidth=1)
     every = every.encode(y=alt.Y("value:Q", title=comparison.metric.name, scale=axis), detail="seed:N", **shared)
     mean = alt.Chart(frame).mark_line(strokeWidth=3)
     mean = mean.encode(y=alt.Y("mean(value):Q", scale=axis), tooltip=["method", "mean(value)"], **shared)
-    chart = alt.layer(every, mean).properties(width=720, height=360).interactive()
+    chart = alt.layer(every, mean).properties(width="container", height=360).interactive()
     with alt.data_transformers.enable("default", max_rows=None):
         spec = script_json(chart.to_dict())
     drawn = f'vegaEmbed("#curves", {spec}, {{actions: false}});'

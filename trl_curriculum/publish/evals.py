@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_
 from ..disk.atomic import atomic_write
 from ..disk.stages import MARK
 from ..evaluation.models import weights_keys
-from ..evaluation.results import FOLDER, Results
+from ..evaluation.results import FOLDER, Results, results_file
 from ..report.public import public_name
 from .files import CARD, EVALS
 
@@ -163,6 +163,21 @@ class Evals:
     def outdated_files(self) -> list[tuple[str, str]]:
         """Places and texts of what may have been written of other weights; a task may be there twice, by its group."""
         return [item for each in self.outdated for item in _files(each).items()]
+
+
+def find_results(model: Path) -> Path | None:
+    """
+    Where `trl-curriculum eval` keeps the results of a model by default: its own, or of a run of which only checkpoints
+    were evaluated those of the checkpoint that has its weights.
+    """
+    own = results_file(str(model))
+    if own.is_file():
+        return own
+    weights = weights_keys(str(model))
+    for file in sorted((model / FOLDER).glob("checkpoint-*.json")):
+        if any(task["made_with"]["weights"] == weights for task in Results(file).tasks.values()):
+            return file
+    return None
 
 
 def read_results(file: Path, model: Path) -> Evals:

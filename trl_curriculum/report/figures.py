@@ -116,11 +116,12 @@ def lines(
         field (`str`, *optional*):
             Column that tells lines apart.
         domain (`tuple[float, float]`, *optional*):
-            Least and largest value of the axis, so that several figures have the same.
+            Least and largest value of the axis, so that several figures have the same. Default: those of the frame.
     """
     import altair as alt
 
-    scale = alt.Scale(zero=False) if domain is None else alt.Scale(domain=list(domain), nice=True)
+    domain = domain or domain_of([frame], value)  # an axis of one value alone would be labelled 0
+    scale = alt.Scale(zero=True) if domain is None else alt.Scale(domain=list(domain), nice=True)
     return (
         alt.Chart(frame)
         .mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.6)

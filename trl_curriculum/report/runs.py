@@ -121,7 +121,8 @@ def read_run(folder: Path, name: str) -> Run:
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}: give the output_dir of a run.")
     if not is_there(folder):
-        below = [str(one) for one in sorted(folder.iterdir()) if one.is_dir() and is_there(one)]
+        found = [*folder.glob("*/"), *folder.glob("*/*/")]  # of a comparison, whose cells are method/seed-n
+        below = [str(one) for one in sorted(found) if is_there(one)]
         above = [str(folder.parent)] if is_there(folder.parent) else []
         hint = f"; there is one in {listed(below or above, few=3)}" if below or above else ""
         raise ValueError(
