@@ -33,6 +33,12 @@ def test_measures_of_a_stretch() -> None:
     assert table.to_numpy().tolist() == [[1, 0, 1, 0, 1], [0, 2, 0, 0, 1]]
 
 
+def test_nine_tenths_of_the_range_are_solved_and_one_is_failed() -> None:
+    history = frame(row=[0] * 6, step=[0] * 6, zero_variance=[True] * 6, reward=[0.0, 0.1, 0.2, 0.8, 0.9, 1.0])
+    counts = outcomes(history).set_index("outcome")["draws"]
+    assert counts[["all failed", "all alike", "all solved"]].tolist() == [2, 2, 2]
+
+
 def two_arms(n: int, p: float, seed: int = 0) -> pd.DataFrame:
     """An arm of 90 rows whose groups all vary, and one of 10 whose groups never do, drawn with probability `p`."""
     rng = np.random.default_rng(seed)

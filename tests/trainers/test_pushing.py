@@ -8,6 +8,7 @@ from typing import Any
 
 import hub_server
 import pytest
+import tiny
 import torch
 import transformers.utils.hub
 from harness import sft_trainer, trainer
@@ -17,7 +18,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_curriculum.cli import main
-from trl_curriculum.publish.files import is_listed
+from trl_curriculum.publish.files import checkpoint_files, is_listed
 from trl_curriculum.publish.send import PushError
 from trl_curriculum.scripts.train import train_and_save
 
@@ -32,6 +33,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)
         monkeypatch.setattr(utils._http.time, "sleep", lambda seconds: None)
         yield server
+
+
+def write_down(folder: Path, files: dict[str, bytes]) -> None:
+    """Writes files of a folder, the first part of whose places is that folder's name elsewhere."""
+    for place, content in files.items():
+        file = folder / place.split("/", 1)[1]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
 
 
 def everything(hub: Hub) -> bytes:
@@ -67,12 +76,26 @@ def test_of_a_checkpoint_arguments_and_rollouts_stay_here(hub: Hub, tmp_path: Pa
     assert not any(name.endswith("training_args.bin") for name in sent) and TOKEN.encode() not in everything(hub)
     assert (tmp_path / "out" / "checkpoint-2" / "training_args.bin").exists()
     step = json.loads(sent["last-checkpoint/trainer_state.json"])["global_step"]
-    for name, content in sent.items():
-        if name.startswith("last-checkpoint/"):
-            file = tmp_path / "again" / f"checkpoint-{step}" / name.removeprefix("last-checkpoint/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+    inside = {name: content for name, content in sent.items() if name.startswith("last-checkpoint/")}
+    write_down(tmp_path / "again" / f"checkpoint-{step}", inside)
     resumed = sft_trainer(tmp_path / "again", max_steps=3)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == 3
+
+
+def test_a_run_is_resumed_from_a_checkpoint_without_the_paths_that_were_in_it(tmp_path: Path, tiny_path: str) -> None:
+    """The files that change on the way have other checksums than those that were saved."""
+    made: dict[str, Any] = {"model": tiny_path, "peft_config": LoraConfig(r=2, target_modules="all-linear")}
+    saves = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+    saves |= {"load_best_model_at_end": True, "eval_dataset": tiny.sft_dataset(2)}
+    sft_trainer(tmp_path / "out", **made, **saves, max_steps=2).train()
+    checkpoint = tmp_path / "out" / "checkpoint-2"
+    assert str(tmp_path) in (checkpoint / "trainer_state.json").read_text()
+    sent = {f"x/{one.path}": one.content or one.file.read_bytes() for one in checkpoint_files(checkpoint)}
+    everywhere = b"".join(sent.values())
+    assert str(tmp_path).encode() not in everywhere and str(Path(tiny_path).parent).encode() not in everywhere
+    write_down(tmp_path / "again" / "checkpoint-2", sent)
+    resumed = sft_trainer(tmp_path / "again", **made, max_steps=3)
     resumed.train(resume_from_checkpoint=True)
     assert resumed.state.global_step == 3
 

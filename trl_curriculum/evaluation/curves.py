@@ -110,7 +110,7 @@ def costs(run: Run, step: FloatArray) -> pd.DataFrame:
     discarded = _at(step, *run.cumulated("rollouts/discarded_tokens"))
     if run.generations:
         done = run.history.groupby("step")["length"].sum() * run.generations
-        generated = np.array([done[done.index < one].sum() for one in step], float)
+        generated = np.r_[0.0, done.cumsum()][np.searchsorted(done.index, step)]  # draws of a step begin before it
         trained = generated - discarded
     else:
         generated, trained = np.zeros(len(step)), _at(step, *_num_tokens(run))

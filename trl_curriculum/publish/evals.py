@@ -214,6 +214,10 @@ def _of_the_command(found: Results, model: Path) -> Evals:
         whole = one[FOLDER] | {"results": new, "config": {}}
         limit = one[FOLDER]["config"]["limit"]
         if not any(scores(whole)):
+            if new:
+                evals.left_out.append(
+                    f"{task} in {found.file} is left out: it has no score over a dataset of the Hub."
+                )
             continue
         if one["made_with"]["weights"] != weights:
             evals.left_out.append(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..disk.checkpoint import INDICES, is_readable
+from ..disk.checkpoint import INDICES, STATE, SUMS, is_readable
 from ..disk.fingerprint import redact
 from ..report.history import FOLDER
 from ..report.public import public_name
@@ -18,6 +18,7 @@ FIGURE = "curriculum_draws.png"
 EVALS = ".eval_results"
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin", "adapter_model.safetensors", "adapter_model.bin", *INDICES)
 ADAPTER = "adapter_config.json"
+PATHS_IN = {ADAPTER: "base_model_name_or_path", STATE: "best_model_checkpoint"}
 CONFIGS = ("config.json", ADAPTER, "generation_config.json")
 CODE = ("configuration_*.py", "modeling_*.py", "tokenization_*.py", "processing_*.py")  # a model's own
 TOKENIZER: tuple[str, ...] = (
@@ -31,7 +32,8 @@ TOKENIZER += ("chat_template.json", "additional_chat_templates/*.jinja")
 TOKENIZER += ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 HISTORY = f"{FOLDER}/draws-*.parquet"
 SENT = (CARD, FIGURE, *CONFIGS, *WEIGHTS, *CODE, *TOKENIZER, HISTORY, f"{EVALS}/*.yaml")
-NOT_OF_CHECKPOINTS = ("training_args.bin", "generation_buffer_*")  # the arguments, among them the token, and rollouts
+# The arguments, among them the token; rollouts; and checksums of files of which some change on the way
+NOT_OF_CHECKPOINTS = ("training_args.bin", "generation_buffer_*", SUMS)
 REPLACED = (*WEIGHTS, HISTORY)  # an earlier model's would be loaded with the new ones, or in their place
 
 
@@ -68,7 +70,8 @@ def public_files(folder: Path) -> list[PublicFile]:
     """
     The files of a run's folder that are sent, in the order of their names.
 
-    The base model of an adapter, where it is a folder of this machine, is sent as its last part.
+    The base model of an adapter, where it is a folder of this machine, is sent as its last part; so is the best
+    checkpoint in the state of a trainer.
     """
     return [one for one in _files(folder) if is_listed(one.path)]
 
@@ -81,7 +84,7 @@ def checkpoint_files(folder: Path) -> list[PublicFile]:
 def _files(folder: Path) -> list[PublicFile]:
     places = [(path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*"))]
     found = [PublicFile(place, path) for place, path in places if path.is_file()]
-    return [_without_base_path(one) if one.path == ADAPTER else one for one in found]
+    return [_without_path(one) if one.path in PATHS_IN else one for one in found]
 
 
 def check_files(folder: Path, files: list[PublicFile]) -> None:
@@ -116,15 +119,16 @@ def check_files(folder: Path, files: list[PublicFile]) -> None:
                 raise ValueError(f"{one.file} holds what looks like a token or a password: remove it.")
 
 
-def _without_base_path(one: PublicFile) -> PublicFile:
-    """An adapter's config, with the last part of its base model's folder where that is on this machine."""
+def _without_path(one: PublicFile) -> PublicFile:
+    """A file of JSON in which a path may stand, with the last part of that where it is on this machine."""
+    key = PATHS_IN[one.path]
     try:
-        config = json.loads(one.file.read_text(encoding="utf-8"))
-        base = config.get("base_model_name_or_path")
+        found = json.loads(one.file.read_text(encoding="utf-8"))
+        path = found.get(key)
     except (ValueError, AttributeError):
         return one
-    if not isinstance(base, str) or public_name(base) is not None:
+    if not isinstance(path, str) or public_name(path) is not None:
         return one
-    last = re.split(r"[/\\]", base.rstrip("/\\"))[-1]
-    text = json.dumps(config | {"base_model_name_or_path": last}, indent=2, sort_keys=True)  # as PEFT writes it
+    last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    text = json.dumps(found | {key: last}, indent=2, sort_keys=True)  # as PEFT and transformers write it
     return PublicFile(one.path, one.file, text.encode())
