@@ -16,7 +16,7 @@ from ..disk.state import StateError, write_json
 from ..signals import BoolArray, IntArray
 
 
-FOLDER = "_curriculum_report"  # the Trainer uploads nothing to the Hub whose name begins with _
+FOLDER = "_curriculum_report"  # not on the list of what is sent to the Hub (publish/files.py)
 FACTS = "run.json"
 LONGEST = {"prompt": 600, "gold": 200}  # letters that are kept of a text
 COLUMNS = ("row", "draw", *LONGEST)
