@@ -22,6 +22,7 @@ from trl_curriculum.scripts.launch import run_script
 
 
 LIMIT = 900.0  # seconds that a command may take: generous, for only one that hangs shall meet it
+ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT  # asks whether a process has ended, and leaves it to be waited for
 SCRIPTS = {"grpo": "grpo", "sft": "sft", "evolve": "evolve", "select": "select_rows"}
 
 
@@ -113,6 +114,14 @@ class Fork:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+    def kill_when(self, condition: Callable[[], bool]) -> Done:
+        """Kills it as soon as something holds, or waits until it has ended."""
+        until = time.monotonic() + LIMIT
+        while not condition() and time.monotonic() < until and os.waitid(os.P_PID, self.pid, ENDED) is None:
+            time.sleep(0.01)
+        os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
 
     def wait(self, timeout: float = LIMIT, kill_after: float | None = None) -> Done:
         """How it ended, killed after some seconds if asked for; raises `TimeoutError` where it did not end."""

@@ -1,7 +1,5 @@
 """A tiny random model, its tokenizer and a task: small enough that a GRPO step takes a tenth of a second."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +50,6 @@ def model(seed: int = 0) -> LlamaForCausalLM:
 def moe_model(seed: int = 0) -> MixtralForCausalLM:
     torch.manual_seed(seed)
     return MixtralForCausalLM(MixtralConfig(**SIZES, num_local_experts=2, num_experts_per_tok=1))
-
-
-def torchrun(script: str, *argv: str) -> None:
-    """Runs a recipe script on two CPU processes; accelerate launch makes one of them."""
-    path = Path(__file__).parents[1] / "recipes" / script
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*launcher, str(path), *argv], check=True, timeout=900)
 
 
 def saved_model(folder: Path) -> str:

@@ -6,6 +6,7 @@ A registry knows no method: classes register themselves, other packages' by entr
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import json
@@ -165,7 +166,13 @@ class Registry(Generic[M]):
         return name, dict(options or {})
 
     def _entries(self) -> Sequence[EntryPoint]:
-        return list(entry_points(group=self.group))
+        return installed(self.group)
+
+
+@functools.cache
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group, which are read off the disk once: they are those of all installed packages."""
+    return tuple(entry_points(group=group))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

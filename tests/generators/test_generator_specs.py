@@ -191,10 +191,10 @@ def test_other_packages_add_generators_and_templates(monkeypatch: pytest.MonkeyP
         "trl_curriculum.templates": ("riddle", "Riddle"),
     }
 
-    def entries(group: str) -> list[EntryPoint]:
-        return [EntryPoint(name, f"{__name__}:{cls}", group) for name, cls in [found[group]] if group in found]
+    def entries(group: str) -> tuple[EntryPoint, ...]:
+        return tuple(EntryPoint(name, f"{__name__}:{cls}", group) for name, cls in [found[group]] if group in found)
 
-    monkeypatch.setattr(registry, "entry_points", entries)
+    monkeypatch.setattr(registry, "installed", entries)
     (made,) = make_generators("echo")
     assert made == Echo() and made.spec == "echo" and "echo" in GENERATORS.names()
     assert TEMPLATES.make({"riddle": {"rationale": True}}) == Riddle(rationale=True)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from features_two import Counted, rows, write
-from harness import ENVIRONMENT, command
+from harness import ENVIRONMENT, begin
 from test_evolve_recipe import recipe
 
 from trl_curriculum.cli.recipe import load_recipe
@@ -192,15 +191,10 @@ def test_a_round_goes_on_after_a_full_disk(tmp_path: Path, tiny_path: str, monke
 
 def test_a_kill_loses_one_batch_at_most(tmp_path: Path, whole: dict[str, bytes]) -> None:
     batches = 5
-    options = {"write": ["killed"], "hang_after": batches, "threads": torch.get_num_threads()}
-    process = subprocess.Popen(
-        command(tmp_path, 1, options, features_two.__file__), env=ENVIRONMENT, stderr=subprocess.PIPE
-    )
+    options: dict[str, Any] = {"write": ["killed"], "hang_after": batches, "threads": torch.get_num_threads()}
     folder = tmp_path / "killed"
-    while process.poll() is None and not (tmp_path / "hangs").exists():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    done = begin(tmp_path, features_two.__file__, **options).kill_when((tmp_path / "hangs").exists)
+    assert done.code == -signal.SIGKILL, done.said
     done, counted = known(folder), Counted()
     write(tmp_path / "alone", counted)
     assert done in (sum(counted.forwards[:batches]), sum(counted.forwards[: batches - 1])) and 0 < done < N

@@ -38,7 +38,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "begun.json").write_text(json.dumps(begun.forwards))
         options: dict[str, Any] = {"begin": ["begun by two"], "write": ["whole", "begun by one"]}
         done = launch(folder, 2, features_two.__file__, threads=torch.get_num_threads(), **options)
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.code == 0, done.err[-3000:]
 
     return once(tmp_path_factory, "features_two", make)
 

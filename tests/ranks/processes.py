@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from commands import LIMIT, Done, Fork
 from ports import held_port
+
+from trl_curriculum.cli.recipe import load_recipe
+from trl_curriculum.scripts.launch import run_script
 
 
 def begin(body: Callable[[int], int | None], folder: Path, world: int = 2) -> list[Fork]:
@@ -48,6 +52,19 @@ def end(forks: list[Fork], timeout: float = LIMIT) -> list[Done]:
             os.kill(fork.pid, signal.SIGKILL)
             os.waitpid(fork.pid, 0)
     return ended
+
+
+def recipe_together(name: str, *argv: str, folder: Path) -> list[Done]:
+    """A recipe's script in two processes, as `accelerate launch` would start it."""
+    script = load_recipe(name)
+
+    def body(rank: int) -> None:
+        sys.argv = [str(script.__file__), *argv]
+        run_script(script.main, script.make_parser())
+
+    done = together(body, folder)
+    assert [one.code for one in done] == [0, 0], done[0].err + done[1].err
+    return done
 
 
 def together(body: Callable[[int], int | None], folder: Path, world: int = 2, timeout: float = LIMIT) -> list[Done]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import recipe_together
 from self_play import SelfPlay
-from tiny import torchrun
 
 from trl_curriculum import read_history
 from trl_curriculum.cli import main
@@ -126,7 +126,7 @@ def test_two_processes_go_the_same_way(tmp_path: Path, tiny_path: str) -> None:
         if processes == 1:
             assert main(["evolve", "--config", path]) == 0
         else:
-            torchrun("evolve.py", "--config", path)
+            recipe_together("evolve", "--config", path, folder=folder)
         kept.append([row.question for row in load(folder / "run/round-0/selection/selected.parquet")])
         drawn.append(read_history(folder / "run/round-0/adapter")["row"].tolist())
     assert kept[0] == kept[1] and drawn[0] == drawn[1]

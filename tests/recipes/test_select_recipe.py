@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import torchrun
+from processes import recipe_together
 
 from trl_curriculum.cli import main
 from trl_curriculum.generators import load
@@ -69,7 +69,7 @@ def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Pa
     one = load(out / "attribution/selected.parquet")
     command[command.index("--output_dir") + 1] = str(tmp_path / "two")
     launching = command.index("--num_cpu_threads_per_process")
-    torchrun("select_rows.py", *command[1:launching], *command[launching + 4 :])
+    recipe_together("select_rows", *command[1:launching], *command[launching + 4 :], folder=tmp_path)
     two = load(tmp_path / "two/attribution/selected.parquet")
     features = [np.load(folder / "features/candidates/features.npy") for folder in (out, tmp_path / "two")]
     np.testing.assert_allclose(*features, atol=2e-3)

@@ -1,7 +1,6 @@
 """What the main process does alone, in two processes: it ends well, fails, is killed, is too slow, is not seen."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,13 +10,10 @@ from typing import Any
 
 import pytest
 import two_processes
-from harness import ENVIRONMENT, LIMIT, launch
-from ports import held_port
+from harness import ENVIRONMENT, LIMIT, command
+from processes import together
 
 from trl_curriculum.disk.stages import DONE, SETTINGS
-
-
-PYTHONPATH = {"PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], *sys.path])}
 
 
 def run_both(output_dir: Path, **options: Any) -> tuple[list[int], list[dict[str, Any]]]:
@@ -26,16 +22,17 @@ def run_both(output_dir: Path, **options: Any) -> tuple[list[int], list[dict[str
     process when one is gone; torchrun would.
     """
     output_dir.mkdir(exist_ok=True)
-    holder, port = held_port()
-    world = ENVIRONMENT | PYTHONPATH | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, two_processes.__file__, str(output_dir), json.dumps(options)]
-    both = [subprocess.Popen(command, env=world | {"RANK": str(k), "LOCAL_RANK": str(k)}) for k in range(2)]
-    try:
-        return [one.wait(LIMIT) for one in both], shown(output_dir)
-    finally:
-        holder.close()
-        for one in both:
-            one.kill()
+
+    def body(rank: int) -> None:
+        sys.argv = [two_processes.__file__, str(output_dir), json.dumps(options)]
+        two_processes.main()
+
+    return [one.code for one in together(body, output_dir)], shown(output_dir)
+
+
+def by_torchrun(output_dir: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    started = command(output_dir, 2, options, two_processes.__file__)
+    return subprocess.run(started, env=ENVIRONMENT, capture_output=True, text=True, timeout=LIMIT)
 
 
 def shown(output_dir: Path) -> list[dict[str, Any]]:
@@ -45,8 +42,8 @@ def shown(output_dir: Path) -> list[dict[str, Any]]:
 
 def test_it_ends_well_and_is_not_done_again(tmp_path: Path) -> None:
     for _ in range(2):
-        done = launch(tmp_path, 2, two_processes.__file__, how="ends")  # by torchrun
-        assert done.returncode == 0, done.stderr[-3000:]
+        codes, _shown = run_both(tmp_path, how="ends")
+        assert codes == [0, 0]
         first, second = (one["reports"] for one in shown(tmp_path))
         assert first == second and first["alone"]["made"] == 1
         assert first["alone"] == json.loads((tmp_path / "run/alone" / DONE).read_text())
@@ -63,7 +60,7 @@ def test_its_error_is_that_of_all(tmp_path: Path) -> None:
 
 
 def test_by_torchrun_too(tmp_path: Path) -> None:
-    done = launch(tmp_path, 2, two_processes.__file__, how="raises")
+    done = by_torchrun(tmp_path, how="raises")
     assert done.returncode == 1
     told = [one["error"][1] for one in shown(tmp_path) if one]  # torchrun ends the other when one has failed
     assert told and set(told) == {"Nothing can be made of this: give it something else."}

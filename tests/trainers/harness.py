@@ -2,7 +2,7 @@
 
 import json
 import os
-import subprocess
+import runpy
 import sys
 from collections.abc import Callable
 from functools import cached_property
@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from commands import Done, Fork
 from filelock import FileLock
+from processes import together
 from transformers import TrainerCallback
 
 from trl_curriculum import (
@@ -247,18 +249,33 @@ ENVIRONMENT = {
 LIMIT = 900  # seconds that a process may take: generous, for only one that hangs shall meet it
 
 
-def command(output_dir: Path, processes: int, changes: dict[str, Any], program: str = __file__) -> list[str]:
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+def command(output_dir: Path, processes: int, changes: dict[str, Any], program: str) -> list[str]:
+    """A program under torchrun."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     return [*launcher, program, str(output_dir), json.dumps(changes)]
 
 
-def launch(
-    output_dir: Path, processes: int = 1, program: str = __file__, **changes: Any
-) -> subprocess.CompletedProcess[str]:
-    made = command(output_dir, processes, changes, program)
-    return subprocess.run(made, env=ENVIRONMENT, capture_output=True, text=True, timeout=LIMIT)
+def begin(output_dir: Path, program: str = __file__, **changes: Any) -> Fork:
+    """A program in a process of its own, without its imports."""
+
+    def body() -> None:
+        sys.argv = [program, str(output_dir), json.dumps(changes)]
+        runpy.run_path(program, run_name="__main__")
+
+    return Fork(body, output_dir)
+
+
+def launch(output_dir: Path, processes: int = 1, program: str = __file__, **changes: Any) -> Done:
+    """The same in one process or several, as torchrun would start them; the first that failed says how it ended."""
+    if processes == 1:
+        return begin(output_dir, program, **changes).wait(LIMIT)
+
+    def body(rank: int) -> None:
+        sys.argv = [program, str(output_dir), json.dumps(changes)]
+        runpy.run_path(program, run_name="__main__")
+
+    ended = together(body, output_dir, processes, LIMIT)
+    return next((one for one in ended if one.code), ended[0])
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Path:

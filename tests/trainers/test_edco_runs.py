@@ -2,8 +2,6 @@
 
 import shutil
 import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import tiny
 import torch
 from datasets import Dataset
 from edco_runs import KILLED, PROBE, SAVED, Recorder, Watch, grpo, letters, peaked, plain_score, sft
-from harness import ENVIRONMENT, PACKED, command, launch, once, plain_forward, sft_trainer, trainer, weights
+from harness import PACKED, begin, launch, once, plain_forward, sft_trainer, trainer, weights
 from peft import LoraConfig
 from transformers import TrainerCallback
 
@@ -171,14 +169,9 @@ class TestResume:
     def test_killed_in_the_middle_of_a_probe(self, tmp_path: Path) -> None:
         killed, probed = tmp_path / "killed", []
         killed.mkdir()
-        made = command(killed, 1, {}, edco_runs.__file__)
-        process = subprocess.Popen(made, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 600
-        while not (killed / "started").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        error = (killed / "error_0").read_text() if (killed / "error_0").exists() else ""
-        assert process.wait() == -signal.SIGKILL, error
+        process = begin(killed, edco_runs.__file__)
+        done = process.kill_when((killed / "started").exists)
+        assert done.code == -signal.SIGKILL, done.said
         assert list((killed / "curriculum_probe").glob("*.npz"))
         runs = {}
         for name in ("killed", "whole"):
@@ -202,7 +195,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         done = launch(folder, 2, edco_runs.__file__, together=True)
         errors = [path.read_text() for path in folder.glob("error_*")]
-        (folder / "stderr").write_text("\n".join(errors) or (done.stderr if done.returncode else ""))
+        (folder / "stderr").write_text("\n".join(errors) or (done.err if done.code else ""))
 
     folder = once(tmp_path_factory, "edco_two", make)
     error = (folder / "stderr").read_text()

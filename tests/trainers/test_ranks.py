@@ -1,4 +1,4 @@
-"""Two real processes under torchrun: same draws on both, and the same as one process would make."""
+"""Two real processes: same draws on both, and the same as one process would make."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ STRADDLING: dict[str, Any] = {
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         done = launch(folder, processes=2, **STRADDLING)
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.code == 0, done.err[-3000:]
 
     return once(tmp_path_factory, "grpo_two", make)
 
@@ -67,7 +67,7 @@ def test_one_process_draws_the_same_from_the_same_feedback(two: Path) -> None:
 @pytest.mark.parametrize("step", [3, 4])
 def test_a_resume_on_two_processes_is_exact(two: Path, tmp_path: Path, step: int) -> None:
     done = launch(tmp_path, processes=2, resume=str(two / f"checkpoint-{step}"), **STRADDLING)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.code == 0, done.err[-3000:]
     for rank in (0, 1):
         ours, theirs = torch.load(tmp_path / f"weights_{rank}.pt"), torch.load(two / f"weights_{rank}.pt")
         assert torch.equal(ours, theirs)
@@ -79,6 +79,6 @@ def test_another_world_size_continues_and_says_what_it_makes_anew(two: Path, tmp
     # One process at the same global batch: the draws continue, the open window does not.
     options = STRADDLING | {"per_device_train_batch_size": 6}
     done = launch(tmp_path, processes=1, resume=str(two / "checkpoint-3"), **options)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "generated anew: world_size was 2 and is 1" in done.stderr
+    assert done.code == 0, done.err[-3000:]
+    assert "generated anew: world_size was 2 and is 1" in done.err
     assert result(tmp_path)["rows"][0] == result(two)["rows"][2]

@@ -1,4 +1,4 @@
-"""Two real processes under torchrun: what each trains on, and that one process would have done the same."""
+"""Two real processes: what each trains on, and that one process would have done the same."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         path = tiny.saved_model(tmp_path_factory.mktemp("tiny"))
         done = launch(folder, processes=2, program=sft_two.__file__, model_path=path)
-        (folder / "stderr").write_text(done.stderr)
+        (folder / "stderr").write_text(done.err)
 
     return once(tmp_path_factory, "sft_two", make)
 

@@ -26,7 +26,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         done = launch(folder, 2, shaping_two.__file__)
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.code == 0, done.err[-3000:]
 
     return once(tmp_path_factory, "shaping_two", make)
 
