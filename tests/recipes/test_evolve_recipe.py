@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import command
 from processes import recipe_together
 from self_play import SelfPlay
 
@@ -124,7 +125,7 @@ def test_two_processes_go_the_same_way(tmp_path: Path, tiny_path: str) -> None:
         sizes = {"per_device_train_batch_size": 4 // processes, "rounds": 1}
         path = recipe(folder, tiny_path, **sizes)
         if processes == 1:
-            assert main(["evolve", "--config", path]) == 0
+            assert command(["evolve", "--config", path], folder).code == 0
         else:
             recipe_together("evolve", "--config", path, folder=folder)
         kept.append([row.question for row in load(folder / "run/round-0/selection/selected.parquet")])
@@ -132,14 +133,9 @@ def test_two_processes_go_the_same_way(tmp_path: Path, tiny_path: str) -> None:
     assert kept[0] == kept[1] and drawn[0] == drawn[1]
 
 
-def test_a_mistake_that_only_the_run_finds_is_one_line(
-    tmp_path: Path, tiny_path: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    command = ["evolve", "--config", recipe(tmp_path, tiny_path, candidates=50)]
-    with pytest.raises(SystemExit, match="1"):
-        main(command)
-    shown = capfd.readouterr().err
-    assert "evolve.py: 50 rows of" in shown and "Traceback" not in shown
+def test_a_mistake_that_only_the_run_finds_is_one_line(tmp_path: Path, tiny_path: str) -> None:
+    done = command(["evolve", "--config", recipe(tmp_path, tiny_path, candidates=50)], tmp_path)
+    assert "evolve.py: 50 rows of" in done.sentence
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 from processes import recipe_together
@@ -65,11 +66,12 @@ def test_rows_in_and_out(command: list[str], out: Path, capfd: pytest.CaptureFix
 def test_two_processes_keep_the_same(command: list[str], out: Path, tmp_path: Path) -> None:
     examples = [{"prompt": f"{i}:ab#", "completion": "h" * (1 + i)} for i in range(2)]
     command += ["--examples", write(tmp_path / "examples.jsonl", examples), "--selection", "attribution"]
-    assert main(command) == 0
+    launching = command.index("--num_cpu_threads_per_process")
+    command = [*command[:launching], *command[launching + 4 :]]
+    assert commands.command(command, tmp_path).code == 0
     one = load(out / "attribution/selected.parquet")
     command[command.index("--output_dir") + 1] = str(tmp_path / "two")
-    launching = command.index("--num_cpu_threads_per_process")
-    recipe_together("select_rows", *command[1:launching], *command[launching + 4 :], folder=tmp_path)
+    recipe_together("select_rows", *command[1:], folder=tmp_path)
     two = load(tmp_path / "two/attribution/selected.parquet")
     features = [np.load(folder / "features/candidates/features.npy") for folder in (out, tmp_path / "two")]
     np.testing.assert_allclose(*features, atol=2e-3)

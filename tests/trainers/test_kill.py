@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 
 GRPO: dict[str, Any] = {
-    "max_steps": 120,
+    "max_steps": 40,
     "save_strategy": "steps",
     "save_steps": 1,
     "save_total_limit": 2,
@@ -26,14 +26,14 @@ GRPO: dict[str, Any] = {
     "logging_steps": 50,
 }
 SFT: dict[str, Any] = {
-    "max_steps": 150,
+    "max_steps": 40,
     "save_strategy": "steps",
     "save_steps": 1,
     "save_total_limit": 2,
     "gradient_accumulation_steps": 2,
     "packing": True,
     "max_length": 32,
-    "curriculum": {"evo_curate": {"measure": "probe", "refresh_steps": 20}},
+    "curriculum": {"evo_curate": {"measure": "probe", "refresh_steps": 10}},
     "logging_steps": 50,
 }
 
@@ -63,8 +63,9 @@ class Kill(TrainerCallback):
             self.timer.join(LIMIT)
 
 
-def check(tmp_path: Path, kills: int, seed: int, trainer: str) -> None:
-    train, changes = PROGRAMS[trainer]
+def check(tmp_path: Path, kills: int, seed: int, trainer: str, **more: Any) -> None:
+    train, options = PROGRAMS[trainer]
+    changes = options | more
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
@@ -83,11 +84,11 @@ def check(tmp_path: Path, kills: int, seed: int, trainer: str) -> None:
 
 
 @pytest.mark.parametrize("trainer", PROGRAMS)
-def test_three_kills(tmp_path: Path, trainer: str) -> None:
-    check(tmp_path, kills=3, seed=0, trainer=trainer)
+def test_two_kills(tmp_path: Path, trainer: str) -> None:
+    check(tmp_path, kills=2, seed=0, trainer=trainer)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", PROGRAMS)
 def test_twenty_kills(tmp_path: Path, trainer: str) -> None:
-    check(tmp_path, kills=20, seed=1, trainer=trainer)
+    check(tmp_path, kills=20, seed=1, trainer=trainer, max_steps=150)
