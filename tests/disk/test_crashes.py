@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import stores
+from commands import Fork
 from harness import ENVIRONMENT
 from stores import STORES, files
 
@@ -27,14 +28,13 @@ PYTHONPATH = {"PYTHONPATH": os.pathsep.join(sys.path)}
 def test_killed_at_any_moment(tmp_path: Path, name: str) -> None:
     """What is there is what the last write that returned has written, or the one after it."""
     write, read = STORES[name]
-    process = subprocess.Popen(
-        [sys.executable, stores.__file__, name, str(tmp_path)], env=ENVIRONMENT | PYTHONPATH, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    for _ in range(int(np.random.default_rng([*STORES].index(name)).integers(1, 20))):
-        returned = int(process.stdout.readline())
-    process.send_signal(signal.SIGKILL)
-    returned = int((b"%d\n" % returned + process.communicate()[0]).split()[-1])
+    log = tmp_path.with_name(f"{tmp_path.name}-log")
+    log.mkdir()
+    writes = int(np.random.default_rng([*STORES].index(name)).integers(1, 20))
+    process = Fork(lambda: stores.keep_writing(name, tmp_path), log)
+    done = process.kill_when(lambda: process.logs[0].exists() and process.logs[0].read_bytes().count(b"\n") >= writes)
+    assert done.code == -signal.SIGKILL, done.said
+    returned = int(done.out.rsplit("\n", 2)[-2])  # the last line that was written whole
     (found,) = set(read(tmp_path))
     assert returned <= found <= returned + 1
     write(tmp_path, found + 1)

@@ -1,5 +1,6 @@
 """Generators from plain values: mistakes are told before a model is loaded, and rows are of the examples' kind."""
 
+import functools
 import inspect
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -194,7 +195,7 @@ def test_other_packages_add_generators_and_templates(monkeypatch: pytest.MonkeyP
     def entries(group: str) -> tuple[EntryPoint, ...]:
         return tuple(EntryPoint(name, f"{__name__}:{cls}", group) for name, cls in [found[group]] if group in found)
 
-    monkeypatch.setattr(registry, "installed", entries)
+    monkeypatch.setattr(registry, "installed", functools.cache(entries))
     (made,) = make_generators("echo")
     assert made == Echo() and made.spec == "echo" and "echo" in GENERATORS.names()
     assert TEMPLATES.make({"riddle": {"rationale": True}}) == Riddle(rationale=True)

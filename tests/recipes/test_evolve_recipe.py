@@ -109,10 +109,11 @@ def test_recipes_are_planned_on_rows_as_on_the_hub(
     assert template.render(example).endswith("A. w\nB. x\nC. y\nD. z\nAnswer: B") and example.answer == "B"
 
 
-def test_a_run(tmp_path: Path, tiny_path: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["evolve", "--config", recipe(tmp_path, tiny_path)]) == 0
+def test_a_run(tmp_path: Path, tiny_path: str) -> None:
+    done = command(["evolve", "--config", recipe(tmp_path, tiny_path)], tmp_path)
+    assert done.code == 0, done.said[-3000:]
     assert (tmp_path / "run/round-1/adapter/adapter_model.safetensors").exists()
-    shown = capfd.readouterr().out
+    shown = done.out
     for words in ("Loss of the right answers", "before  round 0  round 1", "100%", "12 of 40", "Seconds"):
         assert words in shown
 

@@ -54,7 +54,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_rows_in_and_out(command: list[str], out: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(command) == 0
+    assert main(command) == 0  # by accelerate
     kept = load(out / "evoselect/selected.parquet")
     told = json.loads((out / "evoselect/selection.json").read_text())
     assert len(kept) == told["kept"] == 10 and told["candidates"] == 41
