@@ -106,6 +106,9 @@ class WindowEntropies(Stateful, Hooks):
             old, share = self.threshold, self.method.momentum
             self.threshold = now if math.isnan(old) else share * old + (1 - share) * now
 
+    def metrics(self) -> dict[str, float]:
+        return {"threshold": self.threshold}
+
     def reward(self, rollouts: Rollouts) -> FloatArray:
         seen = np.isfinite(rollouts.outcome(self.method.outcome))
         if math.isnan(self.threshold) or not seen.any():

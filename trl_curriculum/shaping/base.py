@@ -65,6 +65,10 @@ class Hooks:
         """A term to be added to the loss, a scalar with gradient: a mean over the device batch."""
         raise NotImplementedError
 
+    def metrics(self) -> dict[str, float]:
+        """What of it is logged as `shaping/<method>/<name>`, by name; the frame logs what it changes."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """What it has learnt: arrays and plain values, the same on every process."""
         return {}

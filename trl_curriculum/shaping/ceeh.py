@@ -90,6 +90,9 @@ class Records(Stateful, Hooks):
         known = np.where(np.isnan(self.shortest[rows]), length, self.shortest[rows])[solved]
         self.shortest[rows[solved]] = _moved(known, length[solved], -1)
 
+    def metrics(self) -> dict[str, float]:
+        return {"hard": float(self.hard.mean())}
+
     def tokens(self, tokens: Tokens) -> torch.Tensor:
         assert tokens.row is not None
         hard = torch.as_tensor(self.hard, device=tokens.row.device)[tokens.row]

@@ -91,8 +91,11 @@ class Balance(Stateful, Hooks):
         efficient = np.maximum(-1.0, 1 - np.abs(length - target) / target)
         efficient = np.where(np.isfinite(correct), efficient, np.nan)
         self._learn(rollouts.group, correct, efficient, right)
-        w = max(self.w, method.floor)
+        w = self.metrics()["weight"]
         return whitened(w * rollouts.advantages_of(correct) + (1 - w) * rollouts.advantages_of(efficient), correct)
+
+    def metrics(self) -> dict[str, float]:
+        return {"weight": max(self.w, self.method.floor)}
 
     def _learn(self, group: np.ndarray, correct: FloatArray, efficient: FloatArray, right: BoolArray) -> None:
         of_right = np.where(right, efficient, np.nan)

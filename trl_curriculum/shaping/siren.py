@@ -79,6 +79,9 @@ class SirenAnchor(Stateful, Hooks):
         if np.isfinite(entropy).any():
             self.anchor = float(np.nanmean(entropy))
 
+    def metrics(self) -> dict[str, float]:
+        return {"anchor": self.anchor}
+
     def loss(self, tokens: Tokens) -> torch.Tensor:
         entropy = self.method.measure(tokens)["peak_entropy"]
         away = entropy[tokens.mask.any(1)].mean() - self.anchor

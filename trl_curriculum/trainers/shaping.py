@@ -244,11 +244,13 @@ class Shaping:
     # Log and state
 
     def metrics(self) -> dict[str, float]:
-        """Means since the last call, by the key under which they are logged."""
+        """Means since the last call, and how shapers stand, by the key under which they are logged."""
         values = {
             f"shaping/{name}": float(np.mean([float(x) for x in seen])) for name, seen in self._since_log.items()
         }
         self._since_log.clear()
+        for name, shaper in self.bound.items():
+            values |= {f"shaping/{name}/{what}": x for what, x in shaper.metrics().items() if np.isfinite(x)}
         return values
 
     def state_dict(self) -> dict[str, Any]:
