@@ -43,7 +43,7 @@ class Model:
             p = torch.softmax(self.logits[row, column], -1)
             found.append((row, column, p[self.ids[row, column]].log(), -(p * p.log()).sum()))
         advantage = [float(ADVANTAGE[row, column]) for row, column, *_ in found]
-        logp = [float(one[2]) for one in found]
+        logp = [one[2].item() for one in found]
         away = [(a - np.mean(advantage)) * (x - np.mean(logp)) for a, x in zip(advantage, logp, strict=True)]
         return [(*one, c) for one, c in zip(found, away, strict=True)]
 

@@ -37,8 +37,8 @@ def refuse_unshapable(shapers: tuple[Shaper, ...], args: Any) -> None:
     for before, shaper in pairwise(shapers):
         if shaper.replaces:
             raise ValueError(
-                f"The advantages of {shaper.name!r} do not depend on those that it is given, so that {before.name!r} "
-                "before it has no effect: name it first, and no second of its kind."
+                f"The advantages of {shaper.name!r} do not depend on those that it is given: name it first, before "
+                f"{before.name!r}, and no second of its kind."
             )
     added = [shaper.name for shaper in shapers if has(shaper.bind(Pool(1), 0), "reward")]
     for shaper in shapers:
