@@ -357,7 +357,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
     "shaping": {
         "ares": {"weight": 0.5, "window": 4, "quantile": 0.95, "momentum": 0.99, "outcome": None},
         "budget": {"weight": 0.6, "initial": 256, "decay": 0.7, "every": 150},
-        "canon": {"by": "entropy", "mu": 0.5},
+        "canon": {"by": "entropy", "mu": 1.0},
         "ceeh": {"bonus": 1.0, "length": 0.1, "outcome": None},
         "clip_b": {"mu": 2.5},
         "clip_cov": {"ratio": 0.0002, "low": 1.0, "high": 5.0},

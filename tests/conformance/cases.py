@@ -157,7 +157,7 @@ SHAPERS = {
     "ares": shaper(
         {"ares": {"window": 2, "quantile": 0.3}}, {"ares": {"window": 2, "weight": 0}}, "ares", adds=True, learns=True
     ),
-    "canon": shaper("canon", None, {"canon": {"mu": 0.0}}, turns=True),
+    "canon": shaper({"canon": {"mu": 0.7}}, None, "canon", turns=True),
     "canon-length": shaper({"canon": {"by": "length", "mu": 1.0}}, turns=True),
     "canon-inside": shaper({"canon": {"by": "length", "mu": 0.0}}, turns=True),
     "pear": shaper({"pear": {"alpha": 0.5}}, {"pear": {"alpha": 1e6}}, "pear", adds=True),

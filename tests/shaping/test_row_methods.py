@@ -42,6 +42,8 @@ def test_canon_by_entropy_in_several_groups() -> None:
 
 def test_canon_of_ties_odd_groups_and_missing_rewards() -> None:
     assert Canon(by="length").advantage(rollouts([1, 0, 0, 0])).tolist() == [0.75, -0.25, -0.25, -0.25]
+    even = rollouts([1, 0, 0, 0], [1, 2, 3, 4])
+    assert Canon(by="length", mu=0.5).advantage(even).tolist() == [0.75, -0.25, -0.25, -0.25], "Dr. GRPO's"
     odd = rollouts([1, 0, 1], [1, 2, 3])  # one in the lower half, two in the upper
     assert Canon(by="length", mu=1.0).advantage(odd).tolist() == [0.5, -1.0, 0.0]
     missing = rollouts([1, np.nan, 0], [1, 2, 3])
@@ -142,9 +144,10 @@ class TestAres:
         made = bound(Ares(weight=1.0))
         made.threshold = 1.0
         reward = [1, 0, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0]
-        long = [0, 8, 8, 8, 0, 8, 4, 4, 6, 6, 6, 6]
+        long = [0, 8, 8, 8, 0, 8, 4, 3, 6, 6, 6, 6]
         seen = rollouts(reward, 1, np.repeat([0, 1, 2], 4), long=long, quantile=np.ones(12))
-        # hard: n' = 6 and m = 2.1; 3.9 beyond, h = 3.9^2 / 8. middling: n' = 4 and m = 1; 3 beyond, h = 9 / 6.
+        # hard: n' = 6 and m = 2.1; 3.9 beyond, h = 3.9^2 / 8
+        # middling: n' = 3.75, which is rounded to 4, and m = 1; 3 beyond, h = 9 / 6
         short = -1.2 * 0.5 * 3.9**2 / 8 / 6.1
         enough = 1.2 / (1 + np.exp(-2.1 / 3))
         expected = [short, 0.6, 0.6, 0.6, -0.375, -0.375, 0.4, 0.4, enough, 0.6, 0.6, 0.6]

@@ -21,12 +21,13 @@ class Canon(Shaper):
 
         A = mu (r - mean of the other half) + (1 - mu) (r - mean of the own half)
 
-    The first part prefers the half that does better, whichever that is; the second compares like with like. Nothing
-    is divided by a standard deviation, whatever `scale_rewards` says.
+    The first part prefers the half that does better, whichever that is; the second compares like with like. With
+    mu = .5 and halves of one size they are TRL's own advantages for `scale_rewards: none`; nothing is divided by a
+    standard deviation here.
 
-    Rollouts that are tied in the middle belong to both halves in equal parts. The paper lets mu follow the batch's
-    accuracy or a cosine, and has a directed form that favours one half; both are left out. Its code divides by the
-    largest length, which TRL's `dr_grpo` does by itself. Not for groups of fewer than about 8.
+    Rollouts that are tied in the middle belong to both halves in equal parts. The paper also lets mu follow the
+    batch's accuracy or a cosine, and has a directed form that favours one half; both are left out. Its code divides by
+    the largest length, which TRL's `dr_grpo` does by itself. Not for groups of fewer than about 8.
 
     Example:
 
@@ -49,7 +50,7 @@ class Canon(Shaper):
 
     by: Literal["entropy", "length"] = option("entropy", "What a group is ordered by.", "paper (both)")
     mu: float = option(
-        0.5, "Share of the comparison with the other half.", "ours (paper: a schedule)", least=0, most=1
+        1.0, "Share of the comparison with the other half.", "paper (1, 0 or schedules)", least=0, most=1
     )
 
     @property

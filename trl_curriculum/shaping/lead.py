@@ -25,9 +25,9 @@ class Lead(Shaper):
 
         A = whitened( w A(c) + (1 - w) A(e) )
 
-    over the batch. With D the share of the coefficient of variation, standard deviation over |mean|, times what is
-    missing to the best mean, w is a moving average of D(c) / (D(c) + D(e)), and never acts below `floor`. D(e) is that
-    of right rollouts, with its mean brought from [-1, 1] to [0, 1]; the variance is that within groups and between.
+    over the batch. With D the coefficient of variation, standard deviation over |mean|, times what is missing to the
+    best mean, w is a moving average of D(c) / (D(c) + D(e)), and never acts below `floor`. D(e) is that of right
+    rollouts, with its mean brought from [-1, 1] to [0, 1]; the variance is that within groups and between.
 
     Too short is as bad as too long: this is the form of the paper's script; its code's default is another. That code
     sets `least` to 1000 tokens, which makes short answers longer where that is more than they need: four right ones
@@ -100,9 +100,8 @@ class Balance(Stateful, Hooks):
     def _learn(self, group: np.ndarray, correct: FloatArray, efficient: FloatArray, right: BoolArray) -> None:
         of_right = np.where(right, efficient, np.nan)
         mean, variation = zip(*(_mean_and_variation(value, group) for value in (correct, of_right)), strict=True)
-        missing = np.array([1 - mean[0], (1 - mean[1]) / 2])
-        to_learn = np.array(variation) / (sum(variation) + 1e-8) * missing
-        if to_learn.sum() > 0:
+        to_learn = np.array(variation) * np.array([1 - mean[0], (1 - mean[1]) / 2])
+        if to_learn.sum() > 1e-8:
             self.w = float(self.method.momentum * self.w + (1 - self.method.momentum) * to_learn[0] / to_learn.sum())
 
 
