@@ -76,7 +76,7 @@ def test_the_gradient_of_kl_cov() -> None:
     largest = sorted(model.counted(), key=lambda one: one[4])[-3:]
     by_hand = sum((one[2] - one[2].detach() + model.moved[one[0], one[1]]).abs() for one in largest) / 9
     loss = KLCov(ratio=0.4, coef=0.7).loss(model.tokens())
-    assert float(loss) == pytest.approx(0.7 * float(by_hand))
+    assert loss.item() == pytest.approx(0.7 * by_hand.item())
     gradient = model.gradient(loss)
     torch.testing.assert_close(gradient, model.gradient(0.7 * by_hand))
     assert gradient.abs().max() > 0.01
@@ -100,7 +100,7 @@ def test_the_gradient_of_tea_rl() -> None:
         by_hand = by_hand - 0.5 * min(10 * softmax, 4.0) * entropy / 9
     assert max(math.exp(c) for *_, c in counted) > 1, "nothing is at the limit"
     loss = TEARL(largest=4.0, coef=0.5).loss(model.tokens())
-    assert float(loss) == pytest.approx(float(by_hand))
+    assert loss.item() == pytest.approx(by_hand.item())
     torch.testing.assert_close(model.gradient(loss), model.gradient(by_hand))
 
 
@@ -117,12 +117,12 @@ def test_siren_holds_what_it_measured_first_of_all_processes() -> None:
     bound.observe(Rollouts(group, group, 0, reward=zero, advantage=zero, length=group, measured=everyone))
     assert bound.anchor == pytest.approx(np.mean(peaks)) and not bound.measures
     loss = bound.loss(model.tokens())
-    assert float(loss) == pytest.approx(0, abs=1e-20) and model.gradient(loss).abs().max() < 1e-9
+    assert loss.item() == pytest.approx(0, abs=1e-20) and model.gradient(loss).abs().max() < 1e-9
     bound.anchor = 0.5
     of_row = [[one[3] for one in model.counted() if one[0] == row] for row in range(3)]
     mean = sum(sum(sorted(of)[len(of) // 2 :]) / (len(of) - len(of) // 2) for of in of_row) / 3
     loss = bound.loss(model.tokens())
-    assert float(loss) == pytest.approx(2.0 * float((mean - 0.5) ** 2))
+    assert loss.item() == pytest.approx(2.0 * (mean - 0.5).item() ** 2)
     torch.testing.assert_close(model.gradient(loss), model.gradient(2.0 * (mean - 0.5) ** 2))
 
 
@@ -147,7 +147,7 @@ def test_spine_trains_forks_and_pulls_them_into_the_band() -> None:
     method = Spine(coef=0.5)  # forks 9 and 10; the band is 9.1 to 9.5
     assert method.tokens(batch.detach())[0].tolist() == [0.0] * 8 + [-3.0] * 2
     loss = method.loss(batch)
-    assert float(loss) == pytest.approx(0.5 * (0.1 + 0.5) / 2)
+    assert loss.item() == pytest.approx(0.5 * (0.1 + 0.5) / 2)
     (gradient,) = torch.autograd.grad(loss, entropy)
     assert gradient[0].tolist() == [0.0] * 8 + [-0.25, 0.25] and not gradient[1].any()
 

@@ -165,7 +165,7 @@ class TestGradients:
             n_all += len(batches[-1][0])
         total, raw = torch.tensor(0.0), 0.0
         for loss, entropy in batches:
-            best = (loss.detach() - entropy).topk(round(0.4 * len(loss))).indices
+            best = (loss.detach() - entropy).topk(int(0.4 * len(loss))).indices
             each = loss * (-loss.detach()).exp() if loss_type == "dft" else loss
             total = total + each[best].mean() * len(loss) / n_all
             raw += each.sum().item() / n_all
