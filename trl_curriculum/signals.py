@@ -103,6 +103,10 @@ class Feedback:
             )
         return reward
 
+    def right(self, outcome: str | None = None) -> BoolArray:
+        """Whether the reward that decides, see [`success`], is above one half, shape `(n,)`; NaN is not."""
+        return self.success(outcome) > 0.5
+
     def advantages(self, outcome: str | None = None) -> FloatArray:
         """
         The trainer's advantages, or those that it would give to one reward function alone; shape `(n,)`, NaN where

@@ -150,6 +150,22 @@ SHAPERS = {
     "puzzlecraft": shaper("puzzlecraft", None, {"puzzlecraft": {"gamma": 0}}),
     "puzzlecraft-outcome": shaper({"puzzlecraft": {"gamma": 0, "outcome": "right"}}),
     "budget": shaper({"budget": {"initial": 5}}, None, "budget", adds=True),
+    "clip_b": shaper({"clip_b": {"mu": 0.5}}, {"clip_b": {"mu": 1e6}}, "clip_b"),
+    "kl_cov": shaper({"kl_cov": {"ratio": 0.2}}, {"kl_cov": {"coef": 0}}, "kl_cov"),
+    "tea_rl": shaper("tea_rl", {"tea_rl": {"coef": 0}}, {"tea_rl": {"scale": 2.0}}),
+    "siren": shaper({"siren": {"coef": 1.0}}, {"siren": {"coef": 0}}, "siren", learns=True),
+    "ares": shaper(
+        {"ares": {"window": 2, "quantile": 0.3}}, {"ares": {"window": 2, "weight": 0}}, "ares", adds=True, learns=True
+    ),
+    "canon": shaper({"canon": {"mu": 0.7}}, None, "canon", turns=True),
+    "canon-length": shaper({"canon": {"by": "length", "mu": 1.0}}, turns=True),
+    "canon-inside": shaper({"canon": {"by": "length", "mu": 0.0}}, turns=True),
+    "pear": shaper({"pear": {"alpha": 0.5}}, {"pear": {"alpha": 1e6}}, "pear", adds=True),
+    "lead": shaper("lead", None, {"lead": {"momentum": 0.5}}, adds=True, learns=True),
+    "lead-outcome": shaper({"lead": {"outcome": "right", "least": 5}}, adds=True, learns=True),
+    "drpo": shaper("drpo", None, {"drpo": {"shorter": 1.0}}),
+    "ceeh": shaper("ceeh", {"ceeh": {"bonus": 0, "length": 0}}, {"ceeh": {"bonus": 0}}, adds=True, learns=True),
+    "spine": shaper("spine", None, {"spine": {"coef": 0.5}}, adds=True),
     "entropy_sft": shaper("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
     "shorter": shaper(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
     "same": shaper(shapers.Same(), shapers.Same()),
@@ -182,6 +198,14 @@ STATELESS = {
     ),
     "reasoning_gym_score": case(
         REWARDS.make("reasoning_gym_score"), columns={"family": ["chain_sum"] * 4, "entry": [ENTRY] * 3 + [None]}
+    ),
+    "format_length": case(
+        REWARDS.make({"format_length": {"longest": 3}}),
+        completions=[r"<think>2+2</think> So \boxed{4}", "The answer is 4", "no idea"],
+    ),
+    "rl_struct": case(
+        REWARDS.make({"rl_struct": {"keys": ["reasoning", "answer"]}}),
+        completions=['{"answer": 4, "reasoning": "so"}', '```json\n{"answer": 4}\n```', "[4]", '{"answer', "4"],
     ),
     "random": case(SELECTION.make("random")),
     "all": case(SELECTION.make("all"), keeps_all=True),

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from cases import VARIANTS
+from cases import SHAPERS, VARIANTS
 
 from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
 from trl_curriculum.curricula.base import MAX_LOGGED_ARMS
+from trl_curriculum.shaping import SHAPING
+from trl_curriculum.testing.batch import Batch
 from trl_curriculum.testing.simulated import run
 
 
@@ -25,8 +27,8 @@ CPU = {
     "disable_tqdm": True,
 }
 OURS = re.compile(r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
-NOT_IN_TINY_RUNS = {  # which no method of the package logs, or only its rewards; the scan of the code finds them
-    *("shaping/<method>/loss", "rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
+NOT_IN_TINY_RUNS = {  # which only rewards and probes log; the scan of the code finds them
+    *("rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
 }
 
 
@@ -47,12 +49,17 @@ def general(key: str, arms: Any, methods: Any = ()) -> str:
 
 
 def simulated() -> set[str]:
-    """Keys of every variant of every curriculum, without a model."""
+    """Keys of every variant of every curriculum and of every shaper, without a model."""
     found: set[str] = set()
     for case in VARIANTS.values():
         bound = case.bind()
         run(bound, 20, np.linspace(0.9, 0.1, bound.pool.size))
         found |= {f"curriculum/{general(f'/{key}', bound.arm_names)[1:]}" for key in bound.metrics()}
+    for shaper in SHAPERS.values():
+        if shaper.is_for("GRPO") and shaper.method.name in SHAPING.built_in:
+            frame = shaper.experienced()
+            Batch().train(frame)
+            found |= {general(key, (), [shaper.method.name]) for key in frame.metrics()}
     return found
 
 

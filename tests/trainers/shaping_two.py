@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {
     "rollouts": [{"refill": {"tries": 3}}],
     "shaping": [
         {"budget": {"initial": 6, "weight": 0.5}},
-        {"entrocraft": {"low": 0.1, "high": 3.8, "last_low": 0.1, "last_high": 3.8}},
+        {"siren": {"coef": 0.5}},
         {"puzzlecraft": {"gamma": 0.5, "outcome": "reward"}},
     ],
     "save_strategy": "steps",

@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig
 from trl_curriculum.rollouts import Refill
-from trl_curriculum.shaping import Budget, ClipCov
+from trl_curriculum.shaping import Budget, ClipCov, Lead, Siren
 from trl_curriculum.trainers.shaping import ENTROPY
 
 
@@ -165,7 +165,7 @@ class TestGradients:
             n_all += len(batches[-1][0])
         total, raw = torch.tensor(0.0), 0.0
         for loss, entropy in batches:
-            best = (loss.detach() - entropy).topk(round(0.4 * len(loss))).indices
+            best = (loss.detach() - entropy).topk(int(0.4 * len(loss))).indices
             each = loss * (-loss.detach()).exp() if loss_type == "dft" else loss
             total = total + each[best].mean() * len(loss) / n_all
             raw += each.sum().item() / n_all
@@ -214,6 +214,63 @@ class TestFeedback:
 
 
 TIMES = ("runtime", "second", "time")
+
+
+class TestMethods:
+    """Every method acts in a real run, beside others."""
+
+    @pytest.mark.parametrize(
+        ("shaping", "changed", "losses", "stands"),
+        [
+            (
+                ["lead", {"clip_b": {"mu": 0.1}}, {"kl_cov": {"ratio": 0.2}}, {"siren": {"coef": 1.0}}],
+                {"lead", "clip_b"},
+                {"kl_cov", "siren"},
+                {"lead/weight", "siren/anchor"},
+            ),
+            ([{"canon": {"by": "length"}}, "tea_rl"], {"canon"}, {"tea_rl"}, set()),
+            ([{"drpo": {"shorter": 1.0}}, "puzzlecraft"], {"drpo", "puzzlecraft"}, set(), set()),
+            (
+                [{"pear": {"end": "|"}}, {"ceeh": {"length": 1.0}}],
+                {"ceeh"},
+                set(),
+                {"ceeh/hard", "ceeh/reward", "pear/reward"},
+            ),
+            ([{"ares": {"window": 2, "quantile": 0.2}}], set(), set(), {"ares/threshold", "ares/reward"}),
+            ([{"spine": {"share": 0.5, "coef": 1.0}}], {"spine"}, {"spine"}, {"spine/reward"}),
+        ],
+        ids=["lead", "canon", "drpo", "ceeh", "ares", "spine"],
+    )
+    def test_it_is_logged_and_it_matters(
+        self,
+        tmp_path: Path,
+        plain: torch.Tensor,
+        shaping: list[Any],
+        changed: set[str],
+        losses: set[str],
+        stands: set[str],
+    ) -> None:
+        run = shaped_run(tmp_path, shaping)
+        for key in {f"{name}/changed" for name in changed} | {f"{name}/loss" for name in losses} | stands:
+            values = logged(run, f"shaping/{key}")
+            assert values and np.isfinite(values).all() and any(values), key
+        assert not torch.equal(weights(run), plain)
+
+
+def odd(completion_ids: list[list[int]], **kwargs: Any) -> list[float]:
+    return [float(sum(ids) % 2) for ids in completion_ids]
+
+
+def shaped_run(folder: Path, shaping: list[Any]) -> Any:
+    options = TWO_STEPS | {"max_steps": 4, "loss_type": "grpo", "train_dataset": tiny.dataset(4)}
+    run = trainer(folder, shaping=shaping, reward_funcs=odd, curriculum="uniform", arms=None, **options)
+    run.train()
+    return run
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
+    return weights(shaped_run(tmp_path_factory.mktemp("plain"), []))
 
 
 class TestEntropiesAtScoring:
@@ -273,16 +330,29 @@ class TestEntropiesAtScoring:
         made = self.entropies(tmp_path, monkeypatch, beta=0.1, peft_config=adapter, **options)
         assert made[1] == passes
 
+    def test_siren_measures_the_first_generation_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        passes = count_passes(monkeypatch)
+        trainer(tmp_path, shaping=["siren"], max_steps=3).train()
+        assert passes == [False, True, True, True]
+
     def test_reading_texts_alone_costs_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        passes = []
-        stock = GRPOTrainer._get_per_token_logps_and_entropies
-        monkeypatch.setattr(
-            GRPOTrainer,
-            "_get_per_token_logps_and_entropies",
-            lambda *args, **kwargs: (passes.append(torch.is_grad_enabled()), stock(*args, **kwargs))[1],
-        )
-        trainer(tmp_path, shaping=["puzzlecraft", "budget"], max_steps=2).train()
+        passes = count_passes(monkeypatch)
+        trainer(tmp_path, shaping=["puzzlecraft", "budget"], max_steps=1).train()
+        trainer(tmp_path, shaping=[{"canon": {"by": "length"}}], overwrite_output_dir=True, max_steps=1).train()
         assert passes == [True, True]
+
+
+def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each forward over completions, from now on, has a gradient."""
+    passes: list[bool] = []
+    stock = GRPOTrainer._get_per_token_logps_and_entropies
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        passes.append(torch.is_grad_enabled())
+        return stock(*args, **kwargs)
+
+    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", spy)
+    return passes
 
 
 GRPO_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -305,7 +375,50 @@ GRPO_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"shaping": ["budget"], "multi_objective_aggregation": "normalize_then_sum"},
         "'budget' adds to the sum of the rewards, which multi_objective_aggregation='normalize_then_sum' never makes",
     ),
-    "replaced": ({"shaping": ["budget", Replacing()]}, "'replacing' do not depend on those that it is given, so that"),
+    "replaced": (
+        {"shaping": ["budget", Replacing()]},
+        "'replacing' do not depend on those that it is given: name it first, before",
+    ),
+    "replaced twice": (
+        {"shaping": ["canon", "lead"]},
+        "'lead' do not .*: name it first, before 'canon', and no second",
+    ),
+    "added in vain": (
+        {"shaping": ["canon", "budget"]},
+        "The advantages of 'canon' are made of the rewards as they are, so that what 'budget' adds to them has no eff",
+    ),
+    "two shapers": (
+        {"shaping": ["entrocraft", "clip_cov", "siren"]},
+        "entrocraft and siren would both control the entropy: leave one of them out",
+    ),
+    "adaptive": (
+        {"shaping": ["ceeh"], "use_adaptive_entropy": True},
+        "ceeh and use_adaptive_entropy=True would both",
+    ),
+    "one row": (
+        {"shaping": ["tea_rl"], "per_device_train_batch_size": 1, "gradient_accumulation_steps": 4},
+        "tea_rl compares the advantages of a device batch, and with per_device_train_batch_size=1",
+    ),
+    "on-policy": (
+        {"shaping": ["kl_cov"], "gradient_accumulation_steps": 2},
+        "with steps_per_generation=2 and gradient_accumulation_steps=2 a generation is trained on before they do",
+    ),
+    "pear": (
+        {"shaping": ["pear"], "multi_objective_aggregation": "normalize_then_sum"},
+        "'pear' adds to the sum of the rewards",
+    ),
+    "loss": (
+        {"shaping": ["drpo"], "loss_type": "dapo"},
+        "loss_type='dapo' does not train on: set loss_type='grpo'",
+    ),
+    "too long": (
+        {"shaping": [{"lead": {"least": 1000}}]},
+        r"least=1000 of lead is longer than any completion \(max_completion_length=8\), so that longer would",
+    ),
+    "unlimited": (
+        {"shaping": ["lead"], "max_completion_length": None},
+        "lead counts lengths as a share of max_completion_length, which is not set: set it",
+    ),
     "rollouts": (
         {"rollouts": ["refill"], "multi_objective_aggregation": "normalize_then_sum"},
         "refill fills a batch in several tries",
@@ -358,6 +471,13 @@ def test_rewards_that_are_no_success_are_refused_by_puzzlecraft(tmp_path: Path) 
         run.train()
 
 
+def test_pear_refuses_a_tokenizer_without_an_end_of_thinking(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"by end='</think>', which is no token of this model's tokenizer: name the"):
+        trainer(tmp_path, shaping=["pear"])
+    run = trainer(tmp_path, shaping=[{"pear": {"end": "|"}}])
+    assert run.shaping.bound["pear"].end == run.processing_class.convert_tokens_to_ids("|")
+
+
 def test_a_list_on_a_command_line_and_in_yaml(tmp_path: Path) -> None:
     from trl import TrlParser
 
@@ -390,7 +510,7 @@ class TestResume:
     }
 
     def shaping(self) -> list[Any]:
-        return [Budget(initial=6), Record(), ClipCov(low=0.0, ratio=0.2), Bonus()]
+        return [Lead(momentum=0.5), Record(), ClipCov(low=0.0, ratio=0.2), Siren(coef=0.5), Bonus()]
 
     def run(self, folder: Path, resume: Any = None, **changes: Any) -> Any:
         options = self.OPTIONS | {"shaping": self.shaping(), "train_dataset": tiny.dataset(6)} | changes
@@ -413,7 +533,7 @@ class TestResume:
 
     def test_with_other_methods_it_is_refused(self, tmp_path: Path) -> None:
         self.run(tmp_path, max_steps=2)
-        with pytest.raises(ValueError, match=r"written with shaping=\[.*'budget'.*\], and this run has shaping=none"):
+        with pytest.raises(ValueError, match=r"written with shaping=\[.*'lead'.*\], and this run has shaping=none"):
             self.run(tmp_path, True, shaping=None)
         with pytest.raises(ValueError, match=r"written with rollouts=\[.*'tries': 4.*, and this run has .*'tries': 2"):
             self.run(tmp_path, True, rollouts=[{"refill": {"tries": 2}}])

@@ -15,15 +15,28 @@ TITLES = {
     "2503.14476": "DAPO: An Open-Source LLM Reinforcement Learning System at Scale",
     "2504.09710": "DUMP: Automated Distribution-Level Curriculum Learning for RL-based LLM Post-training",
     "2505.14970": "Self-Evolving Curriculum for LLM Reasoning",
+    "2505.19439": "Surrogate Signals from Format and Length: Reinforcement Learning for Solving Mathematical Problems "
+    "without Ground Truth Answers",
     "2505.22617": "The Entropy Mechanism of Reinforcement Learning for Reasoning Language Models",
     "2506.05695": "Being Strong Progressively! Enhancing Knowledge Distillation of Large Language Models through a "
     "Curriculum Learning Framework",
     "2508.03178": "Light-IF: Endowing LLMs with Generalizable Reasoning via Preview and Self-Checking for Complex "
     "Instruction Following",
     "2508.08940": "Train Long, Think Short: Curriculum Learning for Efficient Reasoning",
+    "2509.23962": "CANON: Conditional Advantage Estimation for Reinforcement Learning in Large Reasoning Models",
+    "2509.25133": "Rethinking Entropy Regularization in Large Reasoning Models",
+    "2510.04474": "DRPO: Efficient Reasoning via Decoupled Reward Policy Optimization",
+    "2510.08026": "PEAR: Phase Entropy Aware Reward for Efficient Reasoning",
+    "2510.08457": "ARES: Multimodal Adaptive Reasoning via Difficulty-Aware Token-Level Entropy Shaping",
+    "2511.17938": "SPINE: Token-Selective Test-Time Reinforcement Learning with Entropy-Band Regularization",
+    "2512.00319": "RL-Struct: A Lightweight Reinforcement Learning Framework for Reliable Structured Output in LLMs",
     "2512.14944": "PuzzleCraft: Exploration-Aware Curriculum Learning for Puzzle-Based RLVR in VLMs",
     "2601.03725": "EDCO: Dynamic Curriculum Orchestration for Domain-specific Large Language Model Fine-tuning",
+    "2602.03392": "On the Entropy Dynamics in Reinforcement Fine-Tuning of Large Language Models",
+    "2602.22642": "Compress the Easy, Explore the Hard: Difficulty-Aware Entropy Regularization for Efficient LLM "
+    "Reasoning",
     "2604.26326": "Addressing Performance Saturation for LLM RL via Precise Entropy Curve Control",
+    "2605.09806": "LEAD: Length-Efficient Adaptive and Dynamic Reasoning for Large Language Models",
 }
 
 

@@ -1,6 +1,7 @@
 """Reward functions by name, and how answers are read off completions."""
 
 from .base import REWARDS, Accuracy, Reward, RewardFunction, Rewards
+from .format_length import FormatLength
 from .functions import (
     exact_match,
     math_accuracy,
@@ -9,11 +10,14 @@ from .functions import (
     reasoning_gym_score,
     reward,
 )
+from .rl_struct import RLStruct
 
 
 __all__ = [
     "REWARDS",
     "Accuracy",
+    "FormatLength",
+    "RLStruct",
     "Reward",
     "RewardFunction",
     "Rewards",

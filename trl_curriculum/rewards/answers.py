@@ -3,6 +3,7 @@
 import ast
 import re
 import unicodedata
+import zlib
 from decimal import Decimal
 from typing import Any
 
@@ -95,6 +96,11 @@ def boxed(text: str) -> str | None:
 def normalized(text: str) -> str:
     """A text without what does not tell it from another: case, width of letters, spaces and line breaks."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def answer_hash(text: str) -> int:
+    """32 bits that stand for the answer in a completion, the same for the same text but for case and spaces."""
+    return zlib.crc32(normalized(extract_answer(text)).encode())
 
 
 def same_answer(written: str, gold: str) -> bool:

@@ -21,6 +21,9 @@ class Hooks:
     train on is skipped, evaluation is never shaped, and the curriculum learns from TRL's own rewards and advantages.
     """
 
+    def meet(self, args: Any, tokenizer: Any) -> None:
+        """Looks up what it needs of the trainer, once that is made; a `ValueError` of one sentence where it is not."""
+
     def read(self, texts: list[str]) -> dict[str, FloatArray]:
         """
         Numbers that are read off the completions of this process, by name, shape `(rollouts,)` each.
@@ -38,6 +41,11 @@ class Hooks:
         """
         raise NotImplementedError
 
+    @property
+    def measures(self) -> bool:
+        """Whether it measures the next batch; the same on every process."""
+        return has(self, "measure")
+
     def reward(self, rollouts: Rollouts) -> FloatArray:
         """What is *added* to the reward of each rollout, shape `(rollouts,)`; NaN adds nothing."""
         raise NotImplementedError
@@ -46,6 +54,9 @@ class Hooks:
         """The advantage of each rollout in place of `rollouts.advantage`, shape `(rollouts,)`; rewards are raw."""
         raise NotImplementedError
 
+    def observe(self, rollouts: Rollouts) -> None:
+        """Learns from rollouts that have been shaped; rewards and advantages are TRL's own."""
+
     def tokens(self, tokens: Tokens) -> "torch.Tensor":
         """The advantage of each token in place of `tokens.advantage`; nothing here has a gradient."""
         raise NotImplementedError
@@ -53,6 +64,10 @@ class Hooks:
     def loss(self, tokens: Tokens) -> "torch.Tensor":
         """A term to be added to the loss, a scalar with gradient: a mean over the device batch."""
         raise NotImplementedError
+
+    def metrics(self) -> dict[str, float]:
+        """What of it is logged as `shaping/<method>/<name>`, by name; the frame logs what it changes."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What it has learnt: arrays and plain values, the same on every process."""
@@ -68,6 +83,7 @@ class Shaper(Method, Hooks):
 
     trainers: ClassVar[tuple[str, ...]] = ("GRPO",)
     replaces: ClassVar[bool] = False  # its advantages do not depend on those that it is given
+    steers_entropy: ClassVar[bool] = False  # it raises or lowers the policy's entropy on purpose
 
     def refuse(self, args: Any) -> None:
         """Raises a `ValueError` of one sentence where it cannot work with these arguments of the trainer."""
@@ -82,6 +98,12 @@ class Shaper(Method, Hooks):
 
 
 SHAPING = Registry("shaper", Shaper, "trl_curriculum.shaping")
+
+
+def refuse_unlimited(name: str, args: Any) -> None:
+    """Refuses arguments that set no longest completion, of which a method needs to know."""
+    if args.max_completion_length is None:
+        raise ValueError(f"{name} counts lengths as a share of max_completion_length, which is not set: set it.")
 
 
 def has(shaper: Hooks, hook: str) -> bool:

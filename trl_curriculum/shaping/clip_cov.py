@@ -6,6 +6,7 @@ import torch
 from ..registry import option
 from ..signals import Tokens
 from .base import SHAPING, Shaper
+from .token_statistics import covariance, refuse_one_rollout
 
 
 @SHAPING.add("clip_cov", paper="arXiv 2505.22617")
@@ -50,14 +51,10 @@ class ClipCov(Shaper):
             raise ValueError(f"low={self.low} of clip_cov must be below high={self.high}.")
 
     def refuse(self, args: Any) -> None:
-        if args.per_device_train_batch_size == 1:
-            raise ValueError(
-                "clip_cov compares the advantages of a device batch, and with per_device_train_batch_size=1 all its "
-                "tokens have the same: set it to 2 or more."
-            )
+        refuse_one_rollout(self.name, args)
 
     def tokens(self, tokens: Tokens) -> torch.Tensor:
-        away = (tokens.advantage - tokens.mean(tokens.advantage)) * (tokens.logp - tokens.mean(tokens.logp))
+        away = covariance(tokens)
         eligible = tokens.mask & (self.low < away) & (away < self.high)
         if tokens.clipped is not None:
             eligible &= ~tokens.clipped

@@ -1,5 +1,4 @@
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ class Entrocraft(Shaper):
     The paper's code is coarser: above the band it sets negative scores to 0, below it trains on negative scores
     alone. This is the rule of the text, which keeps the baseline of the group. Denominators of the loss count the
     rollouts that were set to 0, so outside the band steps become smaller. The bounds are those of Qwen3-4B: look at
-    `entropy` in a run's log before setting others. Not beside TRL's own `entropy_coef`.
+    `entropy` in a run's log before setting others. Not beside another control of the entropy.
 
     Example:
 
@@ -46,6 +45,8 @@ class Entrocraft(Shaper):
     ```
     """
 
+    steers_entropy = True
+
     low: float = option(0.6, "Lower bound of the entropy at the start, in nats per token.", "paper", least=0)
     high: float = option(0.7, "Upper bound at the start.", "paper", least=0)
     last_low: float = option(0.4, "Lower bound at the end.", "paper", least=0)
@@ -55,13 +56,6 @@ class Entrocraft(Shaper):
         for name, low, high in (("", self.low, self.high), ("last_", self.last_low, self.last_high)):
             if low > high:
                 raise ValueError(f"{name}low={low} of entrocraft must not be above {name}high={high}.")
-
-    def refuse(self, args: Any) -> None:
-        for name in ("entropy_coef", "use_adaptive_entropy"):
-            if getattr(args, name):
-                raise ValueError(
-                    f"entrocraft and {name}={getattr(args, name)} would both control the entropy: leave one out."
-                )
 
     def measure(self, tokens: Tokens) -> dict[str, torch.Tensor]:
         return {"entropy": (tokens.entropy * tokens.mask).sum(1), "tokens": tokens.mask.sum(1)}

@@ -17,8 +17,8 @@ class EntropySFT(Shaper):
 
         d = CE - c H
 
-    and of each device batch the `share` of tokens with the highest score is trained on. They weigh N / kept, with N
-    the number of all tokens, so that the loss is the mean over those that are kept. The logged loss and what the
+    and of each device batch the `max(1, int(share N))` of the N tokens with the highest score are trained on. They
+    weigh N / kept, so that the loss is the mean over those that are kept. The logged loss and what the
     curriculum sees are those of all tokens, unweighted.
 
     The method's paper uses it on answers that were filtered for quality: on noisy data the most surprising tokens are
@@ -45,7 +45,7 @@ class EntropySFT(Shaper):
     def tokens(self, tokens: Tokens) -> torch.Tensor:
         score = (-tokens.logp - self.c * tokens.entropy).masked_fill(~tokens.mask, -torch.inf)
         n = int(tokens.mask.sum())
-        kept = max(1, round(self.share * n))
+        kept = max(1, int(self.share * n))
         weight = torch.zeros_like(tokens.advantage).flatten()
         weight[score.flatten().topk(kept).indices] = n / kept
         return tokens.advantage * weight.view_as(score)

@@ -1,10 +1,9 @@
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..registry import option
-from ..rewards.answers import extract_answer, normalized
+from ..rewards.answers import answer_hash
 from ..signals import FloatArray, IntArray, Rollouts
 from .base import SHAPING, Shaper
 
@@ -46,8 +45,7 @@ class PuzzleCraft(Shaper):
     outcome: str | None = option(None, "Reward function that d is the mean of; by default the weighted sum.")
 
     def read(self, texts: list[str]) -> dict[str, FloatArray]:
-        answers = [normalized(extract_answer(text)).encode() for text in texts]
-        return {"answer": np.array([zlib.crc32(answer) for answer in answers], np.float64)}
+        return {"answer": np.array([answer_hash(text) for text in texts], np.float64)}
 
     def advantage(self, rollouts: Rollouts) -> FloatArray:
         right = np.nan_to_num(rollouts.mean(rollouts.success(self.outcome)))

@@ -15,6 +15,9 @@ from ..trainers.late_entropy import DRAW, ROW
 from ..trainers.shaping import ENTROPY, Shaping
 
 
+END_OF_THINKING = 20
+
+
 def trainer(**args: Any) -> Any:
     """What a trainer is to the frame."""
     defaults = {
@@ -23,6 +26,7 @@ def trainer(**args: Any) -> Any:
         "epsilon_high": None,
         "importance_sampling_level": "token",
         "gradient_accumulation_steps": 8,
+        "max_completion_length": 7,
     }
     return SimpleNamespace(
         accelerator=SimpleNamespace(num_processes=1, process_index=0, device=torch.device("cpu")),
@@ -31,6 +35,9 @@ def trainer(**args: Any) -> Any:
         model=SimpleNamespace(training=True),
         host=SimpleNamespace(progress=lambda: 0.25),
         pool=Pool(10),
+        processing_class=SimpleNamespace(
+            unk_token_id=0, convert_tokens_to_ids=lambda token: END_OF_THINKING if token == "</think>" else 0
+        ),
         state=SimpleNamespace(global_step=3),
         _step=7,
     )
@@ -62,6 +69,12 @@ class Batch:
         self.old_logp = self.logp + torch.as_tensor(rng.normal(0, 0.1, (self.n, 7)), dtype=torch.float32)
         self.entropy = torch.as_tensor(rng.uniform(0, 4, (self.n, 7)), dtype=torch.float32)
         self.ids = torch.as_tensor(rng.integers(3, 40, (self.n, 7)))
+        self.ids[:, 1] = END_OF_THINKING
+
+    def surer(self) -> "Batch":
+        other = copy(self)
+        other.entropy = self.entropy / 2
+        return other
 
     def permuted(self, order: Any) -> "Batch":
         other = Batch(self.reward[order])

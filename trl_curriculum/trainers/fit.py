@@ -12,6 +12,9 @@ from ..shaping import Shaper
 from ..shaping.base import has
 
 
+TRLS_CONTROLS = ("entropy_coef", "use_adaptive_entropy")  # of the policy's entropy
+
+
 def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...], args: Any) -> None:
     """Refuses methods of rollouts and shapers that cannot work with the trainer's arguments, or with each other."""
     trainer = "SFT" if isinstance(args, SFTConfig) else "GRPO"
@@ -34,20 +37,36 @@ def refuse_unshapable(shapers: tuple[Shaper, ...], args: Any) -> None:
     for before, shaper in pairwise(shapers):
         if shaper.replaces:
             raise ValueError(
-                f"The advantages of {shaper.name!r} do not depend on those that it is given, so that {before.name!r} "
-                "before it has no effect: name it first, and no second of its kind."
+                f"The advantages of {shaper.name!r} do not depend on those that it is given: name it first, before "
+                f"{before.name!r}, and no second of its kind."
             )
+    added = [shaper.name for shaper in shapers if has(shaper.bind(Pool(1), 0), "reward")]
     for shaper in shapers:
-        adds = has(shaper.bind(Pool(1), 0), "reward")
-        if adds and getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum":
+        if shaper.replaces and added:
+            raise ValueError(
+                f"The advantages of {shaper.name!r} are made of the rewards as they are, so that what "
+                f"{added[0]!r} adds to them has no effect: leave one out."
+            )
+        if shaper.name in added and getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum":
             raise ValueError(
                 f"The shaper {shaper.name!r} adds to the sum of the rewards, which multi_objective_aggregation="
                 "'normalize_then_sum' never makes: use 'sum_then_normalize'."
             )
+    refuse_two_controls(shapers, args)
     if shapers and getattr(args, "label_smoothing_factor", 0) > 0:
         raise ValueError(
             f"label_smoothing_factor={args.label_smoothing_factor} makes a loss in which tokens cannot be weighed: "
             "leave it out, or the shaping."
+        )
+
+
+def refuse_two_controls(shapers: tuple[Shaper, ...], args: Any) -> None:
+    """Refuses what would raise and lower one entropy at once: several shapers that steer it, or one beside TRL's."""
+    steering = [shaper.name for shaper in shapers if shaper.steers_entropy]
+    trls = [f"{name}={value}" for name in TRLS_CONTROLS if (value := getattr(args, name, None))]
+    if steering and len(steering + trls) > 1:
+        raise ValueError(
+            f"{' and '.join((steering + trls)[:2])} would both control the entropy: leave one of them out."
         )
 
 

@@ -37,7 +37,7 @@ class Shaping:
         shapers (`tuple` of [`Shaper`]):
             In the order in which they act.
         trainer:
-            A curriculum trainer: its `accelerator`, `args`, `host`, `model`, `pool` and `state`.
+            A curriculum trainer: its `accelerator`, `args`, `host`, `model`, `pool`, `processing_class` and `state`.
         seed (`int`):
             Of all random choices.
     """
@@ -46,7 +46,8 @@ class Shaping:
         self.shapers, self.trainer, self.seed = shapers, trainer, seed
         self.bound = {shaper.name: shaper.bind(trainer.pool, seed) for shaper in shapers}
         self.shapes_tokens = any(has(one, "tokens") or has(one, "loss") for one in self.bound.values())
-        self._measures = any(has(one, "measure") for one in self.bound.values())
+        for one in self.bound.values():
+            one.meet(trainer.args, trainer.processing_class)
         self._scored: tuple[torch.Tensor, torch.Tensor] | None = None  # log-probabilities, entropies
         self._read: dict[str, torch.Tensor] = {}
         self._inputs: dict[str, Any] | None = None  # of the device batch that is being trained on
@@ -55,6 +56,10 @@ class Shaping:
 
     def _with(self, hook: str) -> Iterable[tuple[str, Any]]:
         return ((name, shaper) for name, shaper in self.bound.items() if has(shaper, hook))
+
+    @property
+    def _measures(self) -> bool:
+        return any(one.measures for one in self.bound.values())
 
     # Rollouts: once, when they have been scored.
 
@@ -91,7 +96,7 @@ class Shaping:
         output.pop(ENTROPY, None)
         for key in [key for key in output if key.startswith(READ)]:
             del output[key]
-        given = rollouts.advantage
+        given = rollouts
         added = np.zeros(len(rollouts))
         for name, shaper in self._with("reward"):
             value = np.nan_to_num(shaper.reward(replace(rollouts, measured=measured.get(name, {}))))
@@ -104,8 +109,10 @@ class Shaping:
             after = shaper.advantage(replace(rollouts, measured=measured.get(name, {})))
             self._since_log[f"{name}/changed"].append((after != before).mean())
             rollouts = replace(rollouts, advantage=after)
-        if rollouts.advantage is not given:
+        if rollouts.advantage is not given.advantage:
             self._set(output, rollouts)
+        for name, shaper in self._with("observe"):
+            shaper.observe(replace(given, measured=measured.get(name, {})))
 
     def _set(self, output: dict[str, Any], rollouts: Rollouts) -> None:
         advantage = np.where(np.isnan(rollouts.reward), 0.0, rollouts.advantage)
@@ -122,7 +129,8 @@ class Shaping:
         if self._measures:
             tokens = self._tokens_at_scoring(output)
             for name, shaper in self._with("measure"):
-                local |= {(name, what): value.double() for what, value in shaper.measure(tokens).items()}
+                if shaper.measures:
+                    local |= {(name, what): value.double() for what, value in shaper.measure(tokens).items()}
         return local
 
     def _tokens_at_scoring(self, output: dict[str, Any]) -> Tokens:
@@ -236,11 +244,13 @@ class Shaping:
     # Log and state
 
     def metrics(self) -> dict[str, float]:
-        """Means since the last call, by the key under which they are logged."""
+        """Means since the last call, and how shapers stand, by the key under which they are logged."""
         values = {
             f"shaping/{name}": float(np.mean([float(x) for x in seen])) for name, seen in self._since_log.items()
         }
         self._since_log.clear()
+        for name, shaper in self.bound.items():
+            values |= {f"shaping/{name}/{what}": x for what, x in shaper.metrics().items() if np.isfinite(x)}
         return values
 
     def state_dict(self) -> dict[str, Any]:
