@@ -8,10 +8,13 @@ import pytest
 import torch
 from cases import ROLLOUT_METHODS
 
+from trl_curriculum.disk.state import StateError
+from trl_curriculum.records import PoolMapping
 from trl_curriculum.rollouts import Refill
 from trl_curriculum.signals import Rollouts
 from trl_curriculum.testing import table
 from trl_curriculum.testing.batch import Batch
+from trl_curriculum.trainers.carrying import fitting
 from trl_curriculum.trainers.refilling import Refilling
 
 
@@ -55,12 +58,28 @@ class Attempts:
     scale: Any = "group"
 
 
+def logps(model: Any, ids: torch.Tensor, mask: torch.Tensor, width: int, batch_size: int) -> Any:
+    """Log-probabilities that are the tokens' own numbers below 0."""
+    return -ids[:, -width:].float(), None, None
+
+
 def refilling(*methods: Any, scale: str = "group") -> Refilling:
     host = SimpleNamespace(
         accelerator=SimpleNamespace(
-            num_processes=1, process_index=0, pad_across_processes=lambda tensor, **kwargs: tensor
+            num_processes=1,
+            process_index=0,
+            is_main_process=True,
+            pad_across_processes=lambda tensor, **kwargs: tensor,
         ),
-        args=SimpleNamespace(pad_to_multiple_of=None, scale_rewards=scale),
+        args=SimpleNamespace(
+            pad_to_multiple_of=None,
+            scale_rewards=scale,
+            num_generations=2,
+            gradient_checkpointing_kwargs=None,
+            per_device_train_batch_size=2,
+        ),
+        model=SimpleNamespace(is_gradient_checkpointing=False),
+        _get_per_token_logps_and_entropies=logps,
         processing_class=SimpleNamespace(pad_token_id=0),
     )
     return Refilling(tuple(methods), host)
@@ -88,8 +107,13 @@ class TestFilling:
         assert values == {
             "rollouts/tries": 3,
             "rollouts/generated_per_kept": 2.0,
+            "rollouts/tokens_per_kept": 34 / 4,
+            "rollouts/frac_kept": 0.5,
+            "rollouts/frac_carried": 0.0,
             "rollouts/frac_filled_up": 0.0,
             "rollouts/discarded_tokens": 18.0,  # of 34
+            "rollouts/reward_kept": 0.5,
+            "rollouts/reward_dropped": 0.0,
         }
         assert frame.metrics() == {}
 
@@ -108,12 +132,19 @@ class TestFilling:
         refilling().generate(attempts, 3)
         assert attempts.asked == [3]
 
+    def test_a_limit_of_tokens_ends_the_tries(self) -> None:
+        for most, asked in ((15, [4]), (16, [4, 3])):  # the first try has 15 tokens
+            attempts = Attempts([1], [0], [])
+            refilling(Refill(max_tokens=most, tries=2)).generate(attempts, 4)
+            assert attempts.asked == asked
+
     def test_the_spread_of_the_batch_is_that_of_what_is_trained_on(self) -> None:
         attempts = Attempts([1], [0, 1])
         attempts.scale = "batch"
-        output, _ = refilling(Refill(), scale="batch").generate(attempts, 3)
+        output, rollouts = refilling(Refill(), scale="batch").generate(attempts, 3)
         std = np.array([0, 1, 0, 1, 0, 1]).std(ddof=1) + 1e-4
-        np.testing.assert_allclose(output["advantages"].numpy(), np.array([-0.5, 0.5] * 3) / std)
+        for advantage in (output["advantages"].numpy(), rollouts.advantage):
+            np.testing.assert_allclose(advantage, np.array([-0.5, 0.5] * 3) / std)
 
     def test_what_it_cannot_move_is_refused_by_name(self) -> None:
         def attempt(n: int) -> Any:
@@ -129,3 +160,125 @@ class TestFilling:
         frame = refilling(Refill())
         frame.trainer.accelerator.num_processes = world
         assert frame._divisible(missing, size) == asked and asked * size % world == 0
+
+
+def old_logps(output: dict[str, Any]) -> list[Any]:
+    """Of the first token of each rollout; None where the current model has made it."""
+    return [None if value.isnan() else value.item() for value in output["old_per_token_logps"][:, 0]]
+
+
+class TestCarryingOver:
+    """Of five groups that are kept and four that are needed the last begins the next batch."""
+
+    def begun(self, *after: list[int], **options: Any) -> tuple[Refilling, Attempts]:
+        attempts, frame = Attempts([1], [0, 1, 2, 3], *after), refilling(Refill(carry=True, **options))
+        output, rollouts = frame.generate(attempts, 4)
+        assert attempts.asked == [4, 4], "a quarter was kept, so that three groups take twelve, or a whole batch"
+        assert check(output, rollouts) == [1, 4, 5, 6] and "old_per_token_logps" not in output
+        values = frame.metrics()
+        assert values["rollouts/discarded_tokens"] == 15 - (3 + 1), "of the first try without its one kept group"
+        assert values["rollouts/generated_per_kept"] == 8 / 5 and values["rollouts/frac_carried"] == 0
+        return frame, attempts
+
+    def test_what_is_left_begins_the_next_batch(self) -> None:
+        frame, attempts = self.begun([0, 1, 2])
+        again = refilling(Refill(carry=True))
+        again.load_state_dict(frame.state_dict())
+        copy = Attempts([0, 1, 2])
+        copy.draws, copy.rollouts, copy.asked = attempts.draws, attempts.rollouts, []
+        assert frame.carried is not None and frame.carried.output["old_per_token_logps"].tolist()[0][0] == -24
+        output, rollouts = frame.generate(attempts, 4)
+        assert attempts.asked[2:] == [3] and check(output, rollouts) == [7, 8, 9, 10]
+        assert old_logps(output) == [-24, -25] + 6 * [None], "14 and 15 are carried, and their tokens 24 and 25"
+        assert frame.metrics() == pytest.approx(
+            {
+                "rollouts/tries": 1,
+                "rollouts/generated_per_kept": 1.0,
+                "rollouts/tokens_per_kept": rollouts.length[2:].sum() / 3,
+                "rollouts/frac_kept": 1.0,
+                "rollouts/frac_carried": 0.25,
+                "rollouts/frac_filled_up": 0.0,
+                "rollouts/discarded_tokens": 0.0,
+                "rollouts/reward_kept": 0.5,
+            }
+        )
+        assert frame.carried is None and frame.state_dict()["carried"] is None
+        copy.asked = [4, 4]
+        copy.informative = [[], [], [0, 1, 2]]
+        resumed, theirs = again.generate(copy, 4)
+        assert check(resumed, theirs) == [7, 8, 9, 10]
+        for name, value in output.items():
+            torch.testing.assert_close(resumed[name], value, rtol=0, atol=0, equal_nan=True)
+
+    def test_it_can_last_for_several_batches(self) -> None:
+        frame, attempts = self.begun([], [0, 1, 2])
+        output, rollouts = frame.generate(attempts, 4)
+        assert attempts.asked[2:] == [3, 3] and check(output, rollouts) == [7, 11, 12, 13]
+        assert old_logps(output)[:3] == [-24, -25, None] and frame.carried is None
+
+    def test_beside_other_tensors_it_is_dropped(self, caplog: Any) -> None:
+        frame, attempts = self.begun([0, 1], [0, 1, 2], [0, 1])
+        assert frame.carried is not None
+        del frame.carried.output["completion_mask"]
+        output, rollouts = frame.generate(attempts, 4)
+        assert len(rollouts) == len(output["advantages"]) == 8 and 7 not in rollouts.draw
+        assert "carried over from the last batch (groups: 1) is dropped: TRL's rollouts hold other ten" in caplog.text
+
+    def test_a_smaller_batch_or_other_rows_drop_it(self, caplog: Any) -> None:
+        frame, attempts = self.begun([0])
+        frame.generate(attempts, 1)
+        assert "a batch needs 1 groups now" in caplog.text
+        frame, _ = self.begun()
+        assert fitting(frame.carried, 4, 2) is frame.carried and fitting(frame.carried, 4, 4) is None
+        assert "they are groups of 2 rollouts, and groups have 4 now" in caplog.text
+        state = frame.state_dict()
+        frame.load_state_dict(state, PoolMapping(np.arange(5), np.zeros(1, int), 5))
+        assert "the rows have changed" in caplog.text and frame.carried is None
+        del state["carried"]["output"]["old_per_token_logps"]
+        with pytest.raises(StateError, match="saved groups that were carried over cannot be read"):
+            frame.load_state_dict(state)
+
+
+def test_rescaled_gradients_are_those_without_a_refill() -> None:
+    frame = refilling(Refill(rescale=True, tries=2))
+    output, _ = frame.generate(Attempts([1], [0, 2]), 4)  # 3 of 7 groups are kept, and 4 are needed
+    before = output["advantages"].clone()
+    frame.weigh(output)
+    torch.testing.assert_close(output["advantages"], before * (3 / 7) * (4 / 3))
+    frame = refilling(Refill(rescale=True, tries=1))
+    output, _ = frame.generate(Attempts([1, 2]), 4)
+    before = output["advantages"].clone()
+    frame.weigh(output)
+    assert torch.equal(output["advantages"], before), "nothing was refilled"
+
+
+def test_bounds_of_the_mean_reward() -> None:
+    reward = np.concatenate([np.arange(4) < k for k in (0, 1, 2, 3, 4, 2)]).astype(float)
+    rollouts = Batch(reward).rollouts
+    assert Refill(least=0.5).keep(rollouts).tolist() == [False, False, True, True, False, True]
+    assert Refill(most=0.5).keep(rollouts).tolist() == [False, True, True, False, False, True]
+    assert Refill(least=0.5, most=0.6).keep(rollouts).sum() == 2
+
+
+def test_a_pool_of_which_nothing_is_kept_is_named_once(caplog: Any) -> None:
+    frame = refilling(Refill(tries=2))
+    for _ in range(25):
+        frame.generate(Attempts([], []), 4)
+    (record,) = caplog.records
+    assert "refill has kept none of the 80 groups of the last 10 batches, whose mean reward is 0, " in record.message
+    frame.generate(Attempts([1], [0, 1, 2]), 4)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"least": 0.9, "most": 0.1}, "least=0.9 of refill must not be above most=0.1"),
+        ({"carry": True, "tries": 1}, "carry=True of refill needs tries above 1"),
+        ({"carry": True, "rescale": True}, "leave one of them out"),
+        ({"max_tokens": 0}, "max_tokens=0 of refill must be at least 1"),
+    ],
+)
+def test_options_that_do_not_go_together(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Refill(**options)

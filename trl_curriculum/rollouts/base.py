@@ -7,6 +7,7 @@ import numpy as np
 
 from ..registry import Method, Registry
 from ..signals import BoolArray, Rollouts
+from .made import Made
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,18 @@ class RolloutMethod(Method):
         Rewards and advantages are TRL's own, and the curriculum has observed all groups already.
         """
         return np.ones(len(rollouts.starts), dtype=bool)
+
+    def again(self, made: Made) -> int:
+        """How many groups to generate in place of those that were not kept; 0 ends the tries."""
+        return made.missing if made.tries < getattr(self, "tries", 1) else 0
+
+    def carries(self) -> bool:
+        """Whether groups that are kept and not needed wait for the next batch."""
+        return False
+
+    def weight(self, made: Made) -> float:
+        """A factor of all advantages of the batch, applied last."""
+        return 1.0
 
 
 ROLLOUTS = Registry("rollout method", RolloutMethod, "trl_curriculum.rollouts")

@@ -267,7 +267,7 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
             answer = [read_state(Path(checkpoint) / checkpoints.FOLDER)]
         broadcast_object_list(answer)
         mapping = self.conductor.load_state_dict(answer[0], self.args.on_data_change == "carry_over")
-        self.refilling.load_state_dict(answer[0]["rollouts"])
+        self.refilling.load_state_dict(answer[0]["rollouts"], mapping)
         self.shaping.load_state_dict(answer[0]["shaping"], mapping)
         self._start_from(Path(checkpoint), answer[0])
 
