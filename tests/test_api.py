@@ -340,7 +340,17 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "clusters": {"k": REQUIRED, "column": None, "seed": 0},
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
-    "rollouts": {"refill": {"tries": 4, "outcome": None}},
+    "rollouts": {
+        "refill": {
+            "tries": 4,
+            "outcome": None,
+            "max_tokens": None,
+            "least": None,
+            "most": None,
+            "carry": False,
+            "rescale": False,
+        }
+    },
     "shaping": {
         "budget": {"weight": 0.6, "initial": 256, "decay": 0.7, "every": 150},
         "clip_cov": {"ratio": 0.0002, "low": 1.0, "high": 5.0},

@@ -160,6 +160,8 @@ SHAPERS = {
 ROLLOUT_METHODS = {
     "refill": case(ROLLOUTS.make("refill")),
     "refill-outcome": case(ROLLOUTS.make({"refill": {"outcome": "right", "tries": 2}})),
+    "refill-carry": case(ROLLOUTS.make({"refill": {"carry": True, "least": 0.2, "most": 0.8}})),
+    "refill-rescale": case(ROLLOUTS.make({"refill": {"rescale": True, "max_tokens": 1000}})),
 }
 MULTIPLE_CHOICE = Candidate("Which?\nA. one\nB. two\nC. three\nD. four", "For a reason.\nAnswer: B", "B")
 ENTRY = json.dumps({"question": "1+1", "answer": "2", "metadata": {}})

@@ -310,12 +310,14 @@ GRPO_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"rollouts": ["refill"], "multi_objective_aggregation": "normalize_then_sum"},
         "refill fills a batch in several tries",
     ),
-    "too few tokens": ({"rollouts": [{"refill": {"max_tokens": 4}}]}, "max_tokens=4 of refill are no more than the 4 c"),
+    "too few tokens": (
+        {"rollouts": [{"refill": {"max_tokens": 4}}]},
+        "max_tokens=4 of refill are no more than the 4 completions",
+    ),
     "moving reference": (
         {"rollouts": [{"refill": {"carry": True}}], "sync_ref_model": True, "beta": 0.1},
         "carry=True of refill keeps log-probabilities of the reference model",
     ),
-    "groups of one": ({"rollouts": ["refill"], "num_generations": 1}, "at least 2 generations per prompt"),
 }
 
 

@@ -63,7 +63,7 @@ class Refill(RolloutMethod):
 
     def check(self) -> None:
         if self.least is not None and self.most is not None and self.least > self.most:
-            raise ValueError(f"least={self.least} of refill must not be above most={self.most}: no group would be kept.")
+            raise ValueError(f"least={self.least} of refill must not be above most={self.most}: no group is both.")
         if self.carry and self.tries == 1:
             raise ValueError("carry=True of refill needs tries above 1: of a single try nothing is left over.")
         if self.carry and self.rescale:
@@ -80,8 +80,8 @@ class Refill(RolloutMethod):
             )
         if self.max_tokens is not None and self.max_tokens <= args.generation_batch_size:
             raise ValueError(
-                f"max_tokens={self.max_tokens} of refill are no more than the {args.generation_batch_size} completions "
-                "of a batch, so that nothing would ever be drawn anew: count the tokens of all completions of a batch."
+                f"max_tokens={self.max_tokens} of refill are no more than the {args.generation_batch_size} "
+                "completions of a batch, so that nothing would ever be drawn anew: count the tokens of them all."
             )
         if self.carry and args.sync_ref_model:
             raise ValueError(

@@ -1,7 +1,8 @@
-"""What every rollout method does: it keeps groups."""
+"""What every rollout method does: it keeps groups, and comes to an end."""
 
 import numpy as np
 
+from ..rollouts.made import Made
 from .batch import Batch
 from .case import Case
 
@@ -26,4 +27,24 @@ def missing_rewards_do_not_raise(case: Case) -> None:
     case.method.keep(Batch(np.full(24, np.nan)).rollouts)
 
 
-ROLLOUT_METHODS = [it_is_for_grpo, it_keeps_groups_whatever_their_order, missing_rewards_do_not_raise]
+def tries_come_to_an_end(case: Case) -> None:
+    for kept in (0, 3):
+        first = case.method.again(Made(needed=4, tries=1, groups=4, kept=kept, tokens=100))
+        assert 0 <= first <= 4, "a try is at most a whole batch"
+        assert case.method.again(Made(needed=4, tries=10**6, groups=10**7, kept=kept, tokens=10**9)) == 0
+
+
+def advantages_are_scaled_by_a_factor(case: Case) -> None:
+    for groups, kept in ((4, 4), (8, 5), (8, 0)):
+        factor = case.method.weight(Made(needed=4, tries=2, groups=groups, kept=kept, tokens=100))
+        assert np.isfinite(factor) and factor > 0
+    assert case.method.weight(Made(needed=4, tries=1, groups=4, kept=4, tokens=100)) == 1
+
+
+ROLLOUT_METHODS = [
+    it_is_for_grpo,
+    it_keeps_groups_whatever_their_order,
+    missing_rewards_do_not_raise,
+    tries_come_to_an_end,
+    advantages_are_scaled_by_a_factor,
+]

@@ -1,4 +1,4 @@
-"""Groups that a batch did not need: they begin the next one, with the log-probabilities of the model that made them."""
+"""Groups that a batch did not need: they begin the next, with log-probabilities under the model that made them."""
 
 import logging
 from dataclasses import dataclass, replace

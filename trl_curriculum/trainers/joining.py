@@ -35,7 +35,8 @@ def refuse_unknown(output: Output) -> None:
         known = name in PROMPT or name in COMPLETION
         if not isinstance(value, torch.Tensor) or (value.ndim > 1 and not known):
             raise RuntimeError(
-                f"TRL's rollouts have {name!r}, which trl_curriculum cannot move between batches: train without refill."
+                f"TRL's rollouts have {name!r}, which trl_curriculum cannot move between batches: train without "
+                "refill."
             )
 
 
@@ -62,7 +63,7 @@ def joined(before: list[Output], tries: list[Output], trainer: Any) -> Output:
 
 
 def trimmed(output: Output, prompt: int, completion: int, unit: int) -> Output:
-    """The same without columns that no rollout needs, of which the longest has so many tokens; a multiple of `unit`."""
+    """Cuts columns that no rollout needs, as the longest has so many tokens; widths are multiples of `unit`."""
     prompt, completion = (-(-width // unit) * unit for width in (prompt, completion))
     cut = dict(output)
     for name, value in output.items():
