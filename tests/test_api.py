@@ -153,6 +153,7 @@ NAMES: dict[str, list[str]] = {
         "Entrocraft",
         "EntropySFT",
         "PuzzleCraft",
+        "SNRTopP",
     ],
     "trl_curriculum.trainers": [
         "CurriculumConfig",
@@ -357,6 +358,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "entrocraft": {"low": 0.6, "high": 0.7, "last_low": 0.4, "last_high": 0.5},
         "entropy_sft": {"share": 0.2, "c": 1.0},
         "puzzlecraft": {"scale": 4.0, "gamma": 0.5, "outcome": None},
+        "snr_top_p": {"share": 0.9, "outcome": None},
     },
     "probes": {
         "loss": {"batch_tokens": 16384},

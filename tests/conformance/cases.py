@@ -150,6 +150,8 @@ SHAPERS = {
     "puzzlecraft": shaper("puzzlecraft", None, {"puzzlecraft": {"gamma": 0}}),
     "puzzlecraft-outcome": shaper({"puzzlecraft": {"gamma": 0, "outcome": "right"}}),
     "budget": shaper({"budget": {"initial": 5}}, None, "budget", adds=True),
+    "snr_top_p": shaper({"snr_top_p": {"share": 0.6}}, {"snr_top_p": {"share": 1.0}}, {"snr_top_p": {"share": 0.3}}),
+    "snr_top_p-outcome": shaper({"snr_top_p": {"outcome": "half"}}),
     "entropy_sft": shaper("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
     "shorter": shaper(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
     "same": shaper(shapers.Same(), shapers.Same()),

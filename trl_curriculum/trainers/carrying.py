@@ -74,8 +74,8 @@ class Carried:
         try:
             rollouts = Rollouts(step=0, **state["rollouts"])
             output = {name: torch.as_tensor(value) for name, value in state["output"].items()}
-            alike = {len(value) for value in (*output.values(), *(rollouts.rewards or {}).values())}
-            if alike != {len(rollouts)} or OLD_LOGPS not in output:
+            lengths = {*map(len, output.values()), *map(len, (rollouts.rewards or {}).values())}
+            if lengths != {len(rollouts)} or OLD_LOGPS not in output:
                 raise ValueError("its parts differ in length")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StateError(f"The saved groups that were carried over cannot be read ({error}).") from error
@@ -88,14 +88,16 @@ def fitting(carried: Carried | None, n: int, size: int) -> Carried | None:
         return None
     made = np.bincount(carried.rollouts.group)
     if (made != size).any():
-        return dropped(carried, f"they are groups of {made[0]} rollouts, and groups have {size} now")
+        say_dropped(carried, f"they are groups of {made[0]} rollouts, and groups have {size} now")
+        return None
     if len(carried) >= n:
-        return dropped(carried, f"a batch needs {n} groups now")
+        say_dropped(carried, f"a batch needs {n} groups now")
+        return None
     return carried
 
 
-def dropped(carried: Carried, reason: str) -> None:
-    """Says why groups are thrown away."""
+def say_dropped(carried: Carried, reason: str) -> None:
+    """Warns that groups are thrown away, and why."""
     logger.warning("What was carried over from the last batch (groups: %d) is dropped: %s.", len(carried), reason)
 
 

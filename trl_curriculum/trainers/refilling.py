@@ -15,7 +15,7 @@ from ..records import PoolMapping
 from ..rollouts import RolloutMethod
 from ..rollouts.made import Made
 from ..signals import BoolArray, FloatArray, IntArray, Rollouts
-from .carrying import Carried, dropped, fitting
+from .carrying import Carried, fitting, say_dropped
 from .joining import Output, joined, refuse_unknown, trimmed
 from .shaping import OLD_LOGPS, refuse_changed
 
@@ -63,7 +63,8 @@ class Refilling:
         output, rollouts = attempt(self._divisible(needed, size))
         outputs, kept = [output], self._kept(rollouts)
         if carried is not None and {*carried.output} != {*_wide(output)}:
-            carried, needed = dropped(carried, "TRL's rollouts hold other tensors now"), n
+            say_dropped(carried, "TRL's rollouts hold other tensors now")
+            carried, needed = None, n
         made = self._made(needed, outputs, kept, rollouts)
         while more := self._again(made):
             output, others = attempt(self._divisible(more, size))
@@ -205,7 +206,8 @@ class Refilling:
         waiting = state["carried"]
         self.carried = None if waiting is None else Carried.from_state(waiting)
         if self.carried is not None and mapping is not None:
-            self.carried = dropped(self.carried, "the rows have changed")
+            say_dropped(self.carried, "the rows have changed")
+            self.carried = None
 
 
 def _rollouts_of(groups: IntArray, size: int) -> IntArray:
