@@ -123,7 +123,7 @@ NAMES: dict[str, list[str]] = {
         "reasoning_gym_score",
         "reward",
     ],
-    "trl_curriculum.rollouts": ["ROLLOUTS", "RolloutMethod", "Refill"],
+    "trl_curriculum.rollouts": ["ROLLOUTS", "RolloutMethod", "Allocation", "Refill"],
     "trl_curriculum.selection": [
         "SELECTION",
         "Features",
@@ -342,6 +342,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
     "rollouts": {
+        "allocation": {"rows": 0.5, "rule": "cures", "memory": 0.5, "outcome": None},
         "refill": {
             "tries": 4,
             "outcome": None,
@@ -350,7 +351,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "most": None,
             "carry": False,
             "rescale": False,
-        }
+        },
     },
     "shaping": {
         "budget": {"weight": 0.6, "initial": 256, "decay": 0.7, "every": 150},

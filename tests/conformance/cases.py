@@ -163,6 +163,8 @@ ROLLOUT_METHODS = {
     "refill": case(ROLLOUTS.make("refill")),
     "refill-outcome": case(ROLLOUTS.make({"refill": {"outcome": "right", "tries": 2}})),
     "refill-carry": case(ROLLOUTS.make({"refill": {"carry": True, "least": 0.2, "most": 0.8}})),
+    "allocation": case(ROLLOUTS.make("allocation")),
+    "allocation-knapsack": case(ROLLOUTS.make({"allocation": {"rule": "knapsack", "outcome": "right", "rows": 0.3}})),
     "refill-rescale": case(ROLLOUTS.make({"refill": {"rescale": True, "max_tokens": 1000}})),
 }
 MULTIPLE_CHOICE = Candidate("Which?\nA. one\nB. two\nC. three\nD. four", "For a reason.\nAnswer: B", "B")

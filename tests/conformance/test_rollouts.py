@@ -8,9 +8,12 @@ import pytest
 import torch
 from cases import ROLLOUT_METHODS
 
+from trl_curriculum.curricula import Draw
 from trl_curriculum.disk.state import StateError
 from trl_curriculum.records import PoolMapping
-from trl_curriculum.rollouts import Refill
+from trl_curriculum.rollouts import Allocation, Refill
+from trl_curriculum.rollouts.allocation import shares
+from trl_curriculum.rollouts.sharing import merged
 from trl_curriculum.signals import Rollouts
 from trl_curriculum.testing import table
 from trl_curriculum.testing.batch import Batch
@@ -78,6 +81,7 @@ def refilling(*methods: Any, scale: str = "group") -> Refilling:
             gradient_checkpointing_kwargs=None,
             per_device_train_batch_size=2,
         ),
+        pool=SimpleNamespace(size=5),
         model=SimpleNamespace(is_gradient_checkpointing=False),
         _get_per_token_logps_and_entropies=logps,
         processing_class=SimpleNamespace(pad_token_id=0),
@@ -282,3 +286,56 @@ def test_a_pool_of_which_nothing_is_kept_is_named_once(caplog: Any) -> None:
 def test_options_that_do_not_go_together(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Refill(**options)
+
+
+def test_advantages_over_all_groups_of_a_row() -> None:
+    """Row 7 has three groups of four, of which one is solved and one failed, row 2 one: 12 + 4 rollouts."""
+    reward = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0], float)
+    row, draw = np.repeat([7, 7, 7, 2], 4), np.repeat([5, 8, 9, 6], 4)
+    given = Rollouts(row, draw, 0, reward=reward, advantage=np.zeros(16), length=row)
+    groups, weight = merged(given)
+    assert groups.draw.tolist() == 12 * [5] + 4 * [6]
+    std = np.sqrt(12 * 0.25 / 11) + 1e-4  # half of twelve are right
+    expected = (reward[:12] - 0.5) / std
+    np.testing.assert_allclose(groups.advantage[:12], expected)
+    np.testing.assert_allclose(groups.advantage[12:], np.array([0.75, -0.25, -0.25, -0.25]) / (0.5 + 1e-4))
+    np.testing.assert_allclose(weight, 12 * [8 / 12] + 4 * [8 / 4])
+    assert weight.sum() == pytest.approx(16), "the gradient's scale is that of equal groups"
+    missing, _ = merged(Rollouts(row, draw, 0, reward=np.where(row == 2, np.nan, reward), advantage=row, length=row))
+    assert (missing.advantage[12:] == 0).all()
+
+
+def test_shares_are_the_best_of_all() -> None:
+    """Against all shares of 9 groups of 4 among 3 rows."""
+    rate = np.array([0.5, 0.07, 0.9])
+    every = np.array([(a, b, 9 - a - b) for a in range(1, 8) for b in range(1, 9 - a)])
+    variance = (rate * (1 - rate) / (4 * every)).sum(axis=1)
+    assert shares(rate, 9, 4, "cures").tolist() == every[variance.argmin()].tolist()
+    mixed = (1 - rate ** (4 * every) - (1 - rate) ** (4 * every)) * rate * (1 - rate) ** 2
+    assert shares(rate, 9, 4, "knapsack").tolist() == every[mixed.sum(axis=1).argmax()].tolist()
+    proportional = np.sqrt(rate * (1 - rate)) / np.sqrt(rate * (1 - rate)).sum()
+    np.testing.assert_allclose(shares(rate, 900, 4, "cures") / 900, proportional, atol=2e-3)
+
+
+def test_a_row_that_says_more_gets_more_once_that_is_known() -> None:
+    sharing = Allocation(memory=0.5).share(10, 4)
+    assert sharing is not None and sharing.rows(8) == 4 and sharing.rows(1) == 1
+    assert sharing.times(np.array([0, 1, 2, 3]), 8).tolist() == [2, 2, 2, 2], "nothing is known"
+    row = np.repeat([0, 1], 4)
+    for _ in range(2):
+        sharing.observe(Rollouts(row, row, 0, reward=np.array([1.0, 0, 1, 0, 1, 1, 1, 1]), advantage=row, length=row))
+    rate = (1 + 2 + 0.5 * 2) / (2 + 4 + 0.5 * 4), (1 + 4 + 0.5 * 4) / (2 + 4 + 0.5 * 4)
+    assert rate == (0.5, 7 / 8)
+    state = sharing.state_dict()
+    assert state["successes"][:3].tolist() == [3, 6, 0] and state["failures"][:3].tolist() == [3, 0, 0]
+    assert sharing.times(np.array([1, 0]), 4).tolist() == shares(np.array([7 / 8, 0.5]), 4, 4, "cures").tolist()
+    assert sharing.times(np.array([1, 0, 0]), 4).tolist() == [2, 1, 1], "7/64 / 2 is more than 1/4 / 6"
+    with pytest.raises(ValueError, match=r"rewards in \[0, 1\], but a reward of 2 came back"):
+        sharing.observe(Rollouts(row, row, 0, reward=row + 2.0 * (row == 0), advantage=row, length=row))
+
+
+def test_repeated_draws_have_ids_of_their_own() -> None:
+    draw = Draw(np.array([4, 2, 9]), np.array([0, 0, 1]), np.array([0.1, 0.1, 0.2]), np.array([5, 6, 7]))
+    repeated = draw.repeated(np.array([1, 3, 2]), 8)
+    assert repeated.row.tolist() == [4, 2, 2, 2, 9, 9] and repeated.id.tolist() == [5, 6, 7, 8, 9, 10]
+    assert repeated.arm.tolist() == [0, 0, 0, 0, 1, 1] and repeated.probability.tolist() == [0.1] * 4 + [0.2] * 2

@@ -25,8 +25,9 @@ CPU = {
     "disable_tqdm": True,
 }
 OURS = re.compile(r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
-NOT_IN_TINY_RUNS = {  # which no method of the package logs, or only its rewards; the scan of the code finds them
+NOT_IN_TINY_RUNS = {  # which these runs do not log; the scan of the code finds them
     *("shaping/<method>/loss", "rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
+    *("rollouts/rows", "rollouts/most_rollouts"),
 }
 
 

@@ -314,6 +314,14 @@ GRPO_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"rollouts": [{"refill": {"max_tokens": 4}}]},
         "max_tokens=4 of refill are no more than the 4 completions",
     ),
+    "a batch of one group": (
+        {"rollouts": ["allocation"]},
+        "a batch of 4 rollouts with num_generations=4 is one group",
+    ),
+    "two fillers": (
+        {"rollouts": ["refill", "allocation"], "per_device_train_batch_size": 8},
+        "allocation and refill would each decide which rollouts a batch consists of",
+    ),
     "moving reference": (
         {"rollouts": [{"refill": {"carry": True}}], "sync_ref_model": True, "beta": 0.1},
         "carry=True of refill keeps log-probabilities of the reference model",

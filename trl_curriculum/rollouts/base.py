@@ -8,6 +8,7 @@ import numpy as np
 from ..registry import Method, Registry
 from ..signals import BoolArray, Rollouts
 from .made import Made
+from .sharing import Sharing
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class RolloutMethod(Method):
     def weight(self, made: Made) -> float:
         """A factor of all advantages of the batch, applied last."""
         return 1.0
+
+    def share(self, size: int, generations: int) -> Sharing | None:
+        """
+        What shares a batch's groups of so many generations out among fewer rows of a pool of that size; by default
+        nothing does, and each row that is drawn gets one group.
+        """
+        return None
 
 
 ROLLOUTS = Registry("rollout method", RolloutMethod, "trl_curriculum.rollouts")

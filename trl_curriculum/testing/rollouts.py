@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..records import PoolMapping
 from ..rollouts.made import Made
 from .batch import Batch
-from .case import Case
+from .case import Case, through_disk
 
 
 def it_is_for_grpo(case: Case) -> None:
@@ -41,7 +42,30 @@ def advantages_are_scaled_by_a_factor(case: Case) -> None:
     assert case.method.weight(Made(needed=4, tries=1, groups=4, kept=4, tokens=100)) == 1
 
 
+def shares_use_up_the_batch(case: Case) -> None:
+    """Each row gets a group at least; what was learnt continues, and a group without rewards teaches nothing."""
+    sharing = case.method.share(10, 4)
+    if sharing is None:
+        return
+    row = np.array([3, 1, 4, 1])
+    for n in (len(row), 11):
+        assert 1 <= sharing.rows(n) <= n
+        times = sharing.times(row, n)
+        assert times.shape == row.shape and times.min() >= 1 and times.sum() == n
+    fresh = case.method.share(10, 4)
+    sharing.observe(Batch(np.full(24, np.nan)).rollouts)
+    assert (sharing.times(row, 11) == fresh.times(row, 11)).all()
+    sharing.observe(Batch().rollouts)
+    fresh.load_state_dict(through_disk(sharing.state_dict()))
+    assert (sharing.times(row, 11) == fresh.times(row, 11)).all()
+    moved = PoolMapping(np.r_[np.arange(5), -1, np.arange(5, 10)], np.zeros(0, int), 10)
+    larger = case.method.share(11, 4)
+    larger.load_state_dict(through_disk(sharing.state_dict()), moved)
+    assert (larger.times(np.array([3, 1, 4, 1, 10]), 11) == sharing.times(np.array([3, 1, 4, 1, 9]), 11)).all()
+
+
 ROLLOUT_METHODS = [
+    shares_use_up_the_batch,
     it_is_for_grpo,
     it_keeps_groups_whatever_their_order,
     missing_rewards_do_not_raise,

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from accelerate.utils import gather
 
+from ..curricula import Draw
 from ..records import PoolMapping
 from ..rollouts import RolloutMethod
 from ..rollouts.made import Made
+from ..rollouts.sharing import merged
 from ..signals import BoolArray, FloatArray, IntArray, Rollouts
 from .carrying import Carried, fitting, say_dropped
+from .conductor import Conductor
 from .joining import Output, joined, refuse_unknown, trimmed
 from .shaping import OLD_LOGPS, refuse_changed
 
@@ -40,7 +43,9 @@ class Refilling:
     def __init__(self, methods: tuple[RolloutMethod, ...], trainer: Any) -> None:
         self.methods, self.trainer = methods, trainer
         self.carried: Carried | None = None
-        self._weight = 1.0
+        given = (method.share(trainer.pool.size, trainer.args.num_generations) for method in methods)
+        self.sharing = {m.name: one for m, one in zip(methods, given, strict=True) if one is not None}
+        self._weight: float | FloatArray = 1.0
         self._barren: list[tuple[int, float]] = []  # groups and mean reward of batches of which none was kept
         self._since_log: dict[str, list[float]] = defaultdict(list)
 
@@ -57,6 +62,38 @@ class Refilling:
         """
         if not self.methods:
             return attempt(n)
+        output, rollouts = self._filled(attempt, n)
+        return self._merged(output, rollouts) if self.sharing else (output, rollouts)
+
+    def draw(self, conductor: Conductor, n: int) -> Draw:
+        """Rows for `n` groups, of which some have several where a method shares them out."""
+        for one in self.sharing.values():
+            draw = conductor.draw(one.rows(n))
+            return conductor.repeat(draw, one.times(draw.row, n))
+        return conductor.draw(n)
+
+    def weigh(self, output: Output) -> None:
+        """Scales the advantages of the last batch, which were shaped, as the methods say."""
+        if isinstance(self._weight, np.ndarray):
+            output["advantages"] = output["advantages"] * self._of_this_process(self._weight).to(output["advantages"])
+        elif self._weight != 1:
+            output["advantages"] = output["advantages"] * self._weight
+
+    def _merged(self, output: Output, rollouts: Rollouts) -> tuple[Output, Rollouts]:
+        for one in self.sharing.values():
+            one.observe(rollouts)
+        groups, weight = merged(rollouts)
+        self._weight = self._weight * weight
+        count = np.bincount(np.unique(groups.row, return_inverse=True)[1])
+        self._since_log["rows"].append(len(count))
+        self._since_log["most_rollouts"].append(count.max())
+        return output | {"advantages": self._of_this_process(groups.advantage).to(output["advantages"])}, groups
+
+    def _of_this_process(self, value: np.ndarray) -> torch.Tensor:
+        accelerator = self.trainer.accelerator
+        return torch.as_tensor(np.split(value, accelerator.num_processes)[accelerator.process_index])
+
+    def _filled(self, attempt: Callable[[int], tuple[Output, Rollouts]], n: int) -> tuple[Output, Rollouts]:
         size = self.trainer.args.num_generations
         self.carried, carried = None, fitting(self.carried, n, size)
         needed = n - (0 if carried is None else len(carried))
@@ -87,11 +124,6 @@ class Refilling:
         if batch.scale == "batch":  # the standard deviation is that of what is trained on
             batch = replace(batch, advantage=batch.advantages_of(batch.reward))
         return self._join(outputs, carried, every, chosen, left, batch.advantage), batch
-
-    def weigh(self, output: Output) -> None:
-        """Scales the advantages of the last batch, which were shaped, as the methods say."""
-        if self._weight != 1:
-            output["advantages"] = output["advantages"] * self._weight
 
     def _kept(self, rollouts: Rollouts) -> BoolArray:
         kept = [method.keep(rollouts) for method in self.methods]
@@ -131,9 +163,8 @@ class Refilling:
         whole = joined([] if carried is None else [carried.output], outputs, self.trainer)
         if len(left):
             self.carried = Carried.of(self._at(whole, every, left), every[left], self.trainer)
-        world, rank = self.trainer.accelerator.num_processes, self.trainer.accelerator.process_index
-        share = self._at(whole, every, np.split(chosen, world)[rank])
-        share["advantages"] = torch.as_tensor(np.split(advantage, world)[rank]).to(share["advantages"])
+        share = self._at(whole, every, self._of_this_process(chosen).numpy())
+        share["advantages"] = self._of_this_process(advantage).to(share["advantages"])
         mask = share["completion_mask"] * share.get("tool_mask", 1)
         share["num_items_in_batch"] = gather(mask.sum()).sum()
         return share
@@ -191,18 +222,23 @@ class Refilling:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """Which methods there are, and the groups that wait for the next batch."""
-        methods = {method.name: method.options for method in self.methods}
-        return {"methods": methods, "carried": None if self.carried is None else self.carried.state_dict()}
+        """Which methods there are, what they have learnt, and the groups that wait for the next batch."""
+        return {
+            "methods": {method.name: method.options for method in self.methods},
+            "learnt": {name: one.state_dict() for name, one in self.sharing.items()},
+            "carried": None if self.carried is None else self.carried.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
         """
-        Makes sure that the run goes on as it began; `mapping` says that its rows are others now.
+        Continues from what `state_dict` gave, whose rows `mapping` brings to those of another pool.
 
         Raises:
             `StateError`: if the methods or their options are others now, or the groups cannot be read.
         """
         refuse_changed("rollouts", state["methods"], self.state_dict()["methods"])
+        for name, one in self.sharing.items():
+            one.load_state_dict(state["learnt"][name], mapping)
         waiting = state["carried"]
         self.carried = None if waiting is None else Carried.from_state(waiting)
         if self.carried is not None and mapping is not None:
