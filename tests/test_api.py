@@ -123,7 +123,14 @@ NAMES: dict[str, list[str]] = {
         "reasoning_gym_score",
         "reward",
     ],
-    "trl_curriculum.rollouts": ["ROLLOUTS", "RolloutMethod", "Allocation", "Refill"],
+    "trl_curriculum.rollouts": [
+        "ROLLOUTS",
+        "RolloutMethod",
+        "Allocation",
+        "Refill",
+        "Replay",
+        "SelfImitation",
+    ],
     "trl_curriculum.selection": [
         "SELECTION",
         "Features",
@@ -352,6 +359,8 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "carry": False,
             "rescale": False,
         },
+        "replay": {"size": 2048, "max_age": 10, "variance": 0.0, "outcome": None},
+        "self_imitation": {"size": 2048, "max_age": 10, "steps": 200, "means": 10240},
     },
     "shaping": {
         "budget": {"weight": 0.6, "initial": 256, "decay": 0.7, "every": 150},

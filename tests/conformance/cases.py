@@ -165,6 +165,9 @@ ROLLOUT_METHODS = {
     "refill-carry": case(ROLLOUTS.make({"refill": {"carry": True, "least": 0.2, "most": 0.8}})),
     "allocation": case(ROLLOUTS.make("allocation")),
     "allocation-knapsack": case(ROLLOUTS.make({"allocation": {"rule": "knapsack", "outcome": "right", "rows": 0.3}})),
+    "replay": case(ROLLOUTS.make({"replay": {"size": 100}})),
+    "replay-variance": case(ROLLOUTS.make({"replay": {"variance": 0.7, "outcome": "right"}})),
+    "self_imitation": case(ROLLOUTS.make({"self_imitation": {"steps": 4, "means": 20}})),
     "refill-rescale": case(ROLLOUTS.make({"refill": {"rescale": True, "max_tokens": 1000}})),
 }
 MULTIPLE_CHOICE = Candidate("Which?\nA. one\nB. two\nC. three\nD. four", "For a reason.\nAnswer: B", "B")

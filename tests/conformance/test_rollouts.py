@@ -1,5 +1,6 @@
 """What every rollout method must do, built in or plugged in, and how a batch is filled in several tries."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +12,14 @@ from cases import ROLLOUT_METHODS
 from trl_curriculum.curricula import Draw
 from trl_curriculum.disk.state import StateError
 from trl_curriculum.records import PoolMapping
-from trl_curriculum.rollouts import Allocation, Refill
+from trl_curriculum.rollouts import Allocation, Refill, Replay, SelfImitation
 from trl_curriculum.rollouts.allocation import shares
 from trl_curriculum.rollouts.sharing import merged
 from trl_curriculum.signals import Rollouts
 from trl_curriculum.testing import table
 from trl_curriculum.testing.batch import Batch
 from trl_curriculum.trainers.carrying import fitting
+from trl_curriculum.trainers.late_entropy import DRAW
 from trl_curriculum.trainers.refilling import Refilling
 
 
@@ -80,8 +82,12 @@ def refilling(*methods: Any, scale: str = "group") -> Refilling:
             num_generations=2,
             gradient_checkpointing_kwargs=None,
             per_device_train_batch_size=2,
+            data_seed=None,
+            seed=0,
+            process_index=0,
         ),
         pool=SimpleNamespace(size=5),
+        state=SimpleNamespace(global_step=0),
         model=SimpleNamespace(is_gradient_checkpointing=False),
         _get_per_token_logps_and_entropies=logps,
         processing_class=SimpleNamespace(pad_token_id=0),
@@ -339,3 +345,85 @@ def test_repeated_draws_have_ids_of_their_own() -> None:
     repeated = draw.repeated(np.array([1, 3, 2]), 8)
     assert repeated.row.tolist() == [4, 2, 2, 2, 9, 9] and repeated.id.tolist() == [5, 6, 7, 8, 9, 10]
     assert repeated.arm.tolist() == [0, 0, 0, 0, 1, 1] and repeated.probability.tolist() == [0.1] * 4 + [0.2] * 2
+
+
+class TestReplaying:
+    """Four rollouts a batch, of which one group or none has two rewards; tokens are their numbers, as above."""
+
+    def batch(self, frame: Refilling, attempts: Attempts, step: int) -> tuple[dict[str, Any], Rollouts]:
+        frame.trainer.state.global_step = step
+        output, rollouts = frame.generate(attempts, 2)
+        advantage = rollouts.advantages_of(rollouts.reward)
+        output |= {"advantages": torch.as_tensor(advantage), DRAW: torch.as_tensor(rollouts.draw)}
+        frame.finish(output, rollouts)
+        return output, rollouts
+
+    def test_dead_rollouts_make_room_for_stored_ones(self, tmp_path: Path) -> None:
+        frame, attempts = refilling(Replay(size=3, max_age=2)), Attempts([1], [], [0], [])
+        first, _ = self.batch(frame, attempts, 0)
+        assert "old_per_token_logps" not in first and first["advantages"].tolist()[:2] == [0, 0]
+        assert frame.metrics()["rollouts/stored"] == 2
+        output, _ = self.batch(frame, attempts, 2)  # 4 to 7 are dead, and 2 and 3 are stored
+        tokens = [row[row > 0].tolist() for row in output["completion_ids"]]
+        assert sorted(tokens[:2]) == [[12] * 3, [13]] and tokens[2:] == [[16] * 3, [17] * 4]
+        old = old_logps(output)
+        assert sorted(old[:2]) == [-13, -12] and old[2:] == [None, None]
+        by_token = dict(zip([row[0] for row in tokens], output["advantages"].tolist(), strict=True))
+        assert by_token[12] == first["advantages"][2] and by_token[13] == first["advantages"][3] and by_token[16] == 0
+        assert output[DRAW].tolist() == [-1, -1, 3, 3] and int(output["num_items_in_batch"]) == 3 + 1 + 3 + 4
+        assert output["completion_mask"].sum(1).tolist() == [len(row) for row in tokens]
+        values = frame.metrics()
+        assert values["rollouts/frac_replayed"] == 0.5 and values["rollouts/stored"] == 2
+        frame.save(tmp_path)
+        again = refilling(Replay(size=3, max_age=2))
+        again.load_state_dict(frame.state_dict(), None, tmp_path)
+        theirs = Attempts([], [], [0], [])
+        theirs.asked, theirs.draws, theirs.rollouts = [2, 2], attempts.draws, attempts.rollouts
+        third, _ = self.batch(frame, attempts, 3)  # at 3 those of 0 are too old
+        assert "old_per_token_logps" not in third and frame.metrics()["rollouts/stored"] == 2
+        resumed, _ = self.batch(again, theirs, 3)
+        for name, value in third.items():
+            assert torch.equal(resumed[name], value)
+        self.batch(frame, attempts, 4)
+        assert frame.metrics()["rollouts/frac_replayed"] == 0.5
+
+    def test_what_cannot_be_replayed_is_thrown_away(self, tmp_path: Path, caplog: Any) -> None:
+        frame, attempts = refilling(Replay()), Attempts([1], [], [])
+        self.batch(frame, attempts, 0)
+        frame.load_state_dict(frame.state_dict(), None, tmp_path)
+        assert "Stored rollouts are lost, because" in caplog.text and frame.replaying["replay"].stored == []
+        attempts = Attempts([1], [])
+        self.batch(frame, attempts, 1)
+        frame.save(tmp_path)
+        frame.load_state_dict(frame.state_dict(), PoolMapping(np.arange(5), np.zeros(1, int), 5), tmp_path)
+        assert "thrown away: the rows have changed" in caplog.text and frame.replaying["replay"].stored == []
+        frame.load_state_dict(frame.state_dict(), None, tmp_path)
+        del frame.replaying["replay"].stored[0].tensors["completion_mask"]
+        output, _ = self.batch(frame, attempts, 2)
+        assert "thrown away: TRL's hold other tensors now" in caplog.text and "old_per_token_logps" not in output
+
+
+def test_normalised_variances_decide_what_is_stored() -> None:
+    reward = np.concatenate([np.arange(4) < k for k in (0, 1, 2, 3, 4, 2)]).astype(float)
+    for least, kept in ((0.0, [1, 2, 3, 5]), (0.75, [1, 2, 3, 5]), (0.76, [2, 5]), (1.0, [2, 5])):
+        worth = Replay(variance=least).remember()
+        assert worth is not None
+        assert np.flatnonzero(worth.worth(Batch(reward).rollouts).reshape(6, 4).all(1)).tolist() == kept
+    odd = np.array([0, 0, 1], int)
+    rollouts = Rollouts(odd * 0, odd * 0, 0, reward=np.array([0.0, 1, 1]), advantage=odd * 1.0, length=odd)
+    assert Replay(variance=1.0).remember().worth(rollouts).all(), "of three, two right are the most there is"
+
+
+def test_self_imitation_asks_for_more_as_the_model_does_better() -> None:
+    memory = SelfImitation(steps=4, means=3).remember()
+    assert memory is not None
+    reward = np.array([1.0, 0.5])
+    assert (memory.advantage(reward, reward, 4) == 0).all(), "there is no median yet"
+    for done, means in ((0, [0.0, 0.25]), (1, [0.5, 1.0])):  # the last three: .25, .5 and 1
+        group = np.repeat([0, 1], 4)
+        earned = np.concatenate([np.arange(4) < 4 * mean for mean in means]).astype(float)
+        memory.observe(Rollouts(group, group, done, reward=earned, advantage=earned, length=group))
+    half = 0.5 * (1 - np.cos(np.pi / 4))
+    np.testing.assert_allclose(memory.advantage(reward, reward, 1), [half * 0.5, 0])
+    for step in (4, 400):
+        np.testing.assert_allclose(memory.advantage(reward, reward, step), [0.5, 0])

@@ -27,7 +27,7 @@ CPU = {
 OURS = re.compile(r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
 NOT_IN_TINY_RUNS = {  # which these runs do not log; the scan of the code finds them
     *("shaping/<method>/loss", "rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
-    *("rollouts/rows", "rollouts/most_rollouts"),
+    *("rollouts/rows", "rollouts/most_rollouts", "rollouts/frac_replayed", "rollouts/stored"),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 from harness import Recorder, trainer, weights
-from transformers import TrainerCallback
+from off_policy import Steps, check_gradient, logps
 
 from trl_curriculum.curricula import Draw
 from trl_curriculum.disk.state import read_state
@@ -127,21 +127,6 @@ def test_beside_trls_options(tmp_path: Path, options: dict[str, Any]) -> None:
             assert batch["old_per_token_logps"].shape == batch["completion_ids"].shape
 
 
-class Steps(TrainerCallback):
-    """Weights before each step, its gradient, and the rollouts that it is made of."""
-
-    def __init__(self, run: Any) -> None:
-        self.run, self.weights, self.gradients, self.batches = run, [], [], []
-        run.add_callback(self)
-
-    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-        self.weights.append({name: value.clone() for name, value in self.run.model.state_dict().items()})
-
-    def on_pre_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        self.gradients.append(torch.cat([p.grad.flatten() for p in self.run.model.parameters()]))
-        self.batches.append(dict(self.run._buffered_inputs[0]))
-
-
 class TestCarryingOver:
     OPTIONS: dict[str, Any] = {
         "curriculum": {"sec": {"tau": 1.0}},
@@ -158,25 +143,13 @@ class TestCarryingOver:
         run.train()
         mixed = [k for k, batch in enumerate(steps.batches) if "old_per_token_logps" in batch]
         assert mixed and len(mixed) < len(steps.batches), "none was carried over, or in every batch"
-        ratios = []
+        ratios = [check_gradient(model, steps, k) for k in mixed]
         for k in mixed:
             batch = steps.batches[k]
-            model.load_state_dict(steps.weights[k])
-            tokens, mask = batch["completion_ids"], batch["completion_mask"].bool()
-            logits = model(
-                input_ids=torch.cat([batch["prompt_ids"], tokens], 1),
-                attention_mask=torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1),
-            ).logits[:, -tokens.shape[1] - 1 : -1]
-            logp = logits.log_softmax(-1).gather(2, tokens[..., None])[..., 0]
-            old = batch["old_per_token_logps"]
-            carried = ~old[:, 0].isnan()
-            assert 0 < carried.sum() < 12 and carried.sum() % 4 == 0
-            ratio = (logp - torch.where(carried[:, None], old, logp.detach())).exp()
-            ratios.append(ratio[carried][mask[carried]])
-            advantage = batch["advantages"][:, None]
-            loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)[mask].sum() / mask.sum()
-            gradient = torch.cat([x.flatten() for x in torch.autograd.grad(loss, list(model.parameters()))])
-            torch.testing.assert_close(steps.gradients[k], gradient, atol=1e-6, rtol=1e-4)
+            trained = batch["completion_mask"].bool() & ~batch["old_per_token_logps"].isnan()
+            made = logps(model, steps.weights[k - 1], batch)[trained]
+            torch.testing.assert_close(batch["old_per_token_logps"][trained], made, atol=1e-4, rtol=1e-4)
+            assert (~steps.batches[k]["old_per_token_logps"][:, 0].isnan()).sum() in (4, 8), "groups are carried"
         assert (torch.cat(ratios) - 1).abs().max() > 0.05, "the model has hardly moved"
         assert len(run.history()) == run.curriculum.drawn, "a carried group was observed twice"
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..registry import Method, Registry
 from ..signals import BoolArray, Rollouts
 from .made import Made
+from .memory import Memory
 from .sharing import Sharing
 
 
@@ -45,6 +46,10 @@ class RolloutMethod(Method):
         What shares a batch's groups of so many generations out among fewer rows of a pool of that size; by default
         nothing does, and each row that is drawn gets one group.
         """
+        return None
+
+    def remember(self) -> Memory | None:
+        """What stores rollouts and replays them in place of those without an advantage; by default nothing does."""
         return None
 
 

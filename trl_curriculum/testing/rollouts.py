@@ -64,7 +64,28 @@ def shares_use_up_the_batch(case: Case) -> None:
     assert (larger.times(np.array([3, 1, 4, 1, 10]), 11) == sharing.times(np.array([3, 1, 4, 1, 9]), 11)).all()
 
 
+def what_is_stored_counts_whatever_the_order(case: Case) -> None:
+    memory, again = case.method.remember(), case.method.remember()
+    if memory is None:
+        return
+    batch, order = Batch(), np.random.default_rng(1).permutation(24)
+    worth = memory.worth(batch.rollouts)
+    assert worth.shape == (24,) and worth.dtype == bool
+    assert memory.worth(batch.permuted(order).rollouts).tolist() == worth[order].tolist()
+    assert not worth[:8].any(), "groups whose rewards are all equal teach nothing"
+    assert not memory.worth(Batch(np.full(24, np.nan)).rollouts).any()
+    reward, advantage = np.array([0.0, 0.4, 1.0]), np.array([-1.0, 0.5, 1.0])
+    for seen in (Batch(np.full(24, np.nan)), batch):
+        counts = memory.advantage(reward, advantage, step=3)
+        assert counts.shape == (3,) and np.isfinite(counts).all()
+        memory.observe(seen.rollouts)
+    again.load_state_dict(through_disk(memory.state_dict()))
+    expected = memory.advantage(reward, advantage, step=3)
+    np.testing.assert_array_equal(again.advantage(reward, advantage, step=3), expected)
+
+
 ROLLOUT_METHODS = [
+    what_is_stored_counts_whatever_the_order,
     shares_use_up_the_batch,
     it_is_for_grpo,
     it_keeps_groups_whatever_their_order,

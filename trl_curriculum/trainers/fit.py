@@ -32,10 +32,12 @@ def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]
 
 def refuse_clashing(methods: tuple[RolloutMethod, ...]) -> None:
     """Refuses rollout methods that would each decide what a batch consists of."""
-    shares, keeps = (
+    shares, keeps, stores = (
         [method.name for method in methods if getattr(type(method), hook) is not getattr(RolloutMethod, hook)]
-        for hook in ("share", "keep")
+        for hook in ("share", "keep", "remember")
     )
+    if len(stores) > 1:
+        raise ValueError(f"{' and '.join(stores)} would replay rollouts in the same places: leave one out.")
     if shares and (len(shares) > 1 or keeps):
         raise ValueError(
             f"{' and '.join([*shares, *keeps])} would each decide which rollouts a batch consists of: leave one out."

@@ -192,7 +192,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         n = len(inputs) * self.accelerator.num_processes // self.args.num_generations
         output, rollouts = self.refilling.generate(self._draw_and_score, n)
         self.shaping.shape_rollouts(output, rollouts)
-        self.refilling.weigh(output)
+        self.refilling.finish(output, rollouts)
         return output
 
     def _draw_and_score(self, n: int) -> tuple[dict[str, Any], Rollouts]:

@@ -1,5 +1,6 @@
 """Joins rollouts of several generations and processes: the tensors that TRL makes of them, at one width."""
 
+import math
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def refuse_unknown(output: Output) -> None:
         if not isinstance(value, torch.Tensor) or (value.ndim > 1 and not known):
             raise RuntimeError(
                 f"TRL's rollouts have {name!r}, which trl_curriculum cannot move between batches: train without "
-                "refill."
+                "methods of rollouts."
             )
 
 
@@ -55,10 +56,10 @@ def joined(before: list[Output], tries: list[Output], trainer: Any) -> Output:
     whole: Output = {}
     for name, value in tries[0].items():
         if value.ndim > 0:
-            fill, left = _fill(name, trainer.processing_class), name in PROMPT
+            fill, left = fill_of(name, trainer.processing_class), name in PROMPT
             parts = [one[name].to(value.device) for one in before]
             parts += [_everyones(one[name], fill, left, trainer.accelerator) for one in tries]
-            whole[name] = torch.cat(_at_one_width(parts, fill, left) if value.ndim > 1 else parts)
+            whole[name] = torch.cat(at_one_width(parts, fill, left) if value.ndim > 1 else parts)
     return whole
 
 
@@ -74,7 +75,17 @@ def trimmed(output: Output, prompt: int, completion: int, unit: int) -> Output:
     return cut
 
 
-def _fill(name: str, tokenizer: Any) -> Any:
+def wide(output: Output) -> Output:
+    """The tensors of an output a rollout, with log-probabilities: NaN where the current model is who has made them."""
+    rollouts = {name: value for name, value in output.items() if value.ndim > 0}
+    if OLD_LOGPS not in rollouts:
+        ids = output["completion_ids"]
+        rollouts[OLD_LOGPS] = torch.full(ids.shape, math.nan, device=ids.device)
+    return rollouts
+
+
+def fill_of(name: str, tokenizer: Any) -> Any:
+    """What pads a tensor."""
     if name in ("prompt_ids", "completion_ids"):
         return getattr(tokenizer, "tokenizer", tokenizer).pad_token_id
     return COMPLETION.get(name, 0)
@@ -86,7 +97,8 @@ def _everyones(part: torch.Tensor, fill: Any, left: bool, accelerator: Any) -> t
     return gather(part.contiguous())
 
 
-def _at_one_width(parts: list[torch.Tensor], fill: Any, left: bool) -> list[torch.Tensor]:
-    width = max(part.shape[1] for part in parts)
+def at_one_width(parts: list[torch.Tensor], fill: Any, left: bool, unit: int = 1) -> list[torch.Tensor]:
+    """Pads tensors of shape `(rollouts, tokens)` to the width of the widest, rounded up to a multiple of `unit`."""
+    width = -(-max(part.shape[1] for part in parts) // unit) * unit
     pads = [(width - part.shape[1], 0) if left else (0, width - part.shape[1]) for part in parts]
     return [torch.nn.functional.pad(part, pad, value=fill) for part, pad in zip(parts, pads, strict=True)]

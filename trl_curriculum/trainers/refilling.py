@@ -5,6 +5,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from ..rollouts.sharing import merged
 from ..signals import BoolArray, FloatArray, IntArray, Rollouts
 from .carrying import Carried, fitting, say_dropped
 from .conductor import Conductor
-from .joining import Output, joined, refuse_unknown, trimmed
+from .joining import Output, joined, refuse_unknown, trimmed, wide
+from .replaying import Replaying
 from .shaping import OLD_LOGPS, refuse_changed
 
 
@@ -45,6 +47,9 @@ class Refilling:
         self.carried: Carried | None = None
         given = (method.share(trainer.pool.size, trainer.args.num_generations) for method in methods)
         self.sharing = {m.name: one for m, one in zip(methods, given, strict=True) if one is not None}
+        memories = {method.name: method.remember() for method in methods}
+        self.replaying = {name: Replaying(one, trainer) for name, one in memories.items() if one is not None}
+        self._has_logps = False  # whether TRL gives those of fresh rollouts
         self._weight: float | FloatArray = 1.0
         self._barren: list[tuple[int, float]] = []  # groups and mean reward of batches of which none was kept
         self._since_log: dict[str, list[float]] = defaultdict(list)
@@ -72,6 +77,14 @@ class Refilling:
             return conductor.repeat(draw, one.times(draw.row, n))
         return conductor.draw(n)
 
+    def finish(self, output: Output, rollouts: Rollouts) -> None:
+        """What follows shaping: scales advantages, and replays stored rollouts in place of those that have none."""
+        self.weigh(output)
+        for one in self.replaying.values():
+            replaced, stored = one.replay(output, rollouts, self._has_logps)
+            self._since_log["frac_replayed"].append(replaced)
+            self._since_log["stored"].append(stored)
+
     def weigh(self, output: Output) -> None:
         """Scales the advantages of the last batch, which were shaped, as the methods say."""
         if isinstance(self._weight, np.ndarray):
@@ -98,8 +111,8 @@ class Refilling:
         self.carried, carried = None, fitting(self.carried, n, size)
         needed = n - (0 if carried is None else len(carried))
         output, rollouts = attempt(self._divisible(needed, size))
-        outputs, kept = [output], self._kept(rollouts)
-        if carried is not None and {*carried.output} != {*_wide(output)}:
+        outputs, kept, self._has_logps = [output], self._kept(rollouts), OLD_LOGPS in output
+        if carried is not None and {*carried.output} != {*wide(output)}:
             say_dropped(carried, "TRL's rollouts hold other tensors now")
             carried, needed = None, n
         made = self._made(needed, outputs, kept, rollouts)
@@ -159,7 +172,7 @@ class Refilling:
         for output in outputs:
             refuse_unknown(output)
         if carried is not None:
-            outputs = [_wide(output) for output in outputs]
+            outputs = [wide(output) for output in outputs]
         whole = joined([] if carried is None else [carried.output], outputs, self.trainer)
         if len(left):
             self.carried = Carried.of(self._at(whole, every, left), every[left], self.trainer)
@@ -225,20 +238,35 @@ class Refilling:
         """Which methods there are, what they have learnt, and the groups that wait for the next batch."""
         return {
             "methods": {method.name: method.options for method in self.methods},
-            "learnt": {name: one.state_dict() for name, one in self.sharing.items()},
+            "learnt": {name: one.state_dict() for name, one in self._learners()},
             "carried": None if self.carried is None else self.carried.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
+    def _learners(self) -> list[tuple[str, Any]]:
+        return [*self.sharing.items(), *((name, one.memory) for name, one in self.replaying.items())]
+
+    def save(self, folder: Path) -> None:
+        """Saves what this process has stored."""
+        for one in self.replaying.values():
+            one.save(folder)
+
+    def load_state_dict(
+        self, state: dict[str, Any], mapping: PoolMapping | None = None, folder: Path | None = None
+    ) -> None:
         """
-        Continues from what `state_dict` gave, whose rows `mapping` brings to those of another pool.
+        Continues from what `state_dict` gave, whose rows `mapping` brings to those of another pool, and from what
+        `save` has put into the folder.
 
         Raises:
             `StateError`: if the methods or their options are others now, or the groups cannot be read.
         """
         refuse_changed("rollouts", state["methods"], self.state_dict()["methods"])
-        for name, one in self.sharing.items():
+        for name, one in self._learners():
             one.load_state_dict(state["learnt"][name], mapping)
+        for one in self.replaying.values():
+            one.load(folder)
+            if mapping is not None:
+                one.forget("the rows have changed")
         waiting = state["carried"]
         self.carried = None if waiting is None else Carried.from_state(waiting)
         if self.carried is not None and mapping is not None:
@@ -248,12 +276,3 @@ class Refilling:
 
 def _rollouts_of(groups: IntArray, size: int) -> IntArray:
     return (groups[:, None] * size + np.arange(size)).ravel()
-
-
-def _wide(output: Output) -> Output:
-    """The tensors of an output a rollout, with log-probabilities: NaN where the current model is who has made them."""
-    rollouts = {name: value for name, value in output.items() if value.ndim > 0}
-    if OLD_LOGPS not in rollouts:
-        ids = output["completion_ids"]
-        rollouts[OLD_LOGPS] = torch.full(ids.shape, math.nan, device=ids.device)
-    return rollouts
