@@ -13,6 +13,7 @@ import torch
 from accelerate.utils import gather
 
 from ..curricula import Draw
+from ..disk.state import StateError
 from ..records import PoolMapping
 from ..rollouts import RolloutMethod
 from ..rollouts.made import Made
@@ -260,6 +261,11 @@ class Refilling:
         Raises:
             `StateError`: if the methods or their options are others now, or the groups cannot be read.
         """
+        if not {"methods", "learnt", "carried"} <= {*state}:
+            raise StateError(
+                "The checkpoint does not say what its methods of rollouts were and have learnt: it was written by "
+                "another version, or is damaged."
+            )
         refuse_changed("rollouts", state["methods"], self.state_dict()["methods"])
         for name, one in self._learners():
             one.load_state_dict(state["learnt"][name], mapping)
