@@ -34,11 +34,12 @@ BARREN = 10  # batches without a group that is kept, after which a pool looks ho
 
 class Refilling:
     """
-    Generates until a batch has as many groups as it needs that all rollout methods keep.
+    Generates until a batch has as many groups as it needs that all rollout methods keep, and asks their other hooks.
 
     Args:
         methods (`tuple` of [`RolloutMethod`]):
-            Those that say which groups are kept, how many tries there are, and what becomes of groups left over.
+            Those that say which groups are kept, how many tries there are, what becomes of groups left over, how a
+            batch is shared out among rows, and what is replayed.
         trainer ([`~trl.GRPOTrainer`]):
             Its `accelerator`, `args`, `model` and `processing_class`.
     """
@@ -192,6 +193,8 @@ class Refilling:
     # Log and state
 
     def _log(self, made: Made, rollouts: Rollouts, kept: BoolArray, n: int, discarded: int) -> None:
+        if all(type(method).keep is RolloutMethod.keep for method in self.methods):
+            return  # nothing is left out, and nothing refilled
         used = made.kept if any(method.carries() for method in self.methods) else min(made.kept, made.needed)
         self._since_log["tries"].append(made.tries)
         self._since_log["generated_per_kept"].append(made.groups / max(1, used))
