@@ -166,6 +166,8 @@ SHAPERS = {
     "drpo": shaper("drpo", None, {"drpo": {"shorter": 1.0}}),
     "ceeh": shaper("ceeh", {"ceeh": {"bonus": 0, "length": 0}}, {"ceeh": {"bonus": 0}}, adds=True, learns=True),
     "spine": shaper("spine", None, {"spine": {"coef": 0.5}}, adds=True),
+    "snr_top_p": shaper({"snr_top_p": {"share": 0.6}}, {"snr_top_p": {"share": 1.0}}, {"snr_top_p": {"share": 0.3}}),
+    "snr_top_p-outcome": shaper({"snr_top_p": {"outcome": "half"}}),
     "entropy_sft": shaper("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
     "shorter": shaper(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
     "same": shaper(shapers.Same(), shapers.Same()),
@@ -176,6 +178,13 @@ SHAPERS = {
 ROLLOUT_METHODS = {
     "refill": case(ROLLOUTS.make("refill")),
     "refill-outcome": case(ROLLOUTS.make({"refill": {"outcome": "right", "tries": 2}})),
+    "refill-carry": case(ROLLOUTS.make({"refill": {"carry": True, "least": 0.2, "most": 0.8}})),
+    "allocation": case(ROLLOUTS.make("allocation")),
+    "allocation-knapsack": case(ROLLOUTS.make({"allocation": {"rule": "knapsack", "outcome": "right", "rows": 0.3}})),
+    "replay": case(ROLLOUTS.make({"replay": {"size": 100}})),
+    "replay-variance": case(ROLLOUTS.make({"replay": {"variance": 0.7, "outcome": "right"}})),
+    "self_imitation": case(ROLLOUTS.make({"self_imitation": {"steps": 4, "means": 20}})),
+    "refill-rescale": case(ROLLOUTS.make({"refill": {"rescale": True, "max_tokens": 1000}})),
 }
 MULTIPLE_CHOICE = Candidate("Which?\nA. one\nB. two\nC. three\nD. four", "For a reason.\nAnswer: B", "B")
 ENTRY = json.dumps({"question": "1+1", "answer": "2", "metadata": {}})

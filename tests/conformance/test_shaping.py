@@ -8,7 +8,7 @@ import torch
 from cases import SHAPERS
 
 from trl_curriculum.disk.state import read_state, write_state
-from trl_curriculum.shaping import ClipCov
+from trl_curriculum.shaping import ClipCov, SNRTopP
 from trl_curriculum.signals import Tokens
 from trl_curriculum.testing import table
 from trl_curriculum.testing.batch import Batch, shaping, trainer
@@ -54,3 +54,15 @@ def test_clip_cov_leaves_alone_what_ppo_has_clipped() -> None:
     clipped = torch.tensor([[True, False, False, False]])
     tokens = Tokens(true, true, logp, -logp, advantage, 0, 0.0, torch.Generator(), clipped=clipped)
     assert ClipCov(ratio=1.0).tokens(tokens).tolist() == [[2.0, 2.0, -2.0, 0.0]]
+
+
+def test_the_smallest_set_of_groups_that_holds_a_share_of_the_variance() -> None:
+    """Variances of 0, 1/4, 1/3, 1/4, 0 and of one reward alone; earlier draws come first."""
+    reward = np.array([1, 1, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1] + 3 * [np.nan], float)
+    total = 1 / 4 + 1 / 3 + 1 / 4
+    for share, kept in ((0.3, [2]), ((1 / 3) / total, [2]), (0.41, [1, 2]), (0.71, [1, 2, 3]), (1.0, [1, 2, 3])):
+        batch = Batch(reward)
+        left = np.flatnonzero(batch.shape_rollouts(shaping({"snr_top_p": {"share": share}})).reshape(6, 4).any(axis=1))
+        assert left.tolist() == kept
+    solved = Batch(np.repeat([0.0, 1, 0, 1, 1, 0], 4)).rollouts
+    assert SNRTopP().advantage(solved) is solved.advantage

@@ -27,8 +27,9 @@ CPU = {
     "disable_tqdm": True,
 }
 OURS = re.compile(r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
-NOT_IN_TINY_RUNS = {  # which only rewards and probes log; the scan of the code finds them
+NOT_IN_TINY_RUNS = {  # which these runs do not log; the scan of the code finds them
     *("rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
+    *("rollouts/rows", "rollouts/most_rollouts", "rollouts/frac_replayed", "rollouts/stored"),
 }
 
 

@@ -16,7 +16,7 @@ from trl_curriculum.disk.state import write_state
 OPTIONS: dict[str, Any] = {
     "max_steps": 5,
     "steps_per_generation": 1,
-    "rollouts": [{"refill": {"tries": 3}}],
+    "rollouts": [{"refill": {"tries": 3, "carry": True}}],
     "shaping": [
         {"budget": {"initial": 6, "weight": 0.5}},
         {"siren": {"coef": 0.5}},
@@ -48,6 +48,7 @@ def train(folder: Path, processes: int, resume: str | None = None) -> None:
     def spy(output: Any, rollouts: Any) -> None:
         shape(output, rollouts)
         trained.append({name: value.numpy().copy() for name, value in output.items()})
+        trained[-1].setdefault("old_per_token_logps", np.full(output["completion_ids"].shape, np.nan))
         trained[-1] |= {f"all/{name}": getattr(rollouts, name) for name in ("row", "draw", "reward", "advantage")}
 
     run.shaping.shape_rollouts = spy  # type: ignore[method-assign]

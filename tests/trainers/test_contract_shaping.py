@@ -11,7 +11,7 @@ from harness import sft_trainer, trainer
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.utils import FusedCausalLMOutput, shuffle_sequence_dict, split_tensor_dict
 
-from trl_curriculum.trainers.refilling import COMPLETION, PROMPT
+from trl_curriculum.trainers.joining import COMPLETION, PROMPT
 from trl_curriculum.trainers.shaping import CLIPPED_LOSSES
 
 
@@ -30,6 +30,9 @@ def test_advantages_are_read_after_the_forward() -> None:
     assert 0 < forward < read, changed("_compute_loss no longer reads the advantages after its forward")
     assert text.count("self._get_per_token_logps_and_entropies(") == 1, changed("_compute_loss makes another forward")
     assert "compute_entropy=True" in text, changed("the training forward no longer computes entropies")
+    old = text.find('old_per_token_logps = inputs.get("old_per_token_logps")')
+    assert forward < old, changed("_compute_loss no longer reads the old log-probabilities after its forward")
+    assert "per_token_logps.detach() if old_per_token_logps is None" in text, changed("the ratio without old ones")
     assert parameters(GRPOTrainer._compute_loss) == ["self", "model", "inputs"], changed("_compute_loss")
     assert "return self._compute_loss(model, inputs)" in source(GRPOTrainer.compute_loss), changed("compute_loss")
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from harness import Recorder, trainer
+from harness import Recorder, trainer, weights
+from off_policy import Steps, check_gradient, logps
 
 from trl_curriculum.curricula import Draw
+from trl_curriculum.disk.state import read_state
+from trl_curriculum.trainers.carrying import Carried
 
 
 class Kept:
@@ -122,3 +125,63 @@ def test_beside_trls_options(tmp_path: Path, options: dict[str, Any]) -> None:
             assert batch["completion_ids"].shape[1] % 8 == batch["prompt_ids"].shape[1] % 8 == 0
         if "num_iterations" in options:
             assert batch["old_per_token_logps"].shape == batch["completion_ids"].shape
+
+
+class TestCarryingOver:
+    OPTIONS: dict[str, Any] = {
+        "curriculum": {"sec": {"tau": 1.0}},
+        "rollouts": [{"refill": {"carry": True, "tries": 12}}],
+        "per_device_train_batch_size": 12,
+        "learning_rate": 3e-2,
+        "max_steps": 6,
+        "max_grad_norm": 0.0,
+    }
+
+    def test_old_rollouts_count_by_their_ratio_and_fresh_ones_as_ever(self, tmp_path: Path) -> None:
+        run = trainer(tmp_path, **self.OPTIONS)
+        steps, model = Steps(run), tiny.model()
+        run.train()
+        mixed = [k for k, batch in enumerate(steps.batches) if "old_per_token_logps" in batch]
+        assert mixed and len(mixed) < len(steps.batches), "none was carried over, or in every batch"
+        ratios = [check_gradient(model, steps, k) for k in mixed]
+        for k in mixed:
+            batch = steps.batches[k]
+            trained = batch["completion_mask"].bool() & ~batch["old_per_token_logps"].isnan()
+            made = logps(model, steps.weights[k - 1], batch)[trained]
+            torch.testing.assert_close(batch["old_per_token_logps"][trained], made, atol=1e-4, rtol=1e-4)
+            assert (~steps.batches[k]["old_per_token_logps"][:, 0].isnan()).sum() in (4, 8), "groups are carried"
+        assert (torch.cat(ratios) - 1).abs().max() > 0.05, "the model has hardly moved"
+        assert len(run.history()) == run.curriculum.drawn, "a carried group was observed twice"
+
+    def test_a_resume_goes_on_with_what_is_carried(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        saving = {"save_strategy": "steps", "save_steps": 1}
+        whole = trainer(tmp_path / "whole", **self.OPTIONS | saving)
+        whole.train()
+        waiting = []
+        for step in range(1, 6):
+            checkpoint = tmp_path / "whole" / f"checkpoint-{step}"
+            if read_state(checkpoint / "curriculum")["rollouts"]["carried"] is not None:
+                waiting.append(checkpoint)
+        ends = []
+        for name, forgets in (("resumed", False), ("forgetful", True)):
+            if forgets:
+                monkeypatch.setattr(Carried, "from_state", lambda state: None)
+            run = trainer(tmp_path / name, **self.OPTIONS)
+            run.train(resume_from_checkpoint=str(waiting[-1]))
+            ends.append(torch.equal(weights(run), weights(whole)))
+        assert ends == [True, False], "with the second the test could not fail"
+
+
+def test_beside_shapers_and_several_steps_a_generation(tmp_path: Path) -> None:
+    run = trainer(
+        tmp_path, rollouts=[{"refill": {"carry": True, "tries": 12}}], per_device_train_batch_size=16,
+        steps_per_generation=2, num_iterations=2, curriculum={"sec": {"tau": 1.0}}, max_steps=12,
+        shaping=["puzzlecraft", {"entrocraft": {"low": 0, "high": 9, "last_low": 0, "last_high": 9}}],
+    )  # fmt: skip
+    kept = Kept(run)
+    run.train()
+    carried = [entry["rollouts/frac_carried"] for entry in run.state.log_history if "rollouts/tries" in entry]
+    assert max(carried) > 0
+    for batch in kept.batches:
+        assert not batch["old_per_token_logps"].isnan().any(), "TRL's pass gave those of fresh rollouts"
+        assert batch["num_items_in_batch"] == batch["completion_mask"].sum() == batch["rollouts"].length.sum()

@@ -44,14 +44,19 @@ def test_both_ranks_train_on_what_one_process_trains_on(one: Path, two: Path) ->
     draws = json.loads((one / "draws_0.json").read_text())
     assert len(draws) > 5, "nothing was refilled"
     assert draws == json.loads((two / "draws_0.json").read_text()) == json.loads((two / "draws_1.json").read_text())
+    carried: list[int] = []
     for whole, first, second in zip(trained(one), trained(two, 0), trained(two, 1), strict=True):
         for name in ("all/row", "all/draw", "all/reward", "all/advantage"):
             np.testing.assert_array_equal(first[name], second[name])
             np.testing.assert_allclose(first[name], whole[name], atol=1e-6)
         np.testing.assert_allclose(np.r_[first["advantages"], second["advantages"]], whole["advantages"], atol=1e-5)
+        old = [batch["old_per_token_logps"] for batch in (whole, first, second)]
+        np.testing.assert_allclose(np.r_[old[1][:, 0], old[2][:, 0]], old[0][:, 0], atol=1e-4)
+        carried.append((~np.isnan(old[0][:, 0])).sum())
         for name, mask in (("completion_ids", "completion_mask"), ("prompt_ids", "prompt_mask")):
             assert valid(first, name, mask) + valid(second, name, mask) == valid(whole, name, mask)
         assert first["num_items_in_batch"] == second["num_items_in_batch"] == whole["num_items_in_batch"]
+    assert max(carried) > 0, "nothing was carried over"
     shaped = np.concatenate([batch["advantages"] for batch in trained(one)])
     assert not np.allclose(shaped, np.concatenate([batch["all/advantage"] for batch in trained(one)]))
 

@@ -55,6 +55,12 @@ class Draw:
     def __getitem__(self, which: slice | np.ndarray) -> "Draw":
         return Draw(self.row[which], self.arm[which], self.probability[which], self.id[which])
 
+    def repeated(self, times: IntArray, first_id: int) -> "Draw":
+        """Each row so many `times`, one after the other, as draws of their own: ids from `first_id` on are added."""
+        again = np.repeat(np.arange(len(self)), times)
+        ids = np.r_[np.sort(self.id), first_id + np.arange(len(again) - len(self))]
+        return Draw(self.row[again], self.arm[again], self.probability[again], ids, self.events)
+
     def __add__(self, other: "Draw") -> "Draw":
         joined = {name: np.concatenate([value, other.columns()[name]]) for name, value in self.columns().items()}
         return Draw(**joined, events=self.events + other.events)

@@ -35,6 +35,8 @@ LOGGED = {  # keys of the trainer's log, and what they are
     "curriculum/probe_seconds": "probes so far (seconds)",
     "rollouts/tries": "refilling: tries per batch",
     "rollouts/generated_per_kept": "refilling: groups generated per group kept",
+    "rollouts/tokens_per_kept": "refilling: tokens generated per group kept",
+    "rollouts/frac_carried": "refilling: groups left over from the last batch (share)",
     "rollouts/frac_filled_up": "refilling: groups filled up (share)",
     "reward": "reward, all draws",
     "loss": "loss",

@@ -7,6 +7,9 @@ import numpy as np
 
 from ..registry import Method, Registry
 from ..signals import BoolArray, Rollouts
+from .made import Made
+from .memory import Memory
+from .sharing import Sharing
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,29 @@ class RolloutMethod(Method):
         Rewards and advantages are TRL's own, and the curriculum has observed all groups already.
         """
         return np.ones(len(rollouts.starts), dtype=bool)
+
+    def again(self, made: Made) -> int:
+        """How many groups to generate in place of those that were not kept; 0 ends the tries."""
+        return made.missing if made.tries < getattr(self, "tries", 1) else 0
+
+    def carries(self) -> bool:
+        """Whether groups that are kept and not needed wait for the next batch."""
+        return False
+
+    def weight(self, made: Made) -> float:
+        """A factor of all advantages of the batch, applied last."""
+        return 1.0
+
+    def share(self, size: int, generations: int) -> Sharing | None:
+        """
+        What shares a batch's groups of so many generations out among fewer rows of a pool of that size; by default
+        nothing does, and each row that is drawn gets one group.
+        """
+        return None
+
+    def remember(self) -> Memory | None:
+        """What stores rollouts and replays them in place of those without an advantage; by default nothing does."""
+        return None
 
 
 ROLLOUTS = Registry("rollout method", RolloutMethod, "trl_curriculum.rollouts")

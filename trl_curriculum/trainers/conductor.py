@@ -86,6 +86,12 @@ class Conductor:
             self.host.forget_optimizer()
         return draw
 
+    def repeat(self, draw: Draw, times: IntArray) -> Draw:
+        """What was just drawn, each row so many `times`; what repeats a draw is one of its own."""
+        repeated = draw.repeated(times, self.curriculum.drawn)
+        self.curriculum.drawn += len(repeated) - len(draw)
+        return repeated
+
     def will_train_on(self, draw: Draw) -> None:
         """Notes that a draw is on its way: its feedback is due."""
         self._since_log["staleness"].append(self._unanswered)

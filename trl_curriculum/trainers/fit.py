@@ -29,7 +29,22 @@ def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]
                     f"The {family} {method.name!r} is for {', '.join(method.trainers)}: leave it out of {trainer}."
                 )
             method.refuse(args)
+    refuse_clashing(methods)
     refuse_unshapable(shapers, args)
+
+
+def refuse_clashing(methods: tuple[RolloutMethod, ...]) -> None:
+    """Refuses rollout methods that would each decide what a batch consists of."""
+    shares, keeps, stores = (
+        [method.name for method in methods if getattr(type(method), hook) is not getattr(RolloutMethod, hook)]
+        for hook in ("share", "keep", "remember")
+    )
+    if len(stores) > 1:
+        raise ValueError(f"{' and '.join(stores)} would replay rollouts in the same places: leave one out.")
+    if shares and (len(shares) > 1 or keeps):
+        raise ValueError(
+            f"{' and '.join([*shares, *keeps])} would each decide which rollouts a batch consists of: leave one out."
+        )
 
 
 def refuse_unshapable(shapers: tuple[Shaper, ...], args: Any) -> None:

@@ -192,12 +192,13 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         n = len(inputs) * self.accelerator.num_processes // self.args.num_generations
         output, rollouts = self.refilling.generate(self._draw_and_score, n)
         self.shaping.shape_rollouts(output, rollouts)
+        self.refilling.finish(output, rollouts)
         return output
 
     def _draw_and_score(self, n: int) -> tuple[dict[str, Any], Rollouts]:
         """Draws, generates and scores `n` groups: what TRL makes of this process's, and the rollouts of all."""
         group, world = self.args.num_generations, self.accelerator.num_processes
-        draw = self.conductor.draw(n)
+        draw = self.refilling.draw(self.conductor, n)
         self.conductor.will_train_on(draw)
         rows = np.repeat(draw.row, group)
         parts = np.split(rows, world)

@@ -43,6 +43,9 @@ class LatePrefixEntropy:
         where, score = (gather(torch.cat(part)).cpu().numpy() for part in zip(*self._seen, strict=True))
         self._seen = []
         order = np.argsort(where[:, 1], kind="stable")
+        order = order[where[order, 1] >= 0]  # others are replayed
+        if not len(order):
+            return None
         row, draw = where[order].T
         return row, draw, score[order].astype(np.float64)
 

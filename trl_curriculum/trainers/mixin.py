@@ -247,6 +247,7 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
             state = {"world_size": self.args.world_size, "run": self._settings}
             write_state(folder / checkpoints.FOLDER, state | self.conductor.state_dict() | self._trainer_state())
         self._save_process_state(folder)
+        self.refilling.save(folder)
         self.conductor.history.flush()
         self.accelerator.wait_for_everyone()
         with name_full_disk(folder.parent, f"{folder.name} was not written"):
@@ -267,7 +268,7 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
             answer = [read_state(Path(checkpoint) / checkpoints.FOLDER)]
         broadcast_object_list(answer)
         mapping = self.conductor.load_state_dict(answer[0], self.args.on_data_change == "carry_over")
-        self.refilling.load_state_dict(answer[0]["rollouts"])
+        self.refilling.load_state_dict(answer[0]["rollouts"], mapping, Path(checkpoint))
         self.shaping.load_state_dict(answer[0]["shaping"], mapping)
         self._start_from(Path(checkpoint), answer[0])
 

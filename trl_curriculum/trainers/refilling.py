@@ -1,50 +1,59 @@
-"""Fills a generation batch in several tries, and moves its rows between processes."""
+"""Fills a generation batch in several tries."""
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import gather
 
+from ..curricula import Draw
+from ..disk.state import StateError
+from ..records import PoolMapping
 from ..rollouts import RolloutMethod
-from ..signals import BoolArray, IntArray, Rollouts
-from .shaping import ENTROPY, refuse_changed
+from ..rollouts.made import Made
+from ..rollouts.sharing import merged
+from ..signals import BoolArray, FloatArray, IntArray, Rollouts
+from .carrying import Carried, fitting, say_dropped
+from .conductor import Conductor
+from .joining import Output, joined, refuse_unknown, trimmed, wide
+from .replaying import Replaying
+from .shaping import OLD_LOGPS, refuse_changed
 
+
+logger = logging.getLogger(__name__)
 
 DISCARDED = "discarded_tokens"  # of completions that were generated and not trained on
-Output = dict[str, Any]  # what TRL's _generate_and_score_completions returns, of this process
-
-# What fills rows that are shorter than others, as TRL pads: prompts at the left, all else at the right.
-PROMPT = {"prompt_ids", "prompt_mask"}
-COMPLETION = {
-    "completion_ids": 0,
-    "completion_mask": 0,
-    "tool_mask": 1,
-    "old_per_token_logps": 0.0,
-    "ref_per_token_logps": 0.0,
-    "sampling_per_token_logps": 0.0,
-    "importance_sampling_ratio": 1.0,
-    ENTROPY: 0.0,
-}
+BARREN = 10  # batches without a group that is kept, after which a pool looks hopeless
 
 
 class Refilling:
     """
-    Generates until a batch has as many groups as it needs that all rollout methods keep.
+    Generates until a batch has as many groups as it needs that all rollout methods keep, and asks their other hooks.
 
     Args:
         methods (`tuple` of [`RolloutMethod`]):
-            Those that say which groups are kept, and how many tries there are.
+            Those that say which groups are kept, how many tries there are, what becomes of groups left over, how a
+            batch is shared out among rows, and what is replayed.
         trainer ([`~trl.GRPOTrainer`]):
-            Its `accelerator`, `args` and `processing_class`.
+            Its `accelerator`, `args`, `model` and `processing_class`.
     """
 
     def __init__(self, methods: tuple[RolloutMethod, ...], trainer: Any) -> None:
         self.methods, self.trainer = methods, trainer
-        self.tries = max((getattr(method, "tries", 1) for method in methods), default=1)
+        self.carried: Carried | None = None
+        given = (method.share(trainer.pool.size, trainer.args.num_generations) for method in methods)
+        self.sharing = {m.name: one for m, one in zip(methods, given, strict=True) if one is not None}
+        memories = {method.name: method.remember() for method in methods}
+        self.replaying = {name: Replaying(one, trainer) for name, one in memories.items() if one is not None}
+        self._has_logps = False  # whether TRL gives those of fresh rollouts
+        self._weight: float | FloatArray = 1.0
+        self._barren: list[tuple[int, float]] = []  # groups and mean reward of batches of which none was kept
         self._since_log: dict[str, list[float]] = defaultdict(list)
 
     def generate(self, attempt: Callable[[int], tuple[Output, Rollouts]], n: int) -> tuple[Output, Rollouts]:
@@ -58,29 +67,90 @@ class Refilling:
             n (`int`):
                 Groups that the batch needs.
         """
-        output, rollouts = attempt(n)
         if not self.methods:
-            return output, rollouts
-        outputs, kept, tries = [output], self._kept(rollouts), 1
-        size = len(rollouts) // n  # of a group
-        while kept.sum() < n and tries < self.tries:
-            output, more = attempt(self._divisible(n - int(kept.sum()), size))
+            return attempt(n)
+        output, rollouts = self._filled(attempt, n)
+        return self._merged(output, rollouts) if self.sharing else (output, rollouts)
+
+    def draw(self, conductor: Conductor, n: int) -> Draw:
+        """Rows for `n` groups, of which some have several where a method shares them out."""
+        for one in self.sharing.values():
+            draw = conductor.draw(one.rows(n))
+            return conductor.repeat(draw, one.times(draw.row, n))
+        return conductor.draw(n)
+
+    def finish(self, output: Output, rollouts: Rollouts) -> None:
+        """What follows shaping: scales advantages, and replays stored rollouts in place of those that have none."""
+        self.weigh(output)
+        for one in self.replaying.values():
+            replaced, stored = one.replay(output, rollouts, self._has_logps)
+            self._since_log["frac_replayed"].append(replaced)
+            self._since_log["stored"].append(stored)
+
+    def weigh(self, output: Output) -> None:
+        """Scales the advantages of the last batch, which were shaped, as the methods say."""
+        if isinstance(self._weight, np.ndarray):
+            output["advantages"] = output["advantages"] * self._of_this_process(self._weight).to(output["advantages"])
+        elif self._weight != 1:
+            output["advantages"] = output["advantages"] * self._weight
+
+    def _merged(self, output: Output, rollouts: Rollouts) -> tuple[Output, Rollouts]:
+        for one in self.sharing.values():
+            one.observe(rollouts)
+        groups, weight = merged(rollouts)
+        self._weight = self._weight * weight
+        count = np.bincount(np.unique(groups.row, return_inverse=True)[1])
+        self._since_log["rows"].append(len(count))
+        self._since_log["most_rollouts"].append(count.max())
+        return output | {"advantages": self._of_this_process(groups.advantage).to(output["advantages"])}, groups
+
+    def _of_this_process(self, value: np.ndarray) -> torch.Tensor:
+        accelerator = self.trainer.accelerator
+        return torch.as_tensor(np.split(value, accelerator.num_processes)[accelerator.process_index])
+
+    def _filled(self, attempt: Callable[[int], tuple[Output, Rollouts]], n: int) -> tuple[Output, Rollouts]:
+        size = self.trainer.args.num_generations
+        self.carried, carried = None, fitting(self.carried, n, size)
+        needed = n - (0 if carried is None else len(carried))
+        output, rollouts = attempt(self._divisible(needed, size))
+        outputs, kept, self._has_logps = [output], self._kept(rollouts), OLD_LOGPS in output
+        if carried is not None and {*carried.output} != {*wide(output)}:
+            say_dropped(carried, "TRL's rollouts hold other tensors now")
+            carried, needed = None, n
+        made = self._made(needed, outputs, kept, rollouts)
+        while more := self._again(made):
+            output, others = attempt(self._divisible(more, size))
             outputs.append(output)
-            rollouts, kept, tries = rollouts + more, np.r_[kept, self._kept(more)], tries + 1
-        self._since_log["tries"].append(tries)
-        self._since_log["generated_per_kept"].append(len(kept) / max(1, min(kept.sum(), n)))
-        self._since_log["frac_filled_up"].append(max(0, n - kept.sum()) / n)
-        if tries == 1:
-            self._since_log[DISCARDED].append(0.0)
+            rollouts, kept = rollouts + others, np.r_[kept, self._kept(others)]
+            made = self._made(needed, outputs, kept, rollouts)
+        self._weight = math.prod(method.weight(made) for method in self.methods)
+        self._watch(made, rollouts)
+        if carried is None and len(outputs) == 1:
+            self._log(made, rollouts, kept, n, 0)
             return outputs[0], rollouts
-        chosen = np.sort(np.argsort(~kept, kind="stable")[:n])  # kept groups, then others, as they were drawn
-        rows = (chosen[:, None] * size + np.arange(size)).ravel()
-        self._since_log[DISCARDED].append(float(rollouts.length.sum() - rollouts.length[rows].sum()))
-        return self._join(outputs, rollouts, rows), rollouts[rows]
+        every = rollouts if carried is None else carried.before(rollouts)
+        good = np.r_[np.ones(n - needed, dtype=bool), kept]
+        order = np.argsort(~good, kind="stable")  # kept groups, then others, as they were drawn
+        chosen, left = (_rollouts_of(np.sort(part), size) for part in (order[:n], order[n : good.sum()]))
+        if not any(method.carries() for method in self.methods):
+            left = left[:0]
+        self._log(made, rollouts, kept, n, int(every.length.sum() - every.length[np.r_[chosen, left]].sum()))
+        batch = every[chosen]
+        if batch.scale == "batch":  # the standard deviation is that of what is trained on
+            batch = replace(batch, advantage=batch.advantages_of(batch.reward))
+        return self._join(outputs, carried, every, chosen, left, batch.advantage), batch
 
     def _kept(self, rollouts: Rollouts) -> BoolArray:
         kept = [method.keep(rollouts) for method in self.methods]
         return np.logical_and.reduce(kept)
+
+    def _made(self, needed: int, outputs: list[Output], kept: BoolArray, rollouts: Rollouts) -> Made:
+        return Made(needed, len(outputs), len(kept), int(kept.sum()), int(rollouts.length.sum()))
+
+    def _again(self, made: Made) -> int:
+        """Groups to generate: what methods ask for while kept ones are missing, and enough for a whole batch."""
+        asked = max(method.again(made) for method in self.methods) if made.missing else 0
+        return max(asked, made.needed - made.groups)
 
     def _divisible(self, missing: int, size: int) -> int:
         """Groups that are at least those missing and whose rollouts the processes share equally."""
@@ -88,59 +158,76 @@ class Refilling:
         unit = world // math.gcd(world, size)
         return -(-missing // unit) * unit
 
-    def _join(self, outputs: list[Output], rollouts: Rollouts, rows: IntArray) -> Output:
-        """Of the rollouts of all tries and processes, this process's share of those at `rows`."""
-        accelerator, device = self.trainer.accelerator, outputs[0]["advantages"].device
-        mine = np.split(rows, accelerator.num_processes)[accelerator.process_index]
-        index = torch.as_tensor(mine, device=device)
-        joined: Output = {}
-        for name, value in outputs[0].items():
-            known = name in PROMPT or name in COMPLETION
-            if not isinstance(value, torch.Tensor) or (value.ndim > 1 and not known):
-                raise RuntimeError(
-                    f"TRL's rollouts have {name!r}, which trl_curriculum cannot move between batches: train without "
-                    "refill."
-                )
-            if value.ndim > 0:
-                joined[name] = self._gathered(name, [output[name] for output in outputs])[index]
-        self._trim(joined, int(joined["prompt_mask"].sum(1).max()), int(rollouts.length[mine].max()))
-        if self.trainer.args.scale_rewards == "batch":  # its standard deviation is that of the whole batch
-            part = rollouts[rows]
-            advantage = part.advantages_of(part.reward)
-            local = np.split(advantage, accelerator.num_processes)[accelerator.process_index]
-            joined["advantages"] = torch.as_tensor(local).to(joined["advantages"])
-        mask = joined["completion_mask"] * joined.get("tool_mask", 1)
-        joined["num_items_in_batch"] = gather(mask.sum()).sum()
-        return joined
+    def _join(
+        self,
+        outputs: list[Output],
+        carried: Carried | None,
+        every: Rollouts,
+        chosen: IntArray,
+        left: IntArray,
+        advantage: FloatArray,
+    ) -> Output:
+        """
+        This process's share of the rollouts at `chosen`, of those that were carried over and of all tries and
+        processes, with their advantages; those at `left` are carried on.
+        """
+        for output in outputs:
+            refuse_unknown(output)
+        if carried is not None:
+            outputs = [wide(output) for output in outputs]
+        whole = joined([] if carried is None else [carried.output], outputs, self.trainer)
+        if len(left):
+            self.carried = Carried.of(self._at(whole, every, left), every[left], self.trainer)
+        share = self._at(whole, every, self._of_this_process(chosen).numpy())
+        share["advantages"] = self._of_this_process(advantage).to(share["advantages"])
+        mask = share["completion_mask"] * share.get("tool_mask", 1)
+        share["num_items_in_batch"] = gather(mask.sum()).sum()
+        return share
 
-    def _gathered(self, name: str, parts: list[torch.Tensor]) -> torch.Tensor:
-        """A tensor of all tries, each gathered from all processes, at one width."""
-        accelerator = self.trainer.accelerator
-        fill = COMPLETION.get(name, 0)
-        if name in ("prompt_ids", "completion_ids"):
-            tokenizer = self.trainer.processing_class
-            fill = getattr(tokenizer, "tokenizer", tokenizer).pad_token_id
-        left = name in PROMPT
-        whole = []
-        for part in parts:
-            if part.ndim > 1:
-                part = accelerator.pad_across_processes(part, dim=1, pad_index=fill, pad_first=left)
-            whole.append(gather(part.contiguous()))
-        if parts[0].ndim > 1:
-            width = max(part.shape[1] for part in whole)
-            pads = [(width - part.shape[1], 0) if left else (0, width - part.shape[1]) for part in whole]
-            whole = [torch.nn.functional.pad(part, pad, value=fill) for part, pad in zip(whole, pads, strict=True)]
-        return torch.cat(whole)
+    def _at(self, whole: Output, every: Rollouts, where: IntArray) -> Output:
+        index = torch.as_tensor(where, device=whole["advantages"].device)
+        part = {name: value[index] for name, value in whole.items()}
+        longest = int(part["prompt_mask"].sum(1).max()), int(every.length[where].max())
+        return trimmed(part, *longest, self.trainer.args.pad_to_multiple_of or 1)
 
-    def _trim(self, joined: Output, prompt: int, completion: int) -> None:
-        """Takes away columns that none of this process's rollouts needs."""
-        unit = self.trainer.args.pad_to_multiple_of or 1
-        prompt, completion = (-(-width // unit) * unit for width in (prompt, completion))
-        for name, value in joined.items():
-            if name in PROMPT:
-                joined[name] = value[:, -prompt:]
-            elif name in COMPLETION and value.shape[1:] != (1,):
-                joined[name] = value[:, :completion]
+    # Log and state
+
+    def _log(self, made: Made, rollouts: Rollouts, kept: BoolArray, n: int, discarded: int) -> None:
+        if all(type(method).keep is RolloutMethod.keep for method in self.methods):
+            return  # nothing is left out, and nothing refilled
+        used = made.kept if any(method.carries() for method in self.methods) else min(made.kept, made.needed)
+        self._since_log["tries"].append(made.tries)
+        self._since_log["generated_per_kept"].append(made.groups / max(1, used))
+        self._since_log["tokens_per_kept"].append(made.tokens / max(1, used))
+        self._since_log["frac_kept"].append(made.kept / made.groups)
+        self._since_log["frac_carried"].append((n - made.needed) / n)
+        self._since_log["frac_filled_up"].append(made.missing / n)
+        self._since_log[DISCARDED].append(discarded)
+        is_kept = np.repeat(kept, len(rollouts) // len(kept)) & np.isfinite(rollouts.reward)
+        is_dropped = ~is_kept & np.isfinite(rollouts.reward)
+        if is_kept.any():
+            self._since_log["reward_kept"].append(rollouts.reward[is_kept].mean())
+        if is_dropped.any():
+            self._since_log["reward_dropped"].append(rollouts.reward[is_dropped].mean())
+
+    def _watch(self, made: Made, rollouts: Rollouts) -> None:
+        """Warns once of a pool of which nothing is kept."""
+        if made.kept:
+            self._barren = []
+            return
+        seen = rollouts.reward[np.isfinite(rollouts.reward)]
+        self._barren.append((made.groups, float(seen.mean()) if len(seen) else math.nan))
+        if len(self._barren) == BARREN and self.trainer.accelerator.is_main_process:
+            groups, reward = zip(*self._barren, strict=True)
+            logger.warning(
+                "%s has kept none of the %d groups of the last %d batches, whose mean reward is %.3g, so that the "
+                "model learns nothing: give rows that it solves now and then, more rollouts a group "
+                "(num_generations), a higher temperature, or a reward that tells rollouts apart.",
+                ", ".join(method.name for method in self.methods),
+                sum(groups),
+                BARREN,
+                float(np.mean(reward)),
+            )
 
     def metrics(self) -> dict[str, float]:
         """What was seen since the last call, by the key under which it is logged: means, and a sum of tokens."""
@@ -152,14 +239,49 @@ class Refilling:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """Which methods there are: they learn nothing."""
-        return {method.name: method.options for method in self.methods}
+        """Which methods there are, what they have learnt, and the groups that wait for the next batch."""
+        return {
+            "methods": {method.name: method.options for method in self.methods},
+            "learnt": {name: one.state_dict() for name, one in self._learners()},
+            "carried": None if self.carried is None else self.carried.state_dict(),
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def _learners(self) -> list[tuple[str, Any]]:
+        return [*self.sharing.items(), *((name, one.memory) for name, one in self.replaying.items())]
+
+    def save(self, folder: Path) -> None:
+        """Saves what this process has stored."""
+        for one in self.replaying.values():
+            one.save(folder)
+
+    def load_state_dict(
+        self, state: dict[str, Any], mapping: PoolMapping | None = None, folder: Path | None = None
+    ) -> None:
         """
-        Makes sure that the run goes on as it began.
+        Continues from what `state_dict` gave, whose rows `mapping` brings to those of another pool, and from what
+        `save` has put into the folder.
 
         Raises:
-            `StateError`: if the methods or their options are others now.
+            `StateError`: if the methods or their options are others now, or the groups cannot be read.
         """
-        refuse_changed("rollouts", state, self.state_dict())
+        if not {"methods", "learnt", "carried"} <= {*state}:
+            raise StateError(
+                "The checkpoint does not say what its methods of rollouts were and have learnt: it was written by "
+                "another version, or is damaged."
+            )
+        refuse_changed("rollouts", state["methods"], self.state_dict()["methods"])
+        for name, one in self._learners():
+            one.load_state_dict(state["learnt"][name], mapping)
+        for one in self.replaying.values():
+            one.load(folder)
+            if mapping is not None:
+                one.forget("the rows have changed")
+        waiting = state["carried"]
+        self.carried = None if waiting is None else Carried.from_state(waiting)
+        if self.carried is not None and mapping is not None:
+            say_dropped(self.carried, "the rows have changed")
+            self.carried = None
+
+
+def _rollouts_of(groups: IntArray, size: int) -> IntArray:
+    return (groups[:, None] * size + np.arange(size)).ravel()

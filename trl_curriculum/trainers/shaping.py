@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather
-from trl.models.utils import disable_gradient_checkpointing
 
 from ..disk.state import StateError
 from ..records import PoolMapping
@@ -18,9 +17,11 @@ from ..shaping import Shaper
 from ..shaping.base import has
 from ..signals import FloatArray, Rollouts, Tokens
 from .late_entropy import DRAW, ROW
+from .policy_pass import policy_pass
 
 
 ENTROPY = "curriculum_entropy"  # of its tokens, where TRL's own pass over them gave it
+OLD_LOGPS = "old_per_token_logps"  # TRL's: under the model that generated; a row of NaN where that is the current one
 READ = "curriculum_read"  # prefix of what shapers read off its text
 
 CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
@@ -67,7 +68,7 @@ class Shaping:
         """TRL's generating and scoring, of whose pass over the completions the entropies are kept."""
         self._scored, self._read = None, {}
         output = generate(rows)
-        if self._scored is not None and "old_per_token_logps" in output:  # else the pass was a reference model's
+        if self._scored is not None and OLD_LOGPS in output:  # else the pass was a reference model's
             output[ENTROPY] = self._scored[1]
         self._scored = None
         return output | self._read
@@ -134,22 +135,11 @@ class Shaping:
         return local
 
     def _tokens_at_scoring(self, output: dict[str, Any]) -> Tokens:
-        logp, entropy = output.get("old_per_token_logps"), output.get(ENTROPY)
-        trainer, ids = self.trainer, output["completion_ids"]
+        logp, entropy = output.get(OLD_LOGPS), output.get(ENTROPY)
         if entropy is None:
-            prompt_and_answer = torch.cat([output["prompt_ids"], ids], dim=1)
-            mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
-            checkpointing = trainer.args.gradient_checkpointing_kwargs
-            with torch.no_grad(), disable_gradient_checkpointing(trainer.model, checkpointing):
-                logp, entropy, _ = trainer._get_per_token_logps_and_entropies(
-                    trainer.model,
-                    prompt_and_answer,
-                    mask,
-                    ids.shape[1],
-                    batch_size=trainer.args.per_device_train_batch_size,
-                    compute_entropy=True,
-                )
-            self._scored = None
+            logp, entropy = policy_pass(self.trainer, output, entropies=True)
+            self._scored, output = None, dict(output)
+            _fill(output, logp)
         return self._make_tokens(output, logp, entropy)
 
     def _gather(self, local: dict[tuple[str, str], torch.Tensor]) -> dict[str, dict[str, FloatArray]]:
@@ -170,12 +160,14 @@ class Shaping:
         if scoring:
             self._scored = output[:2]
         if self._inputs is not None:
-            self._shape_tokens(self._inputs, *output[:2])
+            _fill(self._inputs, output[0])
+            if self.shapes_tokens:
+                self._shape_tokens(self._inputs, *output[:2])
         return output
 
     def loss(self, compute: Callable[..., torch.Tensor], model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         """TRL's loss of a device batch, with shaped advantages, and the terms that shapers add."""
-        if not (self.trainer.model.training and self.shapes_tokens):
+        if not (self.trainer.model.training and (self.shapes_tokens or _is_mixed(inputs))):
             return compute(model, inputs)
         self._inputs, self._tokens = dict(inputs), None  # a copy: the batch is trained on again
         try:
@@ -209,7 +201,7 @@ class Shaping:
     def _make_tokens(self, batch: dict[str, Any], logp: Any, entropy: torch.Tensor) -> Tokens:
         mask = (batch["completion_mask"] * batch.get("tool_mask", 1)).bool()
         advantage = batch["advantages"][:, None].repeat(1, logp.shape[1])
-        old = batch.get("old_per_token_logps")
+        old = batch.get(OLD_LOGPS)
         trainer, per_step = self.trainer, self.trainer.args.gradient_accumulation_steps
         return Tokens(
             ids=batch["completion_ids"],
@@ -268,6 +260,18 @@ class Shaping:
         refuse_changed("shaping", state["methods"], self.state_dict()["methods"])
         for name, shaper in self.bound.items():
             shaper.load_state_dict(state["learnt"][name], mapping)
+
+
+def _is_mixed(inputs: dict[str, Any]) -> bool:
+    """Whether rollouts of the current model are beside those of an older one."""
+    return OLD_LOGPS in inputs and bool(inputs[OLD_LOGPS][:, 0].isnan().any())
+
+
+def _fill(inputs: dict[str, Any], logp: torch.Tensor) -> None:
+    """Gives rollouts of the current model its log-probabilities, so that their ratio is 1, as TRL does without any."""
+    if _is_mixed(inputs):
+        old = inputs[OLD_LOGPS]
+        inputs[OLD_LOGPS] = torch.where(old[:, :1].isnan(), logp.detach(), old)
 
 
 def refuse_changed(what: str, saved: dict[str, Any], now: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""Rollouts that are trained on again, end to end on a tiny model."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from harness import trainer, weights
+from off_policy import Steps, check_gradient
+
+from trl_curriculum.trainers.replaying import Replaying
+
+
+OPTIONS: dict[str, Any] = {
+    "curriculum": {"sec": {"tau": 1.0}},
+    "rollouts": ["replay"],
+    "per_device_train_batch_size": 12,
+    "learning_rate": 3e-2,
+    "max_steps": 5,
+    "max_grad_norm": 0.0,
+}
+
+
+@pytest.mark.parametrize("rollouts", ["replay", {"self_imitation": {"steps": 2}}])
+def test_stored_rollouts_count_by_their_ratio_in_place_of_dead_ones(tmp_path: Path, rollouts: Any) -> None:
+    run = trainer(tmp_path, **OPTIONS | {"rollouts": [rollouts]})
+    steps, model = Steps(run), tiny.model()
+    run.train()
+    logs = [entry["rollouts/frac_replayed"] for entry in run.state.log_history if "rollouts/stored" in entry]
+    assert len(logs) == 5 and logs[0] == 0 < max(logs)
+    ratios = []
+    for k, batch in enumerate(steps.batches):
+        assert ("old_per_token_logps" in batch) == (logs[k] > 0), "stock TRL where nothing is replayed"
+        if logs[k] > 0:
+            assert (~batch["old_per_token_logps"][:, 0].isnan()).sum() == round(12 * logs[k])
+            ratios.append(check_gradient(model, steps, k))
+            if rollouts != "replay":
+                assert (batch["advantages"][~batch["old_per_token_logps"][:, 0].isnan()] > 0).all()
+    assert (torch.cat(ratios) - 1).abs().max() > 0.05, "the model has hardly moved"
+    assert len(run.history()) == 3 * 5 == run.curriculum.drawn, "what is replayed is observed again"
+
+
+def test_a_resume_goes_on_with_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = OPTIONS | {
+        "rollouts": [{"self_imitation": {"steps": 2}}],
+        "steps_per_generation": 2,
+        "per_device_train_batch_size": 8,
+        "max_steps": 6,
+    }
+    whole = trainer(tmp_path / "whole", **options, save_strategy="steps", save_steps=3)
+    whole.train()
+    assert max(entry.get("rollouts/frac_replayed", 0) for entry in whole.state.log_history[4:]) > 0
+    ends = []
+    for name, forgets in (("resumed", False), ("forgetful", True)):
+        if forgets:
+            monkeypatch.setattr(Replaying, "load", lambda *given: None)
+        run = trainer(tmp_path / name, **options)
+        run.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+        ends.append(torch.equal(weights(run), weights(whole)))
+    assert ends == [True, False], "with the second the test could not fail"
