@@ -98,11 +98,11 @@ class AdaRFTCurriculum(DifficultyCurriculum, of=AdaRFT):
         while low < high:  # the first window that no row after it could improve
             middle = (low + high) // 2
             low, high = (middle + 1, high) if target - d[middle] > d[middle + n] - target else (low, middle)
-        left, right = d[low], d[low + n - 1]
-        farthest = max(abs(left - target), abs(right - target))
-        edges = {float(d_edge) for d_edge in (left, right) if abs(d_edge - target) == farthest}
-        ranges = [(np.searchsorted(d, edge, "left"), np.searchsorted(d, edge, "right")) for edge in sorted(edges)]
         window = np.arange(low, low + n)
+        farthest = np.abs(d[window[[0, -1]]] - target).max()
+        ends = d[[low, low + n - 1, min(low + n, len(d) - 1)]]  # behind the window there may be rows as near
+        edges = np.unique(ends[np.abs(ends - target) == farthest])
+        ranges = [(np.searchsorted(d, edge, "left"), np.searchsorted(d, edge, "right")) for edge in edges]
         sure = window[np.abs(d[window] - target) < farthest]
         length = np.array([end - begin for begin, end in ranges])
         chosen = self.rng.choice(int(length.sum()), n - len(sure), replace=False)

@@ -57,7 +57,7 @@ class WikiR1(CurriculumMethod):
     >>> wiki = WikiR1().bind(pool)
     >>> wiki.observe(Feedback(np.array([0, 2]), np.array([0, 1]), 0, reward=np.array([1.0, 0.0])))
     >>> wiki.beliefs().round(2).tolist()  # row 1 is like row 0
-    [1.0, 0.71, 0.0]
+    [1.0, 0.7, 0.0]
 
     ```
     """
