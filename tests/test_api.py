@@ -122,6 +122,7 @@ NAMES: dict[str, list[str]] = {
         "Reward",
         "RewardFunction",
         "Rewards",
+        "Tarot",
         "exact_match",
         "math_accuracy",
         "multiple_choice_accuracy",
@@ -419,6 +420,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "math_accuracy": {"boxed_bonus": 0.0},
         "multiple_choice_accuracy": {"boxed_bonus": 0.0},
         "exact_match": {"boxed_bonus": 0.0},
+        "tarot": {"weights": "uniform", "order": "easy_first"},
     },
     "selection": {
         "evoselect": {
@@ -539,6 +541,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "probes.prefix_entropy.missing": ("renormalize", "lower", "upper"),
     "probes.prefix_entropy.unit": ("bits", "nats"),
     "probes.prefix_entropy.back_end": ("auto", "transformers", "vllm", "server"),
+    "rewards.tarot.weights": ("uniform", "var", "asce"),
+    "rewards.tarot.order": ("easy_first", "hard_first"),
     "selection.evoselect.mode": ("joint", "alternate"),
 }
 

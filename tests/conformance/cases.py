@@ -210,6 +210,11 @@ STATELESS = {
     "reasoning_gym_score": case(
         REWARDS.make("reasoning_gym_score"), columns={"family": ["chain_sum"] * 4, "entry": [ENTRY] * 3 + [None]}
     ),
+    "tarot": case(
+        REWARDS.make("tarot"),
+        completions=["```python\nprint(int(input()) + 1)\n```", "It is 4.", "```python\nprint(\n```", "4"],
+        columns={"tests": [[{"label": "basic", "input": "3", "output": "4\n"}]] * 3 + [None]},
+    ),
     "random": case(SELECTION.make("random")),
     "all": case(SELECTION.make("all"), keeps_all=True),
     "attribution": case(SELECTION.make("attribution")),

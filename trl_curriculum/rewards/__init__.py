@@ -9,6 +9,7 @@ from .functions import (
     reasoning_gym_score,
     reward,
 )
+from .tarot import Tarot
 
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Reward",
     "RewardFunction",
     "Rewards",
+    "Tarot",
     "exact_match",
     "math_accuracy",
     "multiple_choice_accuracy",
