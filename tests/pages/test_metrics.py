@@ -24,9 +24,17 @@ CPU = {
     "save_strategy": "no",
     "disable_tqdm": True,
 }
-OURS = re.compile(r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
+OURS = re.compile(
+    r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/(?:unscored|tiers)|eval_<arm>_|eval_(?:loss|reward)$"
+)
 NOT_IN_TINY_RUNS = {  # which no method of the package logs, or only its rewards; the scan of the code finds them
-    *("shaping/<method>/loss", "rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
+    *(
+        "shaping/<method>/loss",
+        "rewards/unscored",
+        "rewards/tiers",
+        "curriculum/probe_tokens",
+        "curriculum/probe_seconds",
+    ),
 }
 
 
@@ -117,7 +125,9 @@ def named_in_the_code() -> set[str]:
                 found.add(f"{prefix}/{key_of}")
     text = (ROOT / "trl_curriculum" / "trainers" / "probing.py").read_text()
     found |= {f"curriculum/{key}" for key in re.findall(r"\"(probe_\w+)\": (?:float\()?self", text)}
-    text = (ROOT / "trl_curriculum" / "rewards" / "functions.py").read_text()
+    text = "\n".join(
+        (ROOT / "trl_curriculum" / "rewards" / f"{file}.py").read_text() for file in ("functions", "tarot")
+    )
     return found | set(re.findall(r"log_metric\(\"([^\"]+)\"", text))
 
 
