@@ -115,7 +115,7 @@ NAMES: dict[str, list[str]] = {
         "read_features",
         "write_features",
     ],
-    "trl_curriculum.probes": ["PROBES", "PrefixEntropy", "Probe", "RowLoss"],
+    "trl_curriculum.probes": ["PROBES", "AngleConcentration", "PrefixEntropy", "Probe", "RowLoss"],
     "trl_curriculum.rewards": [
         "REWARDS",
         "Accuracy",
@@ -397,6 +397,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "probes": {
         "loss": {"batch_tokens": 16384},
+        "angle_concentration": {"weight": 8.0, "max_length": 1024, "batch_tokens": 16384},
         "prefix_entropy": {
             "length": 128,
             "token_share": 0.2,

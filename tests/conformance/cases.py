@@ -197,6 +197,7 @@ STATELESS = {
     "clusters-column": case(ARMS.make({"clusters": {"k": 3, "column": "vector"}})),
     "success_rate": case(ARMS.make({"success_rate": {"bins": 4, "every": 2}})),
     "loss": case(PROBES.make("loss")),
+    "angle_concentration": case(PROBES.make({"angle_concentration": {"weight": 1.0}})),
     "prefix_entropy": case(PROBES.make({"prefix_entropy": {"length": 32}})),
     "exact_match": case(REWARDS.make("exact_match"), columns={"answer": ["4", "4", "4", None]}),
     "exact_match-boxed": case(REWARDS.make({"exact_match": {"boxed_bonus": 0.1}}), columns={"answer": ["5"] * 4}),

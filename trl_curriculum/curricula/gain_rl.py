@@ -31,12 +31,12 @@ class GAINRL(DifficultyMethod):
     and the next subset is drawn: the window never goes back, and it stays where half of the rollouts fail. Ranks are
     counted in rows, as in the paper: for a pool of a few hundred rows a `width` of 1000 is no window at all.
 
-    The paper ranks by the angle concentration of the prompts' hidden states, which `trl-curriculum score` measures
-    (`probe: angle_concentration`), the largest first; any difficulty will do. **Its second signal is left out**: it
-    also moves the centre by n tanh(α · angle concentration) of the subset while it is trained on, which here no
-    trainer shows, so that the centre moves by success alone, and less far. Its code takes half of the success, since
-    in one of its trainers a right answer earns 2; where it earns 1, the term never moves the centre. Limiting μ to the
-    last rank is ours.
+    The paper ranks by the angle concentration of the prompts' hidden states, the largest first, which
+    `trl-curriculum score` measures (`probe: angle_concentration`) and `difficulty_from` reads; any difficulty will do.
+    **Its second signal is left out**: it also moves the centre by n tanh(α · angle concentration) of the subset while
+    it is trained on, which here no trainer shows, so that the centre moves by success alone, and less far. Its code
+    takes half of the success, since in one of its trainers a right answer earns 2; where it earns 1, the term never
+    moves the centre. Limiting μ to the last rank is ours.
 
     Source: Wang et al. 2025, arXiv 2506.02281, and its code.
 
