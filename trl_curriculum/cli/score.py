@@ -211,8 +211,11 @@ def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy | AngleConcentrati
         # Rows of SFT hand more to the template than messages; those of GRPO do not.
         own = [{} if "prompt" in row and "completion" not in row else options_of(row) for row in batch]
         prompts = [prompt_of(row) for row in batch]
-        entropies = isinstance(spec, PrefixEntropy)
-        made = tokenize(prompts, tokenizer, spec, own=own) if entropies else spans(prompts, tokenizer, own)
+        made: list[Any]
+        if isinstance(spec, PrefixEntropy):
+            made = tokenize(prompts, tokenizer, spec, own=own)
+        else:
+            made = spans(prompts, tokenizer, own)
         ids.extend(made)
         return made
 
@@ -239,6 +242,7 @@ def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
             vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
         return load(**({"model": name, "vocabulary": vocabulary} | options))
     if args.back_end == "vllm":
+        assert isinstance(args.spec, PrefixEntropy)  # the only one that has a choice of back ends
         top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
         # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
         raw = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top}

@@ -60,7 +60,8 @@ def angle_concentrations(
             f"Angles are measured where states enter {LAYER!r}, and {type(model).__name__} has no layer of that name: "
             "take a model such as Llama, Qwen or Gemma."
         )
-    device, states = next(model.parameters()).device, []
+    device = next(model.parameters()).device
+    states: list[torch.Tensor] = []
 
     def measure(batch: IntArray) -> FloatArray:
         ids, mask = pad_ids([prompts[k] for k in batch])

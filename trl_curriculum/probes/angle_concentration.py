@@ -139,7 +139,7 @@ def angle_concentration(
     if len(scored):
         value[scored] = angle_concentrations(
             model,
-            [prompts[k].ids for k in scored],
+            [prompts[k].ids for k in scored.tolist()],
             begin[scored],
             end[scored],
             spec.weight,
