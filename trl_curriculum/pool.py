@@ -22,6 +22,7 @@ from .signals import FloatArray, IntArray, count_arms
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from scipy.sparse import csr_matrix
 
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class Pool:
         other_columns (`Mapping[str, str]`, *optional*):
             A fingerprint of each column that does not count to a row's content, by its name: a resume warns of one
             that has changed.
+        neighbours (`csr_matrix`, shape `(size, size)`, *optional*):
+            How much each row is like others, with rows that sum to 1; worked out anew at a resume, and not saved.
 
     Example:
 
@@ -68,10 +71,11 @@ class Pool:
         row_hash: NDArray[np.uint64] | None = None,
         estimated: ArmSource | None = None,
         other_columns: Mapping[str, str] | None = None,
+        neighbours: "csr_matrix | None" = None,
     ) -> None:
         if size < 1:
             raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
-        self.size = size
+        self.size, self.neighbours = size, neighbours
         if arm is None:
             self.arm: IntArray = np.broadcast_to(np.int32(0), size)
             self.arm_names: tuple[str, ...] = ("all",)

@@ -38,6 +38,10 @@ GRPO: dict[str, Any] = {
     "dump, arms estimated": "dump",
     "ucb1": {"ucb1": {"round_batches": 5}},
     "edco": {"edco": {"rounds": 8}},
+    "adarft": "adarft",
+    "gain_rl": {"gain_rl": {"width": 30.0, "step": 40.0, "subset": 64}},  # ranks of some hundred rows
+    "wiki_r1, no neighbours": "wiki_r1",
+    "pudf": {"pudf": {"refresh_steps": 5}},
 }
 SFT: dict[str, Any] = {
     "self_paced": {"self_paced": OFTEN},
@@ -48,12 +52,16 @@ SFT: dict[str, Any] = {
     "evo_curate, std": {"evo_curate": OFTEN | {"variability": "std"}},
     "evo_curate, probe": {"evo_curate": OFTEN | {"measure": "probe"}},
     "edco": {"edco": {"rounds": 8}},
+    "pudf, loss": {"pudf": {"refresh_steps": 5, "response": "loss", "difficulty": "probe"}},
 }
 BOTH: dict[str, Any] = {
     "order": {"order": STRETCHED},
     "order, hard to easy": {"order": STRETCHED | {"mode": "hard_to_easy"}},
     "baby_steps": "baby_steps",
     "competence": "competence",
+    "e2h": "e2h",
+    "e2h, cosine": {"e2h": {"form": "cosine"}},
+    "rmt_tiers": "rmt_tiers",
 }
 METHODS = {"GRPO": GRPO | {"mixture, equal arms": {"mixture": {"temperature": 1000.0}}} | BOTH, "SFT": SFT | BOTH}
 

@@ -79,6 +79,28 @@ VARIANTS: dict[str, CurriculumCase] = {
     "baby_steps-probe": curriculum({"baby_steps": {"difficulty": "probe", "stages": 3}}),
     "competence": curriculum("competence"),
     "competence-probe": curriculum({"competence": {"difficulty": "probe", "initial": 0.1, "duration": 1.0}}),
+    "adarft": curriculum("adarft", probabilities=False),
+    "adarft-outcome": curriculum(
+        {"adarft": {"outcome": "accuracy", "alpha": 1.0, "beta": 0.7, "eta": 0.2, "start": 0.5}}, probabilities=False
+    ),
+    "e2h": curriculum("e2h", in_turn="arm"),
+    "e2h-levels": curriculum({"e2h": {"levels": 3, "floor": 0.2, "sigma": 1.0, "beta": 1.0}}),
+    "e2h-cosine": curriculum({"e2h": {"form": "cosine"}}, in_turn="arm"),
+    "e2h-probe": curriculum({"e2h": {"levels": 4, "difficulty": "probe"}}),
+    "rmt_tiers": curriculum("rmt_tiers"),
+    "rmt_tiers-arms": curriculum({"rmt_tiers": {"levels": None, "first": 0.2, "second": 0.9}}, in_turn="arm"),
+    "gain_rl": curriculum("gain_rl"),
+    "gain_rl-narrow": curriculum(
+        {"gain_rl": {"width": 5.0, "step": 20.0, "subset": 16, "outcome": "accuracy"}}, probabilities=True
+    ),
+    "wiki_r1": curriculum("wiki_r1"),
+    "wiki_r1-levels": curriculum(
+        {"wiki_r1": {"levels": True, "window": 40, "threshold": 0.2, "outcome": "accuracy", "half_life": 0.5}}
+    ),
+    "pudf": curriculum("pudf"),
+    "pudf-window": curriculum({"pudf": {"lower": -1.5, "upper": 1.0, "refresh_steps": 2, "outcome": "accuracy"}}),
+    "pudf-loss": curriculum({"pudf": {"response": "loss", "refresh_steps": 2, "upper": 0.5}}),
+    "pudf-probe": curriculum({"pudf": {"response": "loss", "difficulty": "probe", "refresh_steps": 1}}),
     "self_paced": curriculum("self_paced"),
     "self_paced-often": curriculum({"self_paced": {"refresh_steps": 2, "start": 0.2, "duration": 1.0}}),
     "self_paced-probe": curriculum({"self_paced": {"measure": "probe", "refresh_steps": 1}}),
@@ -132,6 +154,11 @@ VARIANTS: dict[str, CurriculumCase] = {
         {"placebo": {"of": {"ucb1": {"round_batches": 2}}}}, probabilities=False, in_turn="arm"
     ),
     "placebo-competence-probe": curriculum({"placebo": {"of": {"competence": {"difficulty": "probe"}}}}),
+    "placebo-e2h": curriculum({"placebo": {"of": "e2h"}}, in_turn="arm"),
+    "placebo-adarft": curriculum({"placebo": {"of": "adarft"}}, probabilities=False),
+    "placebo-gain_rl": curriculum({"placebo": {"of": {"gain_rl": {"width": 5.0, "subset": 16}}}}),
+    "placebo-wiki_r1": curriculum({"placebo": {"of": "wiki_r1"}}),
+    "placebo-pudf": curriculum({"placebo": {"of": {"pudf": {"refresh_steps": 2}}}}),
     "placebo-evo_curate": curriculum({"placebo": {"of": {"evo_curate": {"refresh_steps": 2}}}}, floor=0.05),
     "placebo-edco": curriculum({"placebo": {"of": {"edco": {"reprobe": "uncertain"}}}}, rounds=5),
 }
@@ -195,6 +222,7 @@ STATELESS = {
     "clusters-column": case(ARMS.make({"clusters": {"k": 3, "column": "vector"}})),
     "success_rate": case(ARMS.make({"success_rate": {"bins": 4, "every": 2}})),
     "loss": case(PROBES.make("loss")),
+    "angle_concentration": case(PROBES.make({"angle_concentration": {"weight": 1.0}})),
     "prefix_entropy": case(PROBES.make({"prefix_entropy": {"length": 32}})),
     "exact_match": case(REWARDS.make("exact_match"), columns={"answer": ["4", "4", "4", None]}),
     "exact_match-boxed": case(REWARDS.make({"exact_match": {"boxed_bonus": 0.1}}), columns={"answer": ["5"] * 4}),
@@ -215,6 +243,10 @@ STATELESS = {
     "rl_struct": case(
         REWARDS.make({"rl_struct": {"keys": ["reasoning", "answer"]}}),
         completions=['{"answer": 4, "reasoning": "so"}', '```json\n{"answer": 4}\n```', "[4]", '{"answer', "4"],
+    "tarot": case(
+        REWARDS.make("tarot"),
+        completions=["```python\nprint(int(input()) + 1)\n```", "It is 4.", "```python\nprint(\n```", "4"],
+        columns={"tests": [[{"label": "basic", "input": "3", "output": "4\n"}]] * 3 + [None]},
     ),
     "random": case(SELECTION.make("random")),
     "all": case(SELECTION.make("all"), keeps_all=True),

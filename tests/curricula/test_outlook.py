@@ -50,6 +50,7 @@ def refreshed(curriculum: Any, batches: int, rows: int) -> list[int]:
         {"data_maps": {"measure": "probe", "refresh_steps": 2}},
         "cyclical",
         {"cyclical": {"measure": "probe", "start": 0.5}},
+        {"pudf": {"response": "loss", "refresh_steps": 3}},
         {"edco": {"rounds": 3}},
         {"edco": {"rounds": 7}},
         {"edco": {"rounds": 50, "score_by": "random"}},
@@ -74,6 +75,10 @@ def test_refreshes_and_rounds_fall_where_they_are_announced(spec: Any, rows: int
         ("cyclical", 1, 2, "train for more steps"),
         ({"self_paced": {"refresh_steps": 9}}, 5, 10, "refresh_steps to at most 4"),
         ({"ucb1": {"round_batches": 20}}, 15, 21, "round_batches to at most 3"),
+        ({"gain_rl": {"subset": 12}}, 3, 4, "subset to at most 8"),
+        ({"pudf": {"refresh_steps": 9}}, 5, 10, "refresh_steps to at most 4"),
+        ("adarft", 1, 2, "train for more steps"),
+        ("wiki_r1", 1, 2, "train for more steps"),
     ],
 )
 def test_when_it_acts_too_late_it_says_what_to_set(spec: Any, batches: int, acts_at: int, remedy: str) -> None:
@@ -96,6 +101,8 @@ def test_when_it_acts_too_late_it_says_what_to_set(spec: Any, batches: int, acts
         ({"edco": {"top_n": 12}}, 9, 4, "top_n=12 takes all 12 rows"),
         ({"edco": {"rounds": 8}}, 3, 4, "rounds=8 are asked for and only 3 begin"),
         ({"baby_steps": {"stages": 9}}, 2, 4, "stages=9 are asked for and only 2 begin"),
+        ("gain_rl", 9, 4, "width=1000 ranks is more than the pool's 12"),
+        ({"wiki_r1": {"levels": True}}, 9, 4, "levels=true goes from arm to arm, and there is one"),
         ("order", 2, 4, "8 of the 12 rows of the order: the hardest never come; set total_draws: 8"),
         ({"order": {"mode": "hard_to_easy"}}, 2, 4, "the easiest never come"),
         ({"order": {"total_draws": 100}}, 2, 4, "8 of the 100 rows of the order"),
@@ -117,7 +124,7 @@ def test_arms_that_never_come_are_named() -> None:
 
 def test_who_chooses_among_arms() -> None:
     by_arm = {name for name, spec in EVERY.items() if bound(spec, arms=2).outlook(9, 4).by_arm}
-    assert by_arm == {"sec", "dump", "mixture", "placebo"}
+    assert by_arm == {"sec", "dump", "mixture", "e2h", "placebo"}
     assert bound({"order": {"mode": "interleaved"}}, arms=2).outlook(9, 4).by_arm
     assert bound("uniform").outlook(None, None) == Outlook()
 

@@ -39,8 +39,20 @@ def follow(of: Any, over: Pool, steps: int = 12) -> Iterator[tuple[Any, Any, Any
             one.observe(Feedback(seen.row, seen.id, step, reward=value, advantage=value, loss=value))
 
 
-BY_ROWS = ["uniform", "order", "baby_steps", "competence", "loss_top_k", "evo_curate", "edco"]
-BY_ARMS = [{"sec": {"tau": 0.2}}, "dump", "ucb1", "mixture", {"order": {"mode": "blocked"}}]
+BY_ROWS = [
+    "uniform",
+    "order",
+    "baby_steps",
+    "competence",
+    "loss_top_k",
+    "evo_curate",
+    "edco",
+    "adarft",
+    "gain_rl",
+    "wiki_r1",
+    "pudf",
+]
+BY_ARMS = [{"sec": {"tau": 0.2}}, "dump", "ucb1", "mixture", {"order": {"mode": "blocked"}}, "e2h"]
 
 
 @pytest.mark.parametrize("of", BY_ROWS, ids=str)
@@ -83,10 +95,13 @@ def test_it_exchanges_otherwise_whenever_its_method_chooses_anew() -> None:
     assert renewals({"loss_top_k": {"refresh_steps": 3}}) == [0, 3, 6, 9]
     assert renewals({"loss_top_k": {"refresh_steps": 5, "measure": "probe"}}) == [0, 5, 10]
     assert renewals({"edco": {"rounds": 4}}) == [0, 3, 6, 9]
+    assert renewals({"pudf": {"refresh_steps": 3}}) == [0, 3, 6, 9]
+    assert renewals({"gain_rl": {"subset": 16}}) == [0, 4, 8]
+    assert renewals("adarft") == renewals("wiki_r1") == [*range(12)]
     eight = pool(*[3] * 8)  # so that another is not the same by chance
     assert renewals({"ucb1": {"round_batches": 4}}, over=eight) == [0, 4, 8]
     assert renewals("sec", over=eight) == renewals("dump", over=eight) == [*range(12)]
-    for once in ("mixture", "order", {"order": {"mode": "blocked"}}, "baby_steps", "competence", "uniform"):
+    for once in ("mixture", "order", {"order": {"mode": "blocked"}}, "baby_steps", "competence", "e2h", "uniform"):
         assert renewals(once) == [0], once
     estimated = Pool(24, estimated=make_arms({"success_rate": {"every": 5}}))
     assert renewals("sec", over=estimated) == [0, 5, 10]

@@ -26,9 +26,11 @@ CPU = {
     "save_strategy": "no",
     "disable_tqdm": True,
 }
-OURS = re.compile(r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/unscored|eval_<arm>_|eval_(?:loss|reward)$")
+OURS = re.compile(
+    r"curriculum/|lm_eval/|shaping/|rollouts/|rewards/(?:unscored|tiers)|eval_<arm>_|eval_(?:loss|reward)$"
+)
 NOT_IN_TINY_RUNS = {  # which these runs do not log; the scan of the code finds them
-    *("rewards/unscored", "curriculum/probe_tokens", "curriculum/probe_seconds"),
+    *("rewards/unscored", "rewards/tiers", "curriculum/probe_tokens", "curriculum/probe_seconds"),
     *("rollouts/rows", "rollouts/most_rollouts", "rollouts/frac_replayed", "rollouts/stored"),
 }
 
@@ -125,7 +127,9 @@ def named_in_the_code() -> set[str]:
                 found.add(f"{prefix}/{key_of}")
     text = (ROOT / "trl_curriculum" / "trainers" / "probing.py").read_text()
     found |= {f"curriculum/{key}" for key in re.findall(r"\"(probe_\w+)\": (?:float\()?self", text)}
-    text = (ROOT / "trl_curriculum" / "rewards" / "functions.py").read_text()
+    text = "\n".join(
+        (ROOT / "trl_curriculum" / "rewards" / f"{file}.py").read_text() for file in ("functions", "tarot")
+    )
     return found | set(re.findall(r"log_metric\(\"([^\"]+)\"", text))
 
 

@@ -18,6 +18,7 @@ ALL = [(kind, name) for kind, names in NAMES.items() for name in names]
 # GRPO recipes whose rows come from the Hub; their twins have samples of our own with the same columns.
 HUB = {
     "sec_math": "nlile/hendrycks-MATH-benchmark",
+    "adarft_math": "nlile/hendrycks-MATH-benchmark",
     "one_gpu": "nlile/hendrycks-MATH-benchmark",
     "refill_math": "nlile/hendrycks-MATH-benchmark",
     "edco_medqa_qwen3_4b": "GBaker/MedQA-USMLE-4-options",
@@ -81,6 +82,14 @@ PLANNED = {  # over 64 rows of them
     ),
     "refill_math": ("level: 1 (32), 5 (32)", "uniform (", "16 prompts x 8", "refill (tries=6, ", "carry=True"),
     "sec_math": ("level: 1 (32), 5 (32)", "256 prompts x", " 240 generations"),
+    "adarft_math": (
+        *(
+            "level: 1 (32), 5 (32)",
+            "adarft (difficulty=column, alpha=2.0",
+            "128 prompts x 8 generations = 1024 rollouts",
+        ),
+        *("first new target at step 2 of 100", " 100 generations"),
+    ),
     "edco_medqa_qwen3_4b": (
         *(
             "meta_info: step1 (32), step2&3 (32)",
@@ -169,7 +178,7 @@ def test_twin_differs_only_where_it_has_to(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES["grpo"])
 def test_twin_takes_as_many_steps_per_generation(name: str) -> None:
     both = [read(RECIPES / "grpo" / folder / f"{name}.yaml") for folder in (".", "cpu")]
-    steps = {"edco": 2, "one": 1, "refill": 1}.get(name.split("_")[0], 4)
+    steps = {"adarft": 1, "edco": 2, "one": 1, "refill": 1}.get(name.split("_")[0], 4)
     assert [r["steps_per_generation"] / r["gradient_accumulation_steps"] for r in both] == [steps, steps]
 
 
@@ -195,7 +204,14 @@ def test_dry_run(folder: str, name: str, capsys: pytest.CaptureFixture[str]) -> 
     run("grpo", *argv)
     plan = capsys.readouterr().out
     print(plan)
-    arms = {"sec_math": 5, "one_gpu": 5, "refill_math": 5, "sec_2d": 9, "dump_knights_knaves": 12} | {
+    arms = {
+        "sec_math": 5,
+        "adarft_math": 5,
+        "one_gpu": 5,
+        "refill_math": 5,
+        "sec_2d": 9,
+        "dump_knights_knaves": 12,
+    } | {
         "edco_medqa_qwen3_4b": 2,
         "edco_law_llama3_3b": 1,
     }

@@ -1,5 +1,5 @@
 """
-`trl-curriculum score`: prefix entropies of a dataset's prompts, without training, as a parquet file.
+`trl-curriculum score`: prefix entropies or angles of a dataset's prompts, without training, as a parquet file.
 
 Prompts are those that `trl-curriculum grpo` makes of the same arguments; conversations are cut before their last
 answer. `row` counts as the trainers count.
@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from rich.table import Table
 
 from ..data.entries import MixtureConfig
-from ..data.names import natural
 from ..data.rendered import check_prompts
 from ..data.reserved import without_images
 from ..data.rows import Rows, form_flaws
@@ -31,21 +29,21 @@ from ..lm.load import ENGINES
 from ..lm.loading import MODEL, check_folder, check_tokenizer, loading
 from ..lm.loading import load_tokenizer as loaded_tokenizer
 from ..pool import Pool
-from ..probes import PROBES, PrefixEntropy
-from ..probes.prefix_entropy import Scores, prefix_entropy
+from ..probes import PROBES, AngleConcentration, PrefixEntropy
+from ..probes.angle_concentration import angle_concentration, check_fast, spans
+from ..probes.prefix_entropy import prefix_entropy
 from ..probes.prompts import options_of, prompt_of, tokenize
-from ..report.terminal import LONGEST, show, table
+from ..report.terminal import show
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
 from ..scripts.parser import RecipeParser
 from ..scripts.train import model_path
 from ..trainers.outlook import prefixes
+from .score_tables import by_arm, extremes
 
 
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
-SHOWN = 3  # rows with the largest scores, and with the smallest
-WIDTH = 50  # characters of a prompt that is shown
 
 
 @dataclass
@@ -55,8 +53,9 @@ class ScoreArguments(CurriculumScriptArguments):
 
     Args:
         out (`str`, *optional*):
-            Parquet file to write: `row`, `score`, `tokens` and, with `arms`, `arm`. Until it is there,
-            partial results are kept in a hidden folder beside it, and the same command goes on from them.
+            Parquet file to write: `row`, `score`, `tokens`, of angle concentrations `difficulty`, which is less the
+            larger the score, and, with `arms`, `arm`. Until it is there, partial results are kept in a hidden folder
+            beside it, and the same command goes on from them.
         model_name_or_path (`str`, *optional*):
             Model that answers; with a server, whose tokenizer is used.
         model_revision (`str`, *optional*):
@@ -73,6 +72,7 @@ class ScoreArguments(CurriculumScriptArguments):
             What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`. Its
             `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
             arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server_engine.ServerEngine`]).
+            `angle_concentration` is measured by transformers.
         unusable_rows (`str`, *optional*, defaults to `"refuse"`):
             What to do with rows without a prompt, or whose prompt the chat template refuses: `"refuse"`, or
             `"leave_out"`, with a warning. Prompts that are too long have no score either way.
@@ -103,11 +103,13 @@ class ScoreArguments(CurriculumScriptArguments):
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
         spec = PROBES.make("prefix_entropy" if self.probe is None else self.probe)
-        if not isinstance(spec, PrefixEntropy):
-            raise ValueError(f"probe={self.probe!r}: `score` measures 'prefix_entropy', and not {spec.name!r}.")
+        if not isinstance(spec, PrefixEntropy | AngleConcentration):
+            known = "'prefix_entropy' and 'angle_concentration'"
+            raise ValueError(f"probe={self.probe!r}: `score` measures {known}, and not {spec.name!r}.")
         self.spec = spec
-        self.back_end = "transformers" if spec.back_end == "auto" else spec.back_end
-        self.options = dict(spec.back_end_options or {})
+        back_end = spec.back_end if isinstance(spec, PrefixEntropy) else "auto"
+        self.back_end = "transformers" if back_end == "auto" else back_end
+        self.options = dict((spec.back_end_options if isinstance(spec, PrefixEntropy) else None) or {})
         if self.back_end != "server" and self.url is not None:
             raise ValueError(
                 f"url={redact(self.url)!r} is that of a server: set back_end: server in `probe`, or leave it out."
@@ -155,28 +157,39 @@ def run(argv: Sequence[str]) -> int:
     pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     if pool.estimated is not None:
         raise ValueError(f"arms={args.arms!r} are estimated while training: name a column, or leave them out.")
-    print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(pool.size, args.spec)}")
+    entropies = isinstance(args.spec, PrefixEntropy)
+    cost = prefixes(pool.size, args.spec) if entropies else f"{pool.size} rows, one forward over each prompt"
+    print(f"{args.model_name_or_path}, {args.back_end}: {cost}")
     if args.dry_run:
         return 0
     tokenizer = load_tokenizer(args, name)
-    given, ids = tokenized(given, tokenizer, args.spec)
+    if not entropies:
+        check_fast(tokenizer)
+    given, prompts = tokenized(given, tokenizer, args.spec)
     pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     folder = file.with_name(f".{file.name}-{_key(args, name)}")
     try:
         engine = make_engine(args, name, tokenizer)
-        scores = prefix_entropy(ids, engine, args.spec, batch_tokens=args.spec.batch_tokens, folder=folder)
+        if entropies:
+            scores = prefix_entropy(prompts, engine, args.spec, batch_tokens=args.spec.batch_tokens, folder=folder)
+        else:
+            model: Any = engine  # of transformers, which has the model
+            scores = angle_concentration(prompts, model.model, args.spec, window=engine.window, folder=folder)
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what {folder} holds.")
         return 130
     except (FloatingPointError, RuntimeError) as error:
         raise ValueError(str(error)) from error
     frame = pd.DataFrame({"row": given.position, "score": scores.value, "tokens": scores.tokens})
+    if not entropies:
+        frame["difficulty"] = -scores.value
     if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
-    write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
+    write(frame, file, {"model": name, "back_end": args.back_end, args.spec.name: asdict(args.spec)})
     with suppress(OSError):  # what else is in it is not ours
         folder.rmdir()
-    show(_by_arm(frame, scores), _extremes(frame, loaded))
+    title = "Prefix entropies" if entropies else "Angle concentrations"
+    show(by_arm(frame, scores, title), extremes(frame, loaded))
     print(f"{len(frame)} rows written to {file}")
     return 0
 
@@ -190,14 +203,19 @@ def check_forms(dataset: Dataset, how: str) -> Rows:
     return rows.without({k: "it has no question" for k, prompt in enumerate(prompts) if not prompt})
 
 
-def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy) -> tuple[Rows, list[list[int]]]:
-    """The rows whose prompts the chat template takes, and the token ids of these."""
-    ids: list[list[int]] = []
+def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy | AngleConcentration) -> tuple[Rows, list[Any]]:
+    """The rows whose prompts the chat template takes, and the tokens of these."""
+    ids: list[Any] = []
 
-    def keep(batch: list[dict[str, Any]]) -> list[list[int]]:
+    def keep(batch: list[dict[str, Any]]) -> list[Any]:
         # Rows of SFT hand more to the template than messages; those of GRPO do not.
         own = [{} if "prompt" in row and "completion" not in row else options_of(row) for row in batch]
-        made = tokenize([prompt_of(row) for row in batch], tokenizer, spec, own=own)
+        prompts = [prompt_of(row) for row in batch]
+        made: list[Any]
+        if isinstance(spec, PrefixEntropy):
+            made = tokenize(prompts, tokenizer, spec, own=own)
+        else:
+            made = spans(prompts, tokenizer, own)
         ids.extend(made)
         return made
 
@@ -224,6 +242,7 @@ def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
             vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
         return load(**({"model": name, "vocabulary": vocabulary} | options))
     if args.back_end == "vllm":
+        assert isinstance(args.spec, PrefixEntropy)  # the only one that has a choice of back ends
         top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
         # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
         raw = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top}
@@ -249,39 +268,3 @@ def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:
 def _key(args: ScoreArguments, name: str) -> str:
     """Partial results are those of one model, with its weights where they are files here, and one way to ask it."""
     return fingerprint((name, args.model_revision, args.back_end, args.dtype, args.options, weights_key(name)))
-
-
-def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:
-    numbers = ("rows", "mean score", "tokens", "unscored", "seconds")
-
-    def row(arm: Any, part: pd.DataFrame, why: str = "", seconds: str = "") -> tuple[str, ...]:
-        missing = f"{int(part['score'].isna().sum())}{why}"
-        mean = f"{part['score'].mean():.3f}" if part["score"].notna().any() else "-"
-        return str(arm), str(len(part)), mean, str(part["tokens"].sum()), missing, seconds
-
-    parts = list(frame.groupby("arm")) if "arm" in frame else []
-    order = natural([str(arm) for arm, _ in parts])[:LONGEST]
-    rows = [row(*parts[k]) for k in order]
-    if len(parts) > len(rows):
-        rows.append((f"… {len(parts) - len(rows):,} more", *[""] * len(numbers)))
-    reasons = ", ".join(f"{count} {reason}" for reason, count in scores.missing.items())
-    rows.append(row("all", frame, f" ({reasons})" if reasons else "", f"{scores.seconds:.1f}"))
-    columns = {"arm": "name"} | dict.fromkeys(numbers, "number")
-    return table("Prefix entropies", columns, rows, longest=None)
-
-
-def _extremes(frame: pd.DataFrame, rows: Dataset) -> Table:
-    """The rows with the largest and the smallest scores: garbage gathers at either end."""
-    order = frame.dropna(subset="score").sort_values("score", ascending=False, kind="stable")
-    ends = order if len(order) <= 2 * SHOWN else pd.concat([order[:SHOWN], order[-SHOWN:]])
-    cells = []
-    for place, (row, score, tokens) in enumerate(zip(ends["row"], ends["score"], ends["tokens"], strict=True)):
-        if place == SHOWN and len(order) > 2 * SHOWN:
-            cells.append(("…", "", "", ""))
-        prompt = prompt_of(rows[int(row)])
-        text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
-        text = " ".join(text.split())
-        text = text if len(text) <= WIDTH else f"{text[:WIDTH]}…"
-        cells.append((str(row), f"{score:.3f}", str(tokens), text))
-    kinds = {"row": "number", "score": "number", "tokens": "number", "prompt": "words"}
-    return table("Largest and smallest", kinds, cells)

@@ -26,7 +26,8 @@ class CurriculumMethod(Method):
 
     Three words say what it needs of a trainer: `follows`, the columns of [`Feedback`] that it cannot do without;
     `wants`, the late columns that it would like (a trainer may spend a collective on them); and `probe`, what must be
-    measured on purpose before it draws: `"loss"` or `"prefix_entropy"`.
+    measured on purpose before it draws: `"loss"` or `"prefix_entropy"`. `neighbours` says how many rows that are alike
+    it wants to know of each.
     """
 
     signal: ClassVar[str] = "none"  # in words, for tables
@@ -34,6 +35,7 @@ class CurriculumMethod(Method):
     follows: ClassVar[tuple[str, ...]] = ()
     wants: ClassVar[tuple[str, ...]] = ()
     probe: ClassVar[str | None] = None
+    neighbours: ClassVar[int] = 0
     bound: ClassVar[type["Curriculum"]]
 
     def bind(self, pool: Pool, seed: int = 0) -> "Curriculum":

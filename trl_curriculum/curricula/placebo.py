@@ -79,6 +79,10 @@ class Placebo(CurriculumMethod):
         return self.wrapped.probe
 
     @property
+    def neighbours(self) -> int:  # type: ignore[override]
+        return self.wrapped.neighbours
+
+    @property
     def outcome(self) -> str | None:
         """Reward function that its method follows, where it names one."""
         return getattr(self.wrapped, "outcome", None)

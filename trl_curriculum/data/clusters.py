@@ -1,4 +1,4 @@
-"""Clusters of rows that are alike, in their words or their vectors: arms of a curriculum that keeps draws diverse."""
+"""Rows that are alike, in their words or their vectors: clusters, which may be arms, and neighbours."""
 
 import json
 import re
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
+from tqdm.auto import tqdm
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 HASHES = 1 << 14  # a word counts by its hash
+CHUNK = 512  # rows that are compared with all others at once
 
 
 def cluster(vectors: NDArray, n_clusters: int, seed: int = 0) -> NDArray[np.int64]:
@@ -40,6 +42,44 @@ def cluster(vectors: NDArray, n_clusters: int, seed: int = 0) -> NDArray[np.int6
         raise ValueError(f"{n_clusters} clusters of {len(vectors)} rows: take between 1 and the number of rows.")
     _, label = kmeans2(vectors.astype(np.float64), n_clusters, minit="++", seed=np.random.default_rng(seed))
     return np.unique(label, return_inverse=True)[1]
+
+
+def neighbours(dataset: "Dataset", k: int) -> csr_matrix | None:
+    """
+    How much each row is like the `k` others that are most so in the words of their prompts: see [`nearest`]. `None`
+    for k = 0.
+    """
+    return nearest(word_vectors(dataset), k) if k else None
+
+
+def nearest(vectors: NDArray, k: int) -> csr_matrix:
+    """
+    Cosines of each vector with the `k` others that are nearest, scaled to sum 1.
+
+    Args:
+        vectors (`NDArray`, shape `(n, d)`):
+            Of length 1 each.
+        k (`int`):
+            How many; one that is like no other is its own neighbour.
+
+    Returns:
+        `csr_matrix`, shape `(n, n)`, each row of which sums to 1.
+    """
+    n = len(vectors)
+    k = min(k, n - 1)
+    columns, weights = np.empty((n, k + 1), np.int32), np.zeros((n, k + 1), np.float32)
+    columns[:, k] = np.arange(n)
+    for begin in tqdm(range(0, n, CHUNK), desc="Comparing rows", disable=n < 20_000):
+        rows = np.arange(begin, min(begin + CHUNK, n))
+        cosine = vectors[rows] @ vectors.T
+        cosine[rows - begin, rows] = -np.inf
+        columns[rows, :k] = np.argpartition(-cosine, max(k - 1, 0), axis=1)[:, :k]
+        weights[rows, :k] = np.take_along_axis(cosine, columns[rows, :k], axis=1).round(4).clip(0)
+    weights[:, k] = weights.sum(axis=1) == 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    made = csr_matrix((weights.ravel(), columns.ravel(), np.arange(n + 1) * (k + 1)), shape=(n, n))
+    made.eliminate_zeros()
+    return made
 
 
 def word_vectors(dataset: "Dataset", dimension: int = 64) -> NDArray:

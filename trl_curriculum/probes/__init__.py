@@ -1,7 +1,8 @@
 """What is measured on purpose, before training and while it goes on."""
 
+from .angle_concentration import AngleConcentration
 from .base import PROBES, Probe, RowLoss
 from .prefix_entropy import PrefixEntropy
 
 
-__all__ = ["PROBES", "PrefixEntropy", "Probe", "RowLoss"]
+__all__ = ["PROBES", "AngleConcentration", "PrefixEntropy", "Probe", "RowLoss"]

@@ -10,20 +10,25 @@ TITLES = {
     "1910.10683": "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
     "2009.10795": "Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics",
     "2202.05531": "Cyclical Curriculum Learning",
+    "2408.05326": "A Psychology-based Unified Dynamic Framework for Curriculum Learning",
     "2408.07888": "Evaluating Fine-Tuning Efficiency of Human-Inspired Learning Strategies in Medical Question "
     "Answering",
     "2503.14476": "DAPO: An Open-Source LLM Reinforcement Learning System at Scale",
+    "2504.05520": "Efficient Reinforcement Finetuning via Adaptive Curriculum Learning",
     "2504.09710": "DUMP: Automated Distribution-Level Curriculum Learning for RL-based LLM Post-training",
     "2505.14970": "Self-Evolving Curriculum for LLM Reasoning",
     "2505.19439": "Surrogate Signals from Format and Length: Reinforcement Learning for Solving Mathematical Problems "
     "without Ground Truth Answers",
     "2505.22617": "The Entropy Mechanism of Reinforcement Learning for Reasoning Language Models",
+    "2506.02281": "Angles Don't Lie: Unlocking Training-Efficient RL Through the Model's Own Signals",
     "2506.05695": "Being Strong Progressively! Enhancing Knowledge Distillation of Large Language Models through a "
     "Curriculum Learning Framework",
+    "2506.06632": "Curriculum Reinforcement Learning from Easy to Hard Tasks Improves LLM Reasoning",
     "2508.03178": "Light-IF: Endowing LLMs with Generalizable Reasoning via Preview and Self-Checking for Complex "
     "Instruction Following",
     "2508.08940": "Train Long, Think Short: Curriculum Learning for Efficient Reasoning",
     "2509.23962": "CANON: Conditional Advantage Estimation for Reinforcement Learning in Large Reasoning Models",
+    "2509.24375": "Reinforcement Mid-Training",
     "2509.25133": "Rethinking Entropy Regularization in Large Reasoning Models",
     "2510.04474": "DRPO: Efficient Reasoning via Decoupled Reward Policy Optimization",
     "2510.08026": "PEAR: Phase Entropy Aware Reward for Efficient Reasoning",
@@ -35,6 +40,8 @@ TITLES = {
     "2602.03392": "On the Entropy Dynamics in Reinforcement Fine-Tuning of Large Language Models",
     "2602.22642": "Compress the Easy, Explore the Hard: Difficulty-Aware Entropy Regularization for Efficient LLM "
     "Reasoning",
+    "2603.05256": "Wiki-R1: Incentivizing Multimodal Reasoning for Knowledge-based VQA via Data and Sampling "
+    "Curriculum",
     "2604.26326": "Addressing Performance Saturation for LLM RL via Precise Entropy Curve Control",
     "2605.09806": "LEAD: Length-Efficient Adaptive and Dynamic Reasoning for Large Language Models",
 }

@@ -11,6 +11,7 @@ from .functions import (
     reward,
 )
 from .rl_struct import RLStruct
+from .tarot import Tarot
 
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Reward",
     "RewardFunction",
     "Rewards",
+    "Tarot",
     "exact_match",
     "math_accuracy",
     "multiple_choice_accuracy",

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..registry import Method, Registry, option
 from .answers import Completion, boxed, text_of
 
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]
@@ -22,6 +25,9 @@ class Reward(Method):
     @property
     def __name__(self) -> str:  # under which TRL logs it
         return self.name
+
+    def prepare(self, dataset: "Dataset") -> None:
+        """Refuses rows that it cannot read, or a machine that it cannot work on, before training."""
 
     def __call__(self, completions: list[Completion], **columns: Any) -> Rewards:
         """

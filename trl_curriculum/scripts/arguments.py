@@ -46,8 +46,9 @@ class CurriculumScriptArguments(ScriptArguments):
             Column that tells the right option by its label, its position from 0 on or its text. It becomes two
             columns, `right_letter` and `right_text`, which rewards, `answer_column` and `completion_column` can use.
         difficulty_from (`str`, *optional*):
-            A static difficulty computed from the rows, as the run's `difficulty_column`: `"length"`, the words of the
-            prompt, or `"answer_length"`, those of the reference answer.
+            A static difficulty, as the run's `difficulty_column`: `"length"`, the words of the prompt,
+            `"answer_length"`, those of the reference answer, or a file that `trl-curriculum score` has made of the
+            same rows, `scores.parquet`.
         eval_per_arm (`bool`, *optional*, defaults to `False`):
             Whether to evaluate every arm of the held-out rows on its own.
         dry_run (`bool`, *optional*, defaults to `False`):
@@ -75,7 +76,7 @@ class CurriculumScriptArguments(ScriptArguments):
     )
     difficulty_from: str | None = field(
         default=None,
-        metadata={"help": "Difficulty computed from the rows: `length` or `answer_length`, in words."},
+        metadata={"help": "Difficulty: `length` or `answer_length`, in words, or a file of `trl-curriculum score`."},
     )
     eval_per_arm: bool = field(default=False, metadata={"help": "Evaluate every arm of the held-out rows by itself."})
     dry_run: bool = field(default=False, metadata={"help": "Print the plan and end before a model is loaded."})
@@ -88,8 +89,12 @@ class CurriculumScriptArguments(ScriptArguments):
                 f"right_option_column={self.right_option_column!r} tells which of the options is right: set "
                 "options_column to the column that holds them."
             )
-        if self.difficulty_from not in (None, *DIFFICULTIES):
-            raise ValueError(f"difficulty_from={self.difficulty_from!r} is neither 'length' nor 'answer_length'.")
+        given = self.difficulty_from
+        if given not in (None, *DIFFICULTIES) and not str(given).endswith(".parquet"):
+            raise ValueError(
+                f"difficulty_from={given!r} is neither 'length' nor 'answer_length', nor a .parquet file that "
+                "`trl-curriculum score` has made."
+            )
         for name in ("tasks", "test_tasks"):
             specs: Any = [task_spec(spec, name) for spec in getattr(self, name) or []]
             setattr(self, name, [{**s, "size": self.task_size} if self.task_size else s for s in specs])

@@ -6,6 +6,7 @@ methods that follow them, and losses, the smaller the more often the row succeed
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from ..curricula import Curriculum, Draw, SuccessRate
 from ..evaluation import host
@@ -32,13 +33,18 @@ __all__ = [
 def pool(
     size: int = 60, n_arms: int = 5, labelled: bool = True, seed: int = 0, estimated: SuccessRate | None = None
 ) -> Pool:
-    """Rows in arms that take turns, `arm0`, `arm1`, … (none unless `labelled`), the later ones more difficult."""
+    """
+    Rows in arms that take turns, `arm0`, `arm1`, … (none unless `labelled`), the later ones more difficult. Rows of an
+    arm are alike.
+    """
     rng = np.random.default_rng(seed)
     n_arms = min(n_arms, size)
     arm = np.arange(size) % n_arms
     row_hash = rng.integers(0, 2**63, size, dtype=np.uint64)
-    names = [f"arm{k}" for k in range(n_arms)]
-    return Pool(size, arm if labelled else None, names if labelled else None, arm * 1.0, row_hash, estimated)
+    names = [f"arm{k}" for k in range(n_arms)] if labelled else None
+    alike = (arm[:, None] == arm) / np.bincount(arm)[arm][:, None]
+    given = arm if labelled else None
+    return Pool(size, given, names, arm * 1.0, row_hash, estimated, neighbours=csr_matrix(alike))
 
 
 def feedback(

@@ -10,6 +10,7 @@ from datasets import Dataset
 from ..data.rendered import check_prompts, window_of
 from ..data.reserved import refuse_reward_arguments, without_images
 from ..data.rows import Rows, read
+from ..rewards import Reward
 from ..rewards.golds import check_golds
 from ..signals import IntArray
 from .row_checks import TRAINING, by_name, check_forms, evaluation, without_images_in
@@ -59,6 +60,9 @@ class GRPOChecks:
         }
         self.reward_funcs = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
         check_reward_weights(args, self.reward_funcs)
+        for function in self.reward_funcs:
+            if isinstance(function, Reward) and not has_rollout_func:  # which may write columns
+                function.prepare(self.rows.dataset)
         check_golds(self.reward_funcs, self.rows.dataset, args.process_index == 0, not has_rollout_func)
 
     def check_prompts(self, trainer: Any) -> tuple["PromptCheck", Any]:

@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from ..curricula import CURRICULA, CurriculumMethod
+from ..data.clusters import neighbours
 from ..disk import checkpoint as checkpoints
 from ..disk.atomic import name_full_disk
 from ..disk.main_process import name_lost_process, on_main_process
@@ -106,6 +107,7 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
         content: Sequence[str] | None = None,
     ) -> None:
         pool = Pool.from_dataset(rows, args.arms, args.difficulty_column, content=content)
+        pool.neighbours = neighbours(rows, method.neighbours)
         seed = args.data_seed if args.data_seed is not None else args.seed
         golds = golds_of(args, getattr(self, "_rewards_as_given", ()), given)
         texts = RowTexts(args.output_dir, given, golds, [getattr(args, "dataset_text_field", "text")])

@@ -98,12 +98,13 @@ def sft_run(args: Any, size: int, processes: int, tokens: int | None = None) -> 
 
 def refuse_one_arm(curriculum: Any, args: Any) -> None:
     """Refuses a curriculum that chooses among arms where there is one."""
-    pool, method = curriculum.pool, curriculum.method
-    if not curriculum.outlook(None, None).by_arm or pool.n_arms > 1:
+    pool, method, outlook = curriculum.pool, curriculum.method, curriculum.outlook(None, None)
+    if not outlook.by_arm or pool.n_arms > 1:
         return
     one = shown(pool.arm_names[0])
     why = "there are no arms" if args.arms is None else f"arms {title(args)} has one value, {one!r}"
     give = GIVE_ARMS if curriculum.takes_estimated_arms else "arms: COLUMN"
+    give += f", or {outlook.remedy}" if outlook.remedy else ""
     raise ValueError(
         f"Curriculum {method.name!r} chooses among arms, and {why}, so that it would draw as 'uniform' does: give "
         f"{give}; or take curriculum: uniform."
