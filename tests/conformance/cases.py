@@ -243,6 +243,7 @@ STATELESS = {
     "rl_struct": case(
         REWARDS.make({"rl_struct": {"keys": ["reasoning", "answer"]}}),
         completions=['{"answer": 4, "reasoning": "so"}', '```json\n{"answer": 4}\n```', "[4]", '{"answer', "4"],
+    ),
     "tarot": case(
         REWARDS.make("tarot"),
         completions=["```python\nprint(int(input()) + 1)\n```", "It is 4.", "```python\nprint(\n```", "4"],
