@@ -39,8 +39,9 @@ class Method:
     kwargs: dict = field(default_factory=dict)
     baseline: str = "uniform"  # what it is compared with: uniform on the same pool
     rows_per_arm: int = 0  # 0: so many that no row comes twice, as if prompts were generated on the fly
-    labels: bool = True  # whether the curriculum may see the arms
+    labels: bool | None = True  # whether the curriculum may see the arms; `None`: it estimates arms of its own
     coin: bool = False  # whether one impossible arm pays by a coin flip
+    rollouts: tuple[str, ...] = ()  # methods of making rollouts
 
 
 FLIP, FINITE = {"baseline": "coin_uniform", "coin": True}, {"baseline": "finite_uniform", "rows_per_arm": 40}
@@ -61,17 +62,31 @@ METHODS = {
         "480 rows: SEC, tau .2, arms estimated",
         "sec",
         SHARP,
-        labels=False,
+        labels=None,
         **FINITE,
     ),
     "finite_estimated_uniform": Method(
         "480 rows: SEC, tau .2, arms estimated, prior uniform",
         "sec",
         SHARP | {"prior": "uniform"},
-        labels=False,
+        labels=None,
         **FINITE,
     ),
     "finite_sec": Method("480 rows: SEC, tau .2, arms given", "sec", SHARP, **FINITE),
+}
+HIDDEN = {"baseline": "hidden_uniform", "rows_per_arm": 40, "labels": False}
+LABELS_HIDDEN = {  # of evals/learning/hidden_labels.py
+    "hidden_uniform": Method("uniform", "uniform", **HIDDEN),
+    "hidden_placebo": Method("MoPPS's placebo", "placebo_of_mopps", **HIDDEN),
+    "hidden_estimated": Method("SEC, tau .2, arms estimated", "sec", SHARP, **HIDDEN | {"labels": None}),
+    "hidden_mopps": Method("MoPPS", "mopps", **HIDDEN),
+    "hidden_lilo": Method("LILO", "lilo", **HIDDEN),
+    "hidden_greso": Method("GRESO", "greso", **HIDDEN),
+    "hidden_cures": Method("CurES", "cures", **HIDDEN),
+    "hidden_lze": Method("LZE", "lze", **HIDDEN),
+    "hidden_refill": Method("refill", "uniform", **HIDDEN, rollouts=("refill",)),
+    "hidden_refill_mopps": Method("refill + MoPPS", "mopps", **HIDDEN, rollouts=("refill",)),
+    "hidden_sec": Method("SEC, tau .2, labels given", "sec", SHARP, **HIDDEN | {"labels": True}),
 }
 
 
@@ -105,6 +120,13 @@ def control(name: str, options: dict[str, Any]) -> Any:
     return {"placebo": Placebo, "oracle": Oracle}[name](**options)
 
 
+def curriculum(name: str, options: dict[str, Any]) -> Any:
+    """What a trainer is given as its curriculum."""
+    if name in ("placebo", "oracle"):
+        return control(name, options)
+    return {"placebo": {"of": name.removeprefix("placebo_of_")}} if "_of_" in name else {name: options}
+
+
 def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
     """Trains one method with one seed and writes what was measured."""
     from datasets import Dataset
@@ -115,7 +137,7 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", FutureWarning)  # the trainer's, once a step
-    method, tokenizer = METHODS[name], make_tokenizer()
+    method, tokenizer = (METHODS | LABELS_HIDDEN)[name], make_tokenizer()
     rows = make_rows(ARMS, method.rows_per_arm or steps * PROMPTS, [seed, 3])
     measure, curve, coin = ExactPass(tokenizer), {}, np.random.default_rng([seed, 2])
 
@@ -147,7 +169,8 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
             temperature=1.0,
             loss_type="dapo",
             scale_rewards="group",
-            arms="arm" if method.labels else ESTIMATED,
+            arms={True: "arm", False: None, None: ESTIMATED}[method.labels],
+            rollouts=list(method.rollouts) or None,
             difficulty_column="difficulty" if method.curriculum == "order" else None,
             use_cpu=True,
             bf16=False,
@@ -164,9 +187,7 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             callbacks=[Measure()],
-            curriculum=control(method.curriculum, kwargs)
-            if method.curriculum in ("placebo", "oracle")
-            else {method.curriculum: kwargs},
+            curriculum=curriculum(method.curriculum, kwargs),
         )
         trainer.train()
         history = trainer.history()
@@ -176,6 +197,7 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
     arm = np.array([ARMS.index(rows[row]["arm"]) for row in history["row"]])
     spent = np.zeros((steps // EVERY, len(ARMS)), int)
     np.add.at(spent, (history["step"].to_numpy() // EVERY, arm), 1)
+    step, group = history["step"].to_numpy(), history["length"].to_numpy() * ROLLOUTS
     result = {
         "method": name,
         "seed": seed,
@@ -185,6 +207,8 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
         "final": heights[-1],
         "disagree": float((history["advantage"] > 0).mean()),  # groups, hence rollouts, with non-zero advantage
         "at": at,
+        "rollouts": [int(ROLLOUTS * (step < k).sum()) for k in at],  # made until then, discarded ones included
+        "tokens": [float(group[step < k].sum()) for k in at],
         "pass": list(curve.values()),
         "spent": spent.tolist(),  # prompts per arm in each interval between two measurements
     }
@@ -197,7 +221,11 @@ def run_all(methods, seeds, steps: int, jobs: int, folder: Path) -> tuple[list[d
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     base, gate = make_base(folder, WARM_UP_SEED)
-    files = {(m, s): folder / f"{m}-{s}-{steps}-{base.name}.json" for s in seeds for m in METHODS}
+    files = {
+        (m, s): folder / f"{m}-{s}-{steps}-{base.name}.json"
+        for s in seeds
+        for m in dict.fromkeys([*METHODS, *methods])
+    }
     missing = [key for key, file in files.items() if key[0] in methods and not file.exists()]
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(run, *key, steps, str(base), str(files[key])) for key in missing]
