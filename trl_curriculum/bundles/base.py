@@ -14,5 +14,9 @@ class Bundle(Method):
         """Specs by the argument that they are given to: `curriculum`, `arms`, `probe`, `rollouts`, `shaping`."""
         raise NotImplementedError
 
+    def needs(self) -> dict[str, Any]:
+        """Arguments of TRL's without which its methods would not be the paper's, by name: set, or refused if given."""
+        return {}
+
 
 BUNDLES: Registry[Bundle] = Registry("bundle", Bundle, "trl_curriculum.bundles")

@@ -15,6 +15,7 @@ from ..probes import PROBES, PrefixEntropy, Probe
 from ..registry import Method, Registry
 from ..rollouts import ROLLOUTS, RolloutMethod
 from ..shaping import SHAPING, Shaper
+from .bundled import set_bundle
 from .declared import refuse_undeclared
 from .fit import refuse_unfit
 from .limits import refuse_out_of_range
@@ -164,9 +165,7 @@ class CurriculumConfig:
         if self.method is not None:
             bundle = BUNDLES.make(self.method)
             self.method = _spec("method", bundle)
-            for name, spec in bundle.expand().items():
-                if getattr(self, name) is None:
-                    setattr(self, name, spec)
+            set_bundle(self, bundle)
         # Every mistake in an option is found here. Arguments are plain values, as trackers and checkpoints keep them.
         self.curriculum = _spec("curriculum", self.curriculum_method)
         arms: Any = self.arm_source

@@ -9,6 +9,7 @@ from typing import Any
 from ..curricula.outlook import Outlook
 from ..data.names import counts, listed, shown
 from ..probes import PrefixEntropy
+from .bundled import bundle_line
 
 
 logger = logging.getLogger(__name__)
@@ -199,6 +200,7 @@ def block(
     made = {
         "rows": f"{pool.size:,} to train on, {without}{sum(map(len, sets.values())):,} held out",
         "arms": f"{title(args)}: {_arms(curriculum)}",
+        **bundle_line(args),
         "curriculum": _spelled(curriculum.name, method),
         "signal": f"{method.signal}; extra cost: {method.cost}",
     }
