@@ -130,7 +130,7 @@ VARIANTS: dict[str, CurriculumCase] = {
     "cures": curriculum("cures"),
     "cures-flat": curriculum({"cures": {"tau": 0.05, "prior": "flat", "keep": 1.0}}, labelled=False),
     "lilo": curriculum("lilo", probabilities=False),
-    "lilo-fresh": curriculum({"lilo": {"share": 0.0}}, probabilities=False, in_turn="pool"),
+    "lilo-fresh": curriculum({"lilo": {"share": 0.0}}, probabilities=False),
     "lilo-best": curriculum({"lilo": {"share": 1.0, "best": 0.1, "every": 1, "keep": 0.5}}, probabilities=False),
     "lze": curriculum("lze", probabilities=False),
     "lze-prunes": curriculum({"lze": {"passes": 1, "replay": 0.01, "share": 1.0}}, probabilities=False),

@@ -67,8 +67,13 @@ class CandidateMethod(BeliefMethod):
 
     @property
     def per_draw(self) -> float:
-        """Candidates for each row that is drawn, at least 1."""
+        """Candidates for each row that is drawn, at least 1: then there is no choice."""
         raise NotImplementedError
+
+    @property
+    def uniform_by(self) -> str | None:
+        """The option by which all rows are drawn alike whatever is seen, such as `"candidates=1"`, or `None`."""
+        return None
 
 
 class CandidateCurriculum(BeliefCurriculum, of=CandidateMethod):
@@ -81,9 +86,10 @@ class CandidateCurriculum(BeliefCurriculum, of=CandidateMethod):
         self.queue = OneQueue(pool.size, self.rng)
 
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
-        shared = self.method.prior == "arm" and self.pool.n_arms > 1
-        acts_at = 2 if shared else None
-        if not shared and rows:
+        if (uniform := self.method.uniform_by) is not None:
+            return Outlook(odd=(f"{uniform} draws all rows alike, as 'uniform' does",))
+        acts_at = 2 if self.method.prior == "arm" and self.pool.n_arms > 1 else None
+        if acts_at is None and rows:  # rows must come a second time
             looked_at = min(math.ceil(rows * self.method.per_draw), self.pool.size)
             acts_at = max(2, self.pool.size // looked_at + 1)
         return Outlook(acts_at=acts_at, remedy="train for more steps, or on fewer rows")

@@ -118,7 +118,7 @@ class GRESOCurriculum(SuccessCurriculum, of=GRESO):
         while (missing := n - sum(map(len, picked))) > 0:
             come = self.queue.up_to(math.ceil(1.1 * missing / rate) + 16)
             kept = np.flatnonzero(self.rng.random(len(come)) < self.kept(come))
-            if len(kept) > missing:
+            if len(kept) >= missing:  # what comes after the last one that is needed was not looked at
                 kept = kept[:missing]
                 self.queue.give_back(len(come) - 1 - int(kept[-1]))
             picked.append(come[kept])

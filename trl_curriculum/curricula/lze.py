@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from ..registry import option
 from ..signals import FloatArray, IntArray
 from .base import CURRICULA
 from .beliefs import CandidateCurriculum, CandidateMethod
+from .outlook import Outlook
 from .successes import Shown
 
 
@@ -52,14 +54,16 @@ class LZE(CandidateMethod):
     """
 
     share: float = option(
-        0.4, "Share of the rows that come which is drawn.", "its scripts' (its code's default: .7)", above=0, most=1
+        0.4, "Share of the rows that come which is drawn.", "its scripts' (its code's default: .7)", least=0.01, most=1
     )
     least: float = option(0.05, "The least D0.", "the paper's", least=0, most=1)
     momentum: float = option(0.3, "Weight of the movement.", "the paper's", least=0)
     decay: float = option(0.9, "What is kept of the moving average at a visit.", "its code's", least=0, most=1)
     noise: float = option(0.05, "Scale of the Gumbel noise, as a share of E's range.", "its code's", above=0)
-    passes: int = option(2, "Visits in a row, all right, after which a row is pruned.", "its code's", least=1, most=200)
+    passes: int = option(2, "Visits in a row, all right, until a row is pruned.", "its code's", least=1, most=200)
     replay: float = option(0.1, "Share of the pruned rows that come back in a turn.", "its code's", least=0.01, most=1)
+
+    retain: ClassVar[float] = 0.0  # p is that of the last visit; what was before is in μ
 
     @property
     def per_draw(self) -> float:
@@ -74,6 +78,12 @@ class LZECurriculum(CandidateCurriculum, of=LZE):
     average: NDArray = row_state(np.nan, np.float32, 0, 1)  # μ
     moved: NDArray = row_state(0.0, np.float32, 0, 1)  # min(2 |p - μ|, 1) at the last visit
     solved: NDArray = row_state(0, np.uint8)  # visits in a row that were all right
+
+    def outlook(self, batches: int | None, rows: int | None) -> Outlook:
+        if self.method.share < 1:
+            return super().outlook(batches, rows)
+        acts_at = self.method.passes * self.pool.size // rows + 1 if rows else None  # it only prunes
+        return Outlook(acts_at=acts_at, remedy="train for more passes over the rows, or set share below 1")
 
     def _learn(self, shown: Shown, step: int) -> None:
         super()._learn(shown, step)

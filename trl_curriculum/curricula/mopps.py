@@ -8,7 +8,7 @@ from .base import CURRICULA
 from .beliefs import CandidateCurriculum, CandidateMethod
 
 
-@CURRICULA.add("mopps", paper="arXiv 2507.04632", signal="success rate of a row, drawn from a posterior, near one half")
+@CURRICULA.add("mopps", paper="arXiv 2507.04632", signal="success rate of a row, drawn from its posterior, near 1/2")
 @dataclass(frozen=True)
 class MoPPS(CandidateMethod):
     r"""
@@ -61,6 +61,10 @@ class MoPPS(CandidateMethod):
     @property
     def per_draw(self) -> float:
         return self.candidates
+
+    @property
+    def uniform_by(self) -> str | None:
+        return "candidates=1" if self.candidates == 1 else None
 
 
 class MoPPSCurriculum(CandidateCurriculum, of=MoPPS):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..records import value_state
 from ..registry import option
 from ..signals import BoolArray, Feedback, FloatArray, IntArray
 from .base import Curriculum, CurriculumMethod
-from ..records import value_state
 
 
 logger = logging.getLogger(__name__)

@@ -56,7 +56,9 @@ class SuccessBelief(Stateful):
         self.arm, self.n_arms, self.keep, self.flat = arm, n_arms, keep, flat
         self.start(len(arm), n_arms)
 
-    def observe(self, row: IntArray, successes: FloatArray, trials: FloatArray, step: int, retain: float = 1.0) -> None:
+    def observe(
+        self, row: IntArray, successes: FloatArray, trials: FloatArray, step: int, retain: float = 1.0
+    ) -> None:
         """
         Learns what rows showed in a batch.
 
