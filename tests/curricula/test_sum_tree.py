@@ -58,7 +58,7 @@ def test_distinct_rows_come_as_one_after_the_other_from_those_left() -> None:
     for _ in range(n):
         a, b = tree.draw_distinct(rng, 2)
         found[a, b] += 1
-    expected = np.array([[0 if a == b else wa / 6 * wb / (6 - wa) for b, wb in enumerate(weight)] for a, wa in enumerate(weight)])  # fmt: skip
+    expected = np.outer(weight / 6 / (6 - weight), weight) * (1 - np.eye(3))
     assert expected.sum() == pytest.approx(1)  # Plackett-Luce
     assert found / n == pytest.approx(expected, abs=5 * 0.5 / np.sqrt(n))
     assert tree.weight.tolist() == weight.tolist()

@@ -114,7 +114,8 @@ class GRESOCurriculum(SuccessCurriculum, of=GRESO):
         return Outlook(acts_at=acts_at, remedy="train for more than one pass over the rows")
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
-        rate, picked = self.kept_rows, []
+        rate = self.kept_rows
+        picked: list[IntArray] = []
         while (missing := n - sum(map(len, picked))) > 0:
             come = self.queue.up_to(math.ceil(1.1 * missing / rate) + 16)
             kept = np.flatnonzero(self.rng.random(len(come)) < self.kept(come))

@@ -52,8 +52,8 @@ class Shown:
         seen = np.isfinite(reward)
         place, reward = place[seen], reward[seen]
         trials = np.bincount(place, minlength=len(row)).astype(float)
-        successes = np.bincount(place, reward, len(row))
-        squares = np.bincount(place, reward**2, len(row))
+        successes = np.bincount(place, reward, len(row)).astype(float)
+        squares = np.bincount(place, reward**2, len(row)).astype(float)
         scored = trials > 0
         row, trials, successes, squares = row[scored], trials[scored], successes[scored], squares[scored]
         return cls(row, successes, trials, squares / trials - (successes / trials) ** 2 > SAME)

@@ -31,7 +31,7 @@ class SuccessBelief(Stateful):
     - What was seen `d` optimizer steps ago counts keep^d: rows fall back to their arm, arms to the pool, where nothing
       is seen of them.
 
-    It is [`SharedBelief`]'s shrinkage (there n/(n + κ), κ = noise / variance between rows) where noise is that of coins.
+    It is [`SharedBelief`]'s shrinkage, n/(n + κ) with κ = noise / variance between rows, where noise is that of coins.
 
     Args:
         arm (`IntArray`, shape `(size,)`):
@@ -134,4 +134,5 @@ class SuccessBelief(Stateful):
         super().load_state_dict(state, mapping)
         if mapping is not None:  # rows that are gone say nothing of their arm
             shown = self._shown(slice(None)) * self._left(slice(None))
-            self.rows, self.rate, self.spread = (np.bincount(self.arm, one, self.n_arms) for one in shown)
+            for total, one in zip((self.rows, self.rate, self.spread), shown, strict=True):
+                total[:] = np.bincount(self.arm, one, self.n_arms)
