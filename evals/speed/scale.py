@@ -47,6 +47,7 @@ CASES: dict[str, Case] = {
     "order, interleaved": Case("order", {"mode": "interleaved"}),
     "sec": Case("sec", {"tau": 0.2}),
     "dump": Case("dump"),
+    **{name: Case(name, steps=1_000) for name in ("greso", "mopps", "cures", "lilo", "lze")},
     "sec, estimated arms": Case("sec", {"tau": 0.2}, steps=50, arms=False, estimated=True),
     "evo_curate, free": Case("evo_curate", steps=400, arms=False, sft=True),
     "evo_curate, free, progress": Case("evo_curate", {"variability": "progress"}, steps=400, arms=False, sft=True),
@@ -155,7 +156,7 @@ def main() -> None:
     where = f"{os.cpu_count()} cores, {platform.machine()}"
     text = (
         f"# Scale\n\n`python evals/speed/scale.py`, {where}: `select({BATCH})` + `observe`. GRPO methods: "
-        f"{BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (50 with estimated arms, which "
+        f"{BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (1,000 over the success of rows, 50 with estimated arms, which "
         "regroup all rows at every fifth); a refill of a queue is in p99 and max. SFT methods: 512 sequences, 200 to "
         "400 steps; a refresh of all weights is in max, and what a probe costs in forwards is not in it.\n\n"
     )

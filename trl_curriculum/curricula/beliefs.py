@@ -13,7 +13,7 @@ from ..signals import FloatArray, IntArray
 from .outlook import Outlook
 from .parts.queues import OneQueue
 from .parts.success_belief import SuccessBelief
-from .successes import Shown, SuccessCurriculum, SuccessMethod
+from .successes import BY_SUCCESS, Shown, SuccessCurriculum, SuccessMethod
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class CandidateCurriculum(BeliefCurriculum, of=CandidateMethod):
         if acts_at is None and rows:  # rows must come a second time
             looked_at = min(math.ceil(rows * self.method.per_draw), self.pool.size)
             acts_at = max(2, self.pool.size // looked_at + 1)
-        return Outlook(acts_at=acts_at, remedy="train for more steps, or on fewer rows")
+        return Outlook(acts_at=acts_at, remedy="train for more steps, or on fewer rows", event=BY_SUCCESS)
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         picked: list[IntArray] = []

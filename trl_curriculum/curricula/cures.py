@@ -10,7 +10,7 @@ from .base import CURRICULA
 from .beliefs import BeliefCurriculum, BeliefMethod
 from .outlook import Outlook
 from .parts.sum_tree import SumTree
-from .successes import Shown
+from .successes import BY_SUCCESS, Shown
 
 
 RENEWED = 2048  # rows whose weights are worked out anew after each batch
@@ -74,7 +74,7 @@ class CurESCurriculum(BeliefCurriculum, of=CurES):
         return np.exp((np.sqrt(self.belief.expected_spread(row)) - 0.5) / self.method.tau)
 
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
-        return Outlook(acts_at=2, remedy="train for more steps")
+        return Outlook(acts_at=2, remedy="train for more steps", event=BY_SUCCESS)
 
     def _learn(self, shown: Shown, step: int) -> None:
         super()._learn(shown, step)

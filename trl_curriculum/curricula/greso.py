@@ -11,7 +11,7 @@ from ..signals import FloatArray, IntArray
 from .base import CURRICULA
 from .outlook import Outlook
 from .parts.queues import OneQueue
-from .successes import Shown, SuccessCurriculum, SuccessMethod
+from .successes import BY_SUCCESS, Shown, SuccessCurriculum, SuccessMethod
 
 
 LONGEST = 500  # visits in a row that are counted: .99^500 is below the least probability
@@ -111,7 +111,7 @@ class GRESOCurriculum(SuccessCurriculum, of=GRESO):
 
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         acts_at = self.pool.size // rows + 1 if rows else None
-        return Outlook(acts_at=acts_at, remedy="train for more than one pass over the rows")
+        return Outlook(acts_at=acts_at, remedy="train for more than one pass over the rows", event=BY_SUCCESS)
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         rate = self.kept_rows

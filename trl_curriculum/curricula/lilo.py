@@ -11,6 +11,7 @@ from ..signals import FloatArray, IntArray
 from .base import CURRICULA
 from .beliefs import BeliefCurriculum, BeliefMethod
 from .outlook import Outlook
+from .successes import BY_SUCCESS
 
 
 @CURRICULA.add("lilo", paper="arXiv 2502.12272", signal="p(1 - p) of a row, the largest")
@@ -74,7 +75,8 @@ class LILOCurriculum(BeliefCurriculum, of=LILO):
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         every = self.method.every if rows is None else min(self.method.every, max(self.pool.size // rows, 1))
         odd = ("share=0 takes fresh rows alone, each as often, as 'uniform' does",) if self.method.share == 0 else ()
-        return Outlook(acts_at=every + 1, remedy=f"set every to at most {max((batches or 0) - 1, 1)}", odd=odd)
+        sooner = f"set every to at most {max((batches or 0) - 1, 1)}"
+        return Outlook(acts_at=every + 1, remedy=sooner, event=BY_SUCCESS, odd=odd)
 
     def _list(self) -> None:
         """Lists the best rows, and the fresh ones in their order."""

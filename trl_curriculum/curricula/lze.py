@@ -10,7 +10,7 @@ from ..signals import FloatArray, IntArray
 from .base import CURRICULA
 from .beliefs import CandidateCurriculum, CandidateMethod
 from .outlook import Outlook
-from .successes import Shown
+from .successes import BY_SUCCESS, Shown
 
 
 WHOLE = 1 - 1e-8  # success rate of a group that is all right (the paper's code)
@@ -34,7 +34,7 @@ class LZE(CandidateMethod):
     that rollouts are saved too (ours). So p(1 - p) is what is believed of it now, and a row that was never seen has
     that of its arm, D0 of its arm's mean, and no movement.
 
-    Movement has no sign and is noisy: with 8 rollouts a coin flip keeps moving for ever, by .27 of p on average.
+    Movement has no sign and is noisy: with 8 rollouts a coin flip keeps min(2 |p - μ|, 1) at .27, on average, for ever.
 
     Source: arXiv 2605.17003 and its code.
 
@@ -83,7 +83,8 @@ class LZECurriculum(CandidateCurriculum, of=LZE):
         if self.method.share < 1:
             return super().outlook(batches, rows)
         acts_at = self.method.passes * self.pool.size // rows + 1 if rows else None  # it only prunes
-        return Outlook(acts_at=acts_at, remedy="train for more passes over the rows, or set share below 1")
+        remedy = "train for more passes over the rows, or set share below 1"
+        return Outlook(acts_at=acts_at, remedy=remedy, event=BY_SUCCESS)
 
     def _learn(self, shown: Shown, step: int) -> None:
         super()._learn(shown, step)

@@ -14,6 +14,7 @@ from .base import Curriculum, CurriculumMethod
 
 logger = logging.getLogger(__name__)
 
+BY_SUCCESS = "choice by success"  # what happens first in the outlook of a method
 DRY = 50  # batches without a group whose rewards differ, after which it is said
 SAME = 1e-12  # variance of rewards that count as equal
 
