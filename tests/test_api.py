@@ -55,16 +55,23 @@ NAMES: dict[str, list[str]] = {
         "RoundBegan",
         "RowCurriculum",
         "RowMethod",
+        "SuccessCurriculum",
+        "SuccessMethod",
         "SuccessRate",
         "BabySteps",
         "Competence",
+        "CurES",
         "Cyclical",
         "DataMaps",
         "DUMP",
         "EDCO",
         "EVOCurate",
+        "GRESO",
+        "LILO",
         "LossTopK",
+        "LZE",
         "Mixture",
+        "MoPPS",
         "Order",
         "Placebo",
         "SEC",
@@ -297,6 +304,7 @@ def test_what_a_curriculum_of_ones_own_meets() -> None:
 # Methods by family: what recipes name, with the options that they set.
 OF_ROWS = {"measure": "free", "refresh_steps": None}
 OF_ARMS = {"outcome": None, "prior": None}
+OF_BELIEFS = {"outcome": None, "prior": "arm", "keep": 0.99}
 FORM = {"conversational": None, "system": None}
 TEMPLATE = FORM | {"instruction": None, "chat": False, "stop": None}
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
@@ -310,6 +318,20 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "sec": {"alpha": 0.5, "tau": 1.0, "unsampled": "keep"} | OF_ARMS,
         "dump": {"window": 300, "tau": 0.1} | OF_ARMS,
         "ucb1": {"round_batches": 20, "levels": 3, "outcome": None},
+        "greso": {"easy": 0.75, "hard": 0.5, "target": None, "outcome": None},
+        "mopps": {"target": 0.5, "candidates": 8, "retain": 0.5} | OF_BELIEFS,
+        "cures": {"tau": 0.1} | OF_BELIEFS,
+        "lilo": {"share": 0.5, "best": 0.25, "every": 20} | OF_BELIEFS,
+        "lze": {
+            "share": 0.4,
+            "least": 0.05,
+            "momentum": 0.3,
+            "decay": 0.9,
+            "noise": 0.05,
+            "passes": 2,
+            "replay": 0.1,
+        }
+        | OF_BELIEFS,
         "self_paced": {"start": 0.5, "duration": 0.5} | OF_ROWS,
         "loss_top_k": {"share": 0.5} | OF_ROWS,
         "data_maps": {"region": "ambiguous", "share": 0.33} | OF_ROWS,
@@ -475,6 +497,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "curricula.baby_steps.difficulty": ("column", "probe"),
     "curricula.competence.difficulty": ("column", "probe"),
     "curricula.sec.unsampled": ("keep", "decay"),
+    "curricula.mopps.prior": ("arm", "flat"),
     "curricula.data_maps.region": ("ambiguous", "hard", "easy"),
     "curricula.data_maps.measure": ("free", "probe"),
     "curricula.evo_curate.variability": ("none", "std", "std_after_first", "progress"),

@@ -156,9 +156,10 @@ def main() -> None:
     where = f"{os.cpu_count()} cores, {platform.machine()}"
     text = (
         f"# Scale\n\n`python evals/speed/scale.py`, {where}: `select({BATCH})` + `observe`. GRPO methods: "
-        f"{BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (1,000 over the success of rows, 50 with estimated arms, which "
-        "regroup all rows at every fifth); a refill of a queue is in p99 and max. SFT methods: 512 sequences, 200 to "
-        "400 steps; a refresh of all weights is in max, and what a probe costs in forwards is not in it.\n\n"
+        f"{BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (1,000 where rows are "
+        "drawn by their success, 50 with estimated arms, which regroup all rows at every fifth); a refill of a "
+        "queue is in p99 and max. SFT methods: 512 sequences, 200 to 400 steps; a refresh of all weights is in "
+        "max, and what a probe costs in forwards is not in it.\n\n"
     )
     seconds = hashing()
     end = f"\n\nReading and hashing the rows at the start: {seconds:.1f} s per million rows of about 400 characters.\n"

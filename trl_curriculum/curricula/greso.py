@@ -79,7 +79,8 @@ class GRESOCurriculum(SuccessCurriculum, of=GRESO):
     """[`GRESO`] over a pool."""
 
     method: GRESO
-    streak: NDArray = row_state(0, np.int16, -LONGEST, LONGEST)  # c, below 0 for hard rows
+    streak: NDArray = row_state(0, np.int16, 0, LONGEST)  # c
+    right: NDArray = row_state(0, np.uint8, 0, 1)  # whether more than half of the last visit was right
     easy: float = value_state(0.0, least=0, most=0.99)  # q
     hard: float = value_state(0.0, least=0, most=0.99)
 
@@ -91,18 +92,23 @@ class GRESOCurriculum(SuccessCurriculum, of=GRESO):
 
     def _count(self) -> None:
         """Counts the rows of each streak."""
-        self._rows = np.bincount(self.streak.astype(np.int32) + LONGEST, minlength=2 * LONGEST + 1)
+        self._rows = np.bincount(self._place(slice(None)), minlength=2 * LONGEST + 1)
         self._weigh()
 
+    def _place(self, row: IntArray | slice) -> IntArray:
+        """Places of rows in a list of all streaks, from the longest hard one over none to the longest easy one."""
+        streak = self.streak[row].astype(np.int32)
+        return LONGEST + np.where(self.right[row] > 0, streak, -streak)
+
     def _weigh(self) -> None:
-        """What a row of each streak is kept with."""
+        """What a row of each place is kept with."""
         c = np.arange(LONGEST, 0, -1)
         both = np.concatenate([self.hard**c, [1.0], self.easy ** c[::-1]])
         self._kept = np.maximum(both, LEAST)
 
     def kept(self, row: IntArray | slice) -> FloatArray:
         """Probability of rows to be kept when they come, shape `(n,)`."""
-        return self._kept[self.streak[row].astype(np.int32) + LONGEST]
+        return self._kept[self._place(row)]
 
     @property
     def kept_rows(self) -> float:
@@ -135,12 +141,10 @@ class GRESOCurriculum(SuccessCurriculum, of=GRESO):
         row, right, mixed = shown.row[visited], shown.rate[visited] > 0.5, shown.mixed[visited]
         if len(row) == 0:
             return
-        before = self.streak[row].astype(np.int32)
-        after = np.where(right, np.maximum(before, 0) + 1, np.minimum(before, 0) - 1)
-        after = np.clip(np.where(mixed, 0, after), -LONGEST, LONGEST)
-        self.streak[row] = after
-        for streak, sign in ((before, -1), (after, 1)):
-            self._rows += sign * np.bincount(streak + LONGEST, minlength=2 * LONGEST + 1)
+        self._rows -= np.bincount(self._place(row), minlength=2 * LONGEST + 1)
+        longer = np.where(self.right[row] == right, np.minimum(self.streak[row], LONGEST - 1) + 1, 1)
+        self.streak[row], self.right[row] = np.where(mixed, 0, longer), right
+        self._rows += np.bincount(self._place(row), minlength=2 * LONGEST + 1)
         if self.method.target is not None and self.drawn > self.pool.size:
             equal = ~mixed
             self.easy = self._moved(self.easy, (equal & right).mean(), self.method.target / 3)

@@ -34,7 +34,7 @@ class LZE(CandidateMethod):
     that rollouts are saved too (ours). So p(1 - p) is what is believed of it now, and a row that was never seen has
     that of its arm, D0 of its arm's mean, and no movement.
 
-    Movement has no sign and is noisy: with 8 rollouts a coin flip keeps min(2 |p - μ|, 1) at .27, on average, for ever.
+    Movement has no sign and is noisy: with 8 rollouts min(2 |p - μ|, 1) of a coin flip stays at .27, on average.
 
     Source: arXiv 2605.17003 and its code.
 

@@ -50,7 +50,7 @@ class SuccessBelief(Stateful):
     rows: FloatArray = arm_state(0.0, least=0)  # that were seen, those of old counted less
     rate: FloatArray = arm_state(0.0, least=0)  # sum of their success rates
     spread: FloatArray = arm_state(0.0, least=0)  # sum of their p(1 - p)
-    step: int = value_state(0, least=0)
+    step: int = value_state(0, least=0, most=2**31 - 1)
 
     def __init__(self, arm: IntArray, n_arms: int, keep: float, flat: bool = False) -> None:
         self.arm, self.n_arms, self.keep, self.flat = arm, n_arms, keep, flat
@@ -132,6 +132,9 @@ class SuccessBelief(Stateful):
 
     def load_state_dict(self, state: dict, mapping: PoolMapping | None = None) -> None:
         super().load_state_dict(state, mapping)
+        for name, most in {"successes": self.trials, "rate": self.rows, "spread": self.rows}.items():
+            if (getattr(self, name) > most * (1 + 1e-6) + 1e-6).any():  # rounding
+                raise self.damaged(name)
         if mapping is not None:  # rows that are gone say nothing of their arm
             shown = self._shown(slice(None)) * self._left(slice(None))
             for total, one in zip((self.rows, self.rate, self.spread), shown, strict=True):
