@@ -57,9 +57,9 @@ class LZE(CandidateMethod):
         0.4, "Share of the rows that come which is drawn.", "its scripts' (its code's default: .7)", least=0.01, most=1
     )
     least: float = option(0.05, "The least D0.", "the paper's", least=0, most=1)
-    momentum: float = option(0.3, "Weight of the movement.", "the paper's", least=0)
+    momentum: float = option(0.3, "Weight of the movement.", "the paper's", least=0, most=100)
     decay: float = option(0.9, "What is kept of the moving average at a visit.", "its code's", least=0, most=1)
-    noise: float = option(0.05, "Scale of the Gumbel noise, as a share of E's range.", "its code's", above=0)
+    noise: float = option(0.05, "Scale of the Gumbel noise, as a share of E's range.", "its code's", above=0, most=100)
     passes: int = option(2, "Visits in a row, all right, until a row is pruned.", "its code's", least=1, most=200)
     replay: float = option(0.1, "Share of the pruned rows that come back in a turn.", "its code's", least=0.01, most=1)
 
