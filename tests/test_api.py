@@ -55,10 +55,13 @@ NAMES: dict[str, list[str]] = {
         "RoundBegan",
         "RowCurriculum",
         "RowMethod",
+        "SuccessCurriculum",
+        "SuccessMethod",
         "SuccessRate",
         "AdaRFT",
         "BabySteps",
         "Competence",
+        "CurES",
         "Cyclical",
         "DataMaps",
         "DUMP",
@@ -66,8 +69,12 @@ NAMES: dict[str, list[str]] = {
         "EDCO",
         "EVOCurate",
         "GAINRL",
+        "GRESO",
+        "LILO",
         "LossTopK",
+        "LZE",
         "Mixture",
+        "MoPPS",
         "Order",
         "Placebo",
         "PUDF",
@@ -327,6 +334,7 @@ def test_what_a_curriculum_of_ones_own_meets() -> None:
 # Methods by family: what recipes name, with the options that they set.
 OF_ROWS = {"measure": "free", "refresh_steps": None}
 OF_ARMS = {"outcome": None, "prior": None}
+OF_BELIEFS = {"outcome": None, "prior": "arm", "keep": 0.99}
 FORM = {"conversational": None, "system": None}
 TEMPLATE = FORM | {"instruction": None, "chat": False, "stop": None}
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
@@ -378,6 +386,20 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "outcome": None,
             "difficulty": "column",
         },
+        "greso": {"easy": 0.75, "hard": 0.5, "target": None, "outcome": None},
+        "mopps": {"target": 0.5, "candidates": 8, "retain": 0.5} | OF_BELIEFS,
+        "cures": {"tau": 0.1} | OF_BELIEFS,
+        "lilo": {"share": 0.5, "best": 0.25, "every": 20} | OF_BELIEFS,
+        "lze": {
+            "share": 0.4,
+            "least": 0.05,
+            "momentum": 0.3,
+            "decay": 0.9,
+            "noise": 0.05,
+            "passes": 2,
+            "replay": 0.1,
+        }
+        | OF_BELIEFS,
         "self_paced": {"start": 0.5, "duration": 0.5} | OF_ROWS,
         "loss_top_k": {"share": 0.5} | OF_ROWS,
         "data_maps": {"region": "ambiguous", "share": 0.33} | OF_ROWS,
@@ -580,6 +602,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "curricula.pudf.scale": ("logits", "pass_rates"),
     "curricula.pudf.response": ("reward", "loss"),
     "curricula.sec.unsampled": ("keep", "decay"),
+    "curricula.mopps.prior": ("arm", "flat"),
     "curricula.data_maps.region": ("ambiguous", "hard", "easy"),
     "curricula.data_maps.measure": ("free", "probe"),
     "curricula.evo_curate.variability": ("none", "std", "std_after_first", "progress"),

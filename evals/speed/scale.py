@@ -47,6 +47,7 @@ CASES: dict[str, Case] = {
     "order, interleaved": Case("order", {"mode": "interleaved"}),
     "sec": Case("sec", {"tau": 0.2}),
     "dump": Case("dump"),
+    **{name: Case(name, steps=1_000) for name in ("greso", "mopps", "cures", "lilo", "lze")},
     "sec, estimated arms": Case("sec", {"tau": 0.2}, steps=50, arms=False, estimated=True),
     "evo_curate, free": Case("evo_curate", steps=400, arms=False, sft=True),
     "evo_curate, free, progress": Case("evo_curate", {"variability": "progress"}, steps=400, arms=False, sft=True),
@@ -155,9 +156,10 @@ def main() -> None:
     where = f"{os.cpu_count()} cores, {platform.machine()}"
     text = (
         f"# Scale\n\n`python evals/speed/scale.py`, {where}: `select({BATCH})` + `observe`. GRPO methods: "
-        f"{BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (50 with estimated arms, which "
-        "regroup all rows at every fifth); a refill of a queue is in p99 and max. SFT methods: 512 sequences, 200 to "
-        "400 steps; a refresh of all weights is in max, and what a probe costs in forwards is not in it.\n\n"
+        f"{BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (1,000 where rows are "
+        "drawn by their success, 50 with estimated arms, which regroup all rows at every fifth); a refill of a "
+        "queue is in p99 and max. SFT methods: 512 sequences, 200 to 400 steps; a refresh of all weights is in "
+        "max, and what a probe costs in forwards is not in it.\n\n"
     )
     seconds = hashing()
     end = f"\n\nReading and hashing the rows at the start: {seconds:.1f} s per million rows of about 400 characters.\n"

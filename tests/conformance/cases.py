@@ -142,6 +142,19 @@ VARIANTS: dict[str, CurriculumCase] = {
     "ucb1-outcome": curriculum(
         {"ucb1": {"round_batches": 2, "outcome": "accuracy"}}, probabilities=False, in_turn="arm"
     ),
+    "greso": curriculum("greso"),
+    "greso-target": curriculum({"greso": {"easy": 0.5, "target": 0.25, "outcome": "accuracy"}}),
+    "greso-skips": curriculum({"greso": {"easy": 0.0, "hard": 0.0}}),
+    "mopps": curriculum("mopps", probabilities=False),
+    "mopps-paper": curriculum(
+        {"mopps": {"prior": "flat", "keep": 1.0, "candidates": 2, "outcome": "accuracy"}}, probabilities=False
+    ),
+    "cures": curriculum("cures"),
+    "cures-flat": curriculum({"cures": {"tau": 0.05, "prior": "flat", "keep": 1.0}}, labelled=False),
+    "lilo": curriculum("lilo", probabilities=False),
+    "lilo-best": curriculum({"lilo": {"share": 1.0, "best": 0.1, "every": 1, "keep": 0.5}}, probabilities=False),
+    "lze": curriculum("lze", probabilities=False),
+    "lze-prunes": curriculum({"lze": {"passes": 1, "replay": 0.01, "share": 1.0}}, probabilities=False),
     "placebo-uniform": curriculum({"placebo": {"of": "uniform"}}, floor=0.05, in_turn="pool"),
     "placebo-order": curriculum({"placebo": {"of": "order"}}, probabilities=False, in_turn="pool"),
     "placebo-blocked": curriculum(
@@ -160,6 +173,9 @@ VARIANTS: dict[str, CurriculumCase] = {
     "placebo-wiki_r1": curriculum({"placebo": {"of": "wiki_r1"}}),
     "placebo-pudf": curriculum({"placebo": {"of": {"pudf": {"refresh_steps": 2}}}}),
     "placebo-evo_curate": curriculum({"placebo": {"of": {"evo_curate": {"refresh_steps": 2}}}}, floor=0.05),
+    "placebo-greso": curriculum({"placebo": {"of": "greso"}}),
+    "placebo-cures": curriculum({"placebo": {"of": {"cures": {"tau": 0.05}}}}),
+    "placebo-lilo": curriculum({"placebo": {"of": {"lilo": {"every": 2}}}}, probabilities=False),
     "placebo-edco": curriculum({"placebo": {"of": {"edco": {"reprobe": "uncertain"}}}}, rounds=5),
 }
 SHORTER = shaper_of_the_docs()

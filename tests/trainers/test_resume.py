@@ -24,6 +24,7 @@ WINDOWS: dict[str, dict[str, Any]] = {
     "six steps a window": {"steps_per_generation": 3, "num_iterations": 2},
     "estimated arms": {"arms": {"success_rate": {"bins": 3, "every": 2}}},
     "dump": {"curriculum": "dump", "per_device_train_batch_size": 8},
+    "weights of rows": {"curriculum": {"cures": {"tau": 0.05}}, "gradient_accumulation_steps": 2},
     "placebo": {"curriculum": {"placebo": {"of": {"sec": {"tau": 0.2}}}}},
 }
 

@@ -8,6 +8,7 @@ from .difficulty import DifficultyCurriculum, DifficultyMethod
 from .draw import Draw, RoundBegan
 from .parts.buckets import SuccessRate
 from .rows import RowCurriculum, RowMethod
+from .successes import SuccessCurriculum, SuccessMethod
 
 
 _METHODS = CURRICULA.load(__name__, __path__)
@@ -24,6 +25,8 @@ __all__ = [
     "RoundBegan",
     "RowCurriculum",
     "RowMethod",
+    "SuccessCurriculum",
+    "SuccessMethod",
     "SuccessRate",
     *_METHODS,
 ]

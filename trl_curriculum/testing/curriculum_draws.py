@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ..curricula import ArmCurriculum, RowCurriculum
+from ..curricula import ArmCurriculum, RowCurriculum, SuccessCurriculum
 from .case import through_disk
 from .curricula import SUCCESS, CurriculumCase, rows
 from .simulated import SimulatedHost, answer_probe, conduct, pool, run, shown
@@ -35,9 +35,12 @@ def probabilities_sum_to_one_and_floor_holds(case: CurriculumCase) -> None:
         p = curriculum.probabilities()
         assert np.isfinite(p).all() and p.sum() == pytest.approx(1) and (p >= 0).all()
         assert (p[curriculum.arms.queues.size == 0] == 0).all()
-    if isinstance(curriculum, RowCurriculum):
-        p = curriculum.probabilities()
-        assert np.isfinite(p).all() and p.sum() == pytest.approx(1) and (p >= 0).all()
+    if isinstance(curriculum, RowCurriculum | SuccessCurriculum):
+        of_rows = curriculum.probabilities()
+        if of_rows is None:
+            assert case.probabilities is not True
+        else:
+            assert np.isfinite(of_rows).all() and of_rows.sum() == pytest.approx(1) and (of_rows >= 0).all()
     if case.floor:
         assert all((draw.probability >= case.floor / 60).all() for draw in draws)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ..curricula import ArmCurriculum, RowCurriculum
+from ..curricula import ArmCurriculum, RowCurriculum, SuccessCurriculum
 from ..signals import Feedback
 from .case import as_bytes, through_disk
 from .curricula import SUCCESS, CurriculumCase, rows
@@ -31,6 +31,9 @@ def survives_missing_and_constant_rewards_and_losses(case: CurriculumCase) -> No
             assert np.isfinite(curriculum.probabilities()).all()
             if np.isnan(constant or 0.0):  # nothing was learnt
                 assert curriculum.probabilities() == pytest.approx(np.full(60, 1 / 60))
+        if isinstance(curriculum, SuccessCurriculum) and np.isnan(constant or 0.0):
+            p = curriculum.probabilities()  # nothing was learnt
+            assert p is None or p == pytest.approx(np.full(60, 1 / 60))
         if isinstance(curriculum, ArmCurriculum):
             assert np.isfinite(curriculum.belief().mean).all()
         assert all(np.isfinite(value) for value in curriculum.metrics().values())

@@ -110,3 +110,35 @@ class Queues(Stateful):
             queue[:] = queue[np.argsort(key[queue], kind="stable")]
             continues = mapping.arm[arm] >= 0 and state["position"][mapping.arm[arm]] >= 0
             self.position[arm] = (key[queue] < 0).sum() if continues else -1
+
+
+class OneQueue(Queues):
+    """
+    All rows of a pool in shuffled order, each once before any comes again.
+
+    Args:
+        size (`int`):
+            Rows of the pool.
+        rng (`np.random.Generator`):
+            The curriculum's generator.
+    """
+
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        super().__init__(np.broadcast_to(np.int32(0), size), 1, rng)
+
+    def up_to(self, n: int) -> IntArray:
+        """The next rows, at most `n` and at most as many as are left before they are shuffled anew: all distinct."""
+        begin = int(self.position[0])
+        if not 0 <= begin < self.size[0]:
+            self.rng.shuffle(self.order)
+            begin = 0
+        rows = self.order[begin : begin + n].astype(np.int64)
+        self.position[0] = begin + len(rows)
+        return rows
+
+    def give_back(self, n: int) -> None:
+        """Lets the last `n` rows that `up_to` gave come again, first."""
+        self.position[0] -= n
+
+    def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
+        super().load_state_dict(state, None if mapping is None else mapping.with_arms(np.zeros(1, np.int64)))
