@@ -9,6 +9,7 @@ from .functions import (
     reasoning_gym_score,
     reward,
 )
+from .template_format import TemplateFormat
 
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Reward",
     "RewardFunction",
     "Rewards",
+    "TemplateFormat",
     "exact_match",
     "math_accuracy",
     "multiple_choice_accuracy",

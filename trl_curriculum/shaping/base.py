@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..pool import Pool
 from ..records import PoolMapping
 from ..registry import Method, Registry
+from ..rewriting import Moment
 from ..signals import FloatArray, Rollouts, Tokens
 
 
@@ -20,6 +21,10 @@ class Hooks:
     The trainer sees to the rest: a rollout without a reward keeps the advantage 0, a device batch without a token to
     train on is skipped, evaluation is never shaped, and the curriculum learns from TRL's own rewards and advantages.
     """
+
+    def rewrite(self, row: dict[str, Any], moment: Moment) -> dict[str, Any]:
+        """A copy of a row as it is generated from; a function of these two alone, so that a group has one prompt."""
+        raise NotImplementedError
 
     def read(self, texts: list[str]) -> dict[str, FloatArray]:
         """
