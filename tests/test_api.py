@@ -116,6 +116,7 @@ NAMES: dict[str, list[str]] = {
         "Reward",
         "RewardFunction",
         "Rewards",
+        "TemplateFormat",
         "exact_match",
         "math_accuracy",
         "multiple_choice_accuracy",
@@ -123,7 +124,15 @@ NAMES: dict[str, list[str]] = {
         "reasoning_gym_score",
         "reward",
     ],
-    "trl_curriculum.rollouts": ["ROLLOUTS", "RolloutMethod", "Refill"],
+    "trl_curriculum.rollouts": [
+        "ROLLOUTS",
+        "RolloutMethod",
+        "CURE",
+        "PromptAugmentation",
+        "Refill",
+        "Temperature",
+        "Truncate",
+    ],
     "trl_curriculum.selection": [
         "SELECTION",
         "Features",
@@ -340,9 +349,15 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "clusters": {"k": REQUIRED, "column": None, "seed": 0},
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
-    "rollouts": {"refill": {"tries": 4, "outcome": None}},
+    "rollouts": {
+        "cure": {"first": 4, "top": 20},
+        "prompt_augmentation": {"templates": None},
+        "refill": {"tries": 4, "outcome": None},
+        "temperature": {"start": REQUIRED, "end": None, "over": 1.0, "shape": "linear"},
+        "truncate": {"alpha": 3.0, "least": 32, "right": 1.0, "outcome": None},
+    },
     "shaping": {
-        "budget": {"weight": 0.6, "initial": 256, "decay": 0.7, "every": 150},
+        "budget": {"weight": 0.6, "initial": 256, "decay": 0.7, "every": 150, "tell": None},
         "clip_cov": {"ratio": 0.0002, "low": 1.0, "high": 5.0},
         "entrocraft": {"low": 0.6, "high": 0.7, "last_low": 0.4, "last_high": 0.5},
         "entropy_sft": {"share": 0.2, "c": 1.0},
@@ -373,6 +388,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "math_accuracy": {"boxed_bonus": 0.0},
         "multiple_choice_accuracy": {"boxed_bonus": 0.0},
         "exact_match": {"boxed_bonus": 0.0},
+        "template_format": {},
     },
     "selection": {
         "evoselect": {
@@ -482,6 +498,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "curricula.edco.reprobe": ("all", "uncertain"),
     "curricula.edco.optimizer": ("reset", "keep"),
     "curricula.edco.order": ("random", "descending"),
+    "rollouts.temperature.shape": ("linear", "cosine"),
     "probes.prefix_entropy.missing": ("renormalize", "lower", "upper"),
     "probes.prefix_entropy.unit": ("bits", "nats"),
     "probes.prefix_entropy.back_end": ("auto", "transformers", "vllm", "server"),

@@ -150,6 +150,9 @@ SHAPERS = {
     "puzzlecraft": shaper("puzzlecraft", None, {"puzzlecraft": {"gamma": 0}}),
     "puzzlecraft-outcome": shaper({"puzzlecraft": {"gamma": 0, "outcome": "right"}}),
     "budget": shaper({"budget": {"initial": 5}}, None, "budget", adds=True),
+    "budget-told": shaper(
+        {"budget": {"initial": 5, "tell": "In {budget} tokens."}}, None, {"budget": {"initial": 5}}, adds=True
+    ),
     "entropy_sft": shaper("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
     "shorter": shaper(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
     "same": shaper(shapers.Same(), shapers.Same()),
@@ -160,6 +163,15 @@ SHAPERS = {
 ROLLOUT_METHODS = {
     "refill": case(ROLLOUTS.make("refill")),
     "refill-outcome": case(ROLLOUTS.make({"refill": {"outcome": "right", "tries": 2}})),
+    "prompt_augmentation": case(ROLLOUTS.make("prompt_augmentation")),
+    "prompt_augmentation-two": case(ROLLOUTS.make({"prompt_augmentation": {"templates": ["tags", "as_is"]}})),
+    "temperature": case(ROLLOUTS.make({"temperature": {"start": 1.3, "end": 0.8, "over": 0.6}})),
+    "temperature-cosine": case(ROLLOUTS.make({"temperature": {"start": 1.2, "end": 1.0, "shape": "cosine"}})),
+    "temperature-constant": case(ROLLOUTS.make({"temperature": {"start": 0.7}})),
+    "truncate": case(ROLLOUTS.make("truncate")),
+    "truncate-often": case(ROLLOUTS.make({"truncate": {"alpha": 0.3, "least": 1, "outcome": "right"}})),
+    "cure": case(ROLLOUTS.make("cure")),
+    "cure-one": case(ROLLOUTS.make({"cure": {"first": 1, "top": 1}})),
 }
 MULTIPLE_CHOICE = Candidate("Which?\nA. one\nB. two\nC. three\nD. four", "For a reason.\nAnswer: B", "B")
 ENTRY = json.dumps({"question": "1+1", "answer": "2", "metadata": {}})
@@ -182,6 +194,11 @@ STATELESS = {
     ),
     "reasoning_gym_score": case(
         REWARDS.make("reasoning_gym_score"), columns={"family": ["chain_sum"] * 4, "entry": [ENTRY] * 3 + [None]}
+    ),
+    "template_format": case(
+        REWARDS.make("template_format"),
+        completions=["It is 4.", r"So \boxed{4}", "<think>2</think> <answer>4</answer>", "4"],
+        columns={"prompt_template": ["boxed", "boxed", "tags", None]},
     ),
     "random": case(SELECTION.make("random")),
     "all": case(SELECTION.make("all"), keeps_all=True),

@@ -16,7 +16,11 @@ from trl_curriculum.disk.state import write_state
 OPTIONS: dict[str, Any] = {
     "max_steps": 5,
     "steps_per_generation": 1,
-    "rollouts": [{"refill": {"tries": 3}}],
+    "rollouts": [
+        {"prompt_augmentation": {"templates": ["as_is", "hashes"]}},
+        {"truncate": {"alpha": 0.3, "least": 1, "right": 0.0}},
+        {"refill": {"tries": 3}},
+    ],
     "shaping": [
         {"budget": {"initial": 6, "weight": 0.5}},
         {"entrocraft": {"low": 0.1, "high": 3.8, "last_low": 0.1, "last_high": 3.8}},

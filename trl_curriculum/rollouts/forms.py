@@ -10,17 +10,18 @@ from dataclasses import dataclass
 
 COLUMN = "prompt_template"  # names the form of a row's prompt, for rewards to read
 
+LAST = r"(?:\A|\n)The answer is \S[^\n]*\Z"
 BOXED = r"\\boxed\{\s*[^\s}]"
 EXAMPLES = (
     (
         "A shelf holds 3 rows of 8 cups, and 5 cups are taken away. How many are left?",
-        "There were 3 * 8 = 24 cups. Then 24 - 5 = 19 are left. The answer is 19.",
+        "There were 3 * 8 = 24 cups. Then 24 - 5 = 19 are left.\nThe answer is 19.",
     ),
-    ("What is 15% of 60?", "One percent of 60 is 0.6, and 15 * 0.6 = 9. The answer is 9."),
-    ("Solve 2x + 7 = 1 for x.", "Taking 7 from both sides gives 2x = -6, so x = -3. The answer is -3."),
+    ("What is 15% of 60?", "One percent of 60 is 0.6, and 15 * 0.6 = 9.\nThe answer is 9."),
+    ("Solve 2x + 7 = 1 for x.", "Taking 7 from both sides gives 2x = -6, so x = -3.\nThe answer is -3."),
     (
         "Two dice are thrown. In how many ways can they sum to 5?",
-        "The pairs are 1 and 4, 2 and 3, 3 and 2, 4 and 1. The answer is 4.",
+        "The pairs are 1 and 4, 2 and 3, 3 and 2, 4 and 1.\nThe answer is 4.",
     ),
 )
 
@@ -91,18 +92,18 @@ FORMS = {
     "check": Form(
         "{question}\n\nSolve it. Then begin a line with 'Check:' and look for mistakes in what you wrote. Give the "
         "final answer in \\boxed{} only after that.",
-        (r"\S\s*\nCheck:\s*\S", BOXED),
+        (r"\S\s*\nCheck:\s*(?=\S)", BOXED),
     ),
     "plan": Form(
         "{question}\n\nWrite 'Plan:' and how you will go about it, then 'Solution:' and the work, with the final "
         "answer in \\boxed{}.",
-        (r"\APlan:\s*\S", r"\nSolution:\s*\S", BOXED),
+        (r"\APlan:\s*\S", r"\nSolution:\s*(?=\S)", BOXED),
     ),
     "pupil": Form(
         "A pupil asks you:\n\n{question}\n\nExplain it to them so that they could solve the next one alone. Put the "
         "final answer in \\boxed{}.",
         (BOXED,),
     ),
-    "one_shot": Form(_shots(1), (r"The answer is \S[^\n]*\Z",)),
-    "four_shot": Form(_shots(4), (r"The answer is \S[^\n]*\Z",)),
+    "one_shot": Form(_shots(1), (LAST,)),
+    "four_shot": Form(_shots(4), (LAST,)),
 }

@@ -31,7 +31,7 @@ class Temperature(RolloutMethod):
     ```
     """
 
-    start: float = option(help="At the start of the training.", source="none", least=0.01, most=10)
+    start: float = option(help="At the start of the training.", least=0.01, most=10)
     end: float | None = option(None, "At its end; unless given, as at the start.", least=0.01, most=10)
     over: float = option(1.0, "Share of the training after which `end` is reached.", above=0, most=1)
     shape: Shape = option("linear", "How it gets there.")

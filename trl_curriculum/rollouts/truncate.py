@@ -63,7 +63,7 @@ class Truncate(RolloutMethod):
         if self._outlier(n) > (args.max_completion_length or math.inf):
             raise ValueError(
                 f"truncate never cuts with alpha={self.alpha:g}, num_generations={n} and max_completion_length="
-                f"{args.max_completion_length}: a rollout would have to be {self._outlier(n):,.0f} tokens longer than "
+                f"{args.max_completion_length}: a rollout would have to be {self._outlier(n):,} tokens longer than "
                 f"the others; lower alpha or least={least}, or take more generations."
             )
         if args.multi_objective_aggregation == "normalize_then_sum":
@@ -83,13 +83,13 @@ class Truncate(RolloutMethod):
             return None
         return (
             f"truncate will seldom cut with alpha={self.alpha:g} and num_generations={args.num_generations}: beside "
-            f"others of one length a rollout must be {needed:,.0f} tokens longer, of max_completion_length={most}; "
+            f"others of one length a rollout must be {needed:,} tokens longer, of max_completion_length={most}; "
             "lower alpha, or take more generations."
         )
 
-    def _outlier(self, n: int) -> float:
+    def _outlier(self, n: int) -> int:
         """Tokens by which one of n rollouts is longer when it is cut, the others being all of one length."""
-        return self.least / (1 - 1 / n - self.alpha / math.sqrt(n))
+        return math.floor((self.least - 1) / (1 - 1 / n - self.alpha / math.sqrt(n))) + 1  # as T is rounded down
 
     def truncate(self, rollouts: Rollouts) -> IntArray:
         length, right = rollouts.length, rollouts.outcome(self.outcome) >= self.right
