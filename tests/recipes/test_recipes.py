@@ -19,6 +19,7 @@ ALL = [(kind, name) for kind, names in NAMES.items() for name in names]
 HUB = {
     "sec_math": "nlile/hendrycks-MATH-benchmark",
     "one_gpu": "nlile/hendrycks-MATH-benchmark",
+    "prompt_augmentation": "nlile/hendrycks-MATH-benchmark",
     "edco_medqa_qwen3_4b": "GBaker/MedQA-USMLE-4-options",
     "edco_law_llama3_3b": "coastalcph/lex_glue",
 }
@@ -79,6 +80,10 @@ PLANNED = {  # over 64 rows of them
         *("16 rows of at most 1024", "80 optimizer steps"),
     ),
     "sec_math": ("level: 1 (32), 5 (32)", "256 prompts x", " 240 generations"),
+    "prompt_augmentation": (
+        *("prompt_augmentation (templates=None)", "math_accuracy, template_format", " 2700 generations"),
+        "128 prompts x 8 generations = 1024 rollouts",
+    ),
     "edco_medqa_qwen3_4b": (
         *(
             "meta_info: step1 (32), step2&3 (32)",
@@ -167,7 +172,7 @@ def test_twin_differs_only_where_it_has_to(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES["grpo"])
 def test_twin_takes_as_many_steps_per_generation(name: str) -> None:
     both = [read(RECIPES / "grpo" / folder / f"{name}.yaml") for folder in (".", "cpu")]
-    steps = {"edco": 2, "one": 1}.get(name.split("_")[0], 4)
+    steps = {"edco": 2, "one": 1, "prompt": 1}.get(name.split("_")[0], 4)
     assert [r["steps_per_generation"] / r["gradient_accumulation_steps"] for r in both] == [steps, steps]
 
 
@@ -193,7 +198,7 @@ def test_dry_run(folder: str, name: str, capsys: pytest.CaptureFixture[str]) -> 
     run("grpo", *argv)
     plan = capsys.readouterr().out
     print(plan)
-    arms = {"sec_math": 5, "one_gpu": 5, "sec_2d": 9, "dump_knights_knaves": 12} | {
+    arms = {"sec_math": 5, "one_gpu": 5, "prompt_augmentation": 5, "sec_2d": 9, "dump_knights_knaves": 12} | {
         "edco_medqa_qwen3_4b": 2,
         "edco_law_llama3_3b": 1,
     }

@@ -36,6 +36,8 @@ LOGGED = {  # keys of the trainer's log, and what they are
     "rollouts/tries": "refilling: tries per batch",
     "rollouts/generated_per_kept": "refilling: groups generated per group kept",
     "rollouts/frac_filled_up": "refilling: groups filled up (share)",
+    "rollouts/temperature": "temperature of the rollouts",
+    "rollouts/frac_cut": "rollouts that were cut (share)",
     "reward": "reward, all draws",
     "loss": "loss",
     "kl": "KL to the reference (nats)",
