@@ -108,7 +108,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 def named_in_the_code() -> set[str]:
     """Keys that the trainers collect since the last log."""
     found = set()
-    for file, prefix in (("conductor", "curriculum"), ("refilling", "rollouts"), ("making", "rollouts"), ("shaping", "shaping")):
+    prefixes = {"conductor": "curriculum", "refilling": "rollouts", "making": "rollouts", "shaping": "shaping"}
+    for file, prefix in prefixes.items():
         text = (ROOT / "trl_curriculum" / "trainers" / f"{file}.py").read_text()
         for key in re.findall(r"_since_log\[f?\"([^\"]+)\"\]", text):
             signals = ("advantage", "loss") if "{signal}" in key else ("",)
