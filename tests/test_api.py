@@ -127,6 +127,7 @@ NAMES: dict[str, list[str]] = {
     "trl_curriculum.rollouts": [
         "ROLLOUTS",
         "RolloutMethod",
+        "AEPO",
         "CURE",
         "PromptAugmentation",
         "Refill",
@@ -350,6 +351,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "success_rate": {"bins": 5, "every": 5, "outcome": None},
     },
     "rollouts": {
+        "aepo": {"target": 0.5, "high": 1.2, "low": 0.8, "groups": 0.25, "most": 60 / 2560, "least": 0.05},
         "cure": {"first": 4, "top": 20},
         "prompt_augmentation": {"templates": None},
         "refill": {"tries": 4, "outcome": None},

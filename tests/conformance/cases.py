@@ -170,6 +170,7 @@ ROLLOUT_METHODS = {
     "temperature-constant": case(ROLLOUTS.make({"temperature": {"start": 0.7}})),
     "truncate": case(ROLLOUTS.make("truncate")),
     "truncate-often": case(ROLLOUTS.make({"truncate": {"alpha": 0.3, "least": 1, "outcome": "right"}})),
+    "aepo": case(ROLLOUTS.make("aepo")),
     "cure": case(ROLLOUTS.make("cure")),
     "cure-one": case(ROLLOUTS.make({"cure": {"first": 1, "top": 1}})),
 }

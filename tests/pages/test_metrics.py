@@ -66,7 +66,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         **CPU,
         curriculum="sec",
         arms=["arm"],
-        rollouts=["refill", {"temperature": {"start": 1.0}}, {"truncate": {"alpha": 0.3, "least": 1}}],
+        rollouts=["refill", "aepo", {"temperature": {"start": 1.0}}, {"truncate": {"alpha": 0.3, "least": 1}}],
         shaping=[{"budget": {"initial": 5}}, "puzzlecraft"],
         per_device_train_batch_size=8,
         num_generations=2,

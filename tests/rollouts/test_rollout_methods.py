@@ -9,7 +9,7 @@ import pytest
 from trl_curriculum.rewards import REWARDS
 from trl_curriculum.rewards.answers import extract_answer
 from trl_curriculum.rewriting import Moment, reworded
-from trl_curriculum.rollouts import CURE, PromptAugmentation, Temperature, Truncate
+from trl_curriculum.rollouts import AEPO, CURE, PromptAugmentation, Temperature, Truncate
 from trl_curriculum.rollouts.forms import FORMS
 from trl_curriculum.schedules import scheduled
 from trl_curriculum.shaping import Budget
@@ -28,7 +28,13 @@ def args(**changes: Any) -> Any:
         **{"num_generations": 16, "max_completion_length": 4096, "multi_objective_aggregation": "sum_then_normalize"},
         **{"use_vllm": False, "temperature": 1.0, "generation_kwargs": None, "off_policy_mask_threshold": None},
         **{"vllm_importance_sampling_correction": True, "vllm_importance_sampling_mode": "sequence_mask"},
-        **{"use_transformers_continuous_batching": False, "world_size": 1, "per_device_train_batch_size": 4},
+        **{
+            "use_transformers_continuous_batching": False,
+            "entropy_coef": 0.0,
+            "use_adaptive_entropy": False,
+            "world_size": 1,
+            "per_device_train_batch_size": 4,
+        },
     }
     return SimpleNamespace(**given | {"steps_per_generation": 4} | changes)
 
@@ -87,6 +93,28 @@ class TestTruncate:
                 assert (Truncate().truncate(seen([100] * (n - 1) + [longest]))[-1] < longest) == cut, (n, longest)
 
 
+class TestAEPO:
+    def test_the_temperature_leads_to_the_target(self) -> None:
+        method = AEPO(target=0.5, most=0.2)
+        for entropy, expected in ((0.49, (1.2, 0.25, 0.2, 0.05)), (0.5, (0.8, 0.25, 0.1, 0.05))):
+            assert tuple(method.explore(entropy)) == expected
+        assert AEPO().most * 512 * 5 == 60
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"use_vllm": True}, "at the temperatures of aepo, .* set it to False"),
+            ({"generation_kwargs": {"temperature": 0.5}}, "and aepo both set the temperature"),
+            ({"entropy_coef": 0.1}, "aepo and entropy_coef=0.1 would both control the entropy"),
+        ],
+    )
+    def test_what_works_against_it_is_refused(self, changes: Any, words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            AEPO().refuse(args(**changes))
+        with pytest.raises(ValueError, match=r"low=1.3 of aepo must not be above high=1.2"):
+            AEPO(low=1.3)
+
+
 class TestTemperature:
     def test_schedules(self) -> None:
         assert [scheduled(done, 2.0, 1.0, 0.8) for done in (0, 0.2, 0.4, 0.8, 1)] == [2.0, 1.75, 1.5, 1.0, 1.0]
@@ -97,12 +125,12 @@ class TestTemperature:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"use_vllm": True}, "weighs the schedule away: set it to False"),
+            ({"use_vllm": True}, "weighs them away: set it to False"),
             (
                 {"use_vllm": True, "vllm_importance_sampling_correction": False, "off_policy_mask_threshold": 0.5},
                 "off_policy_mask_threshold compares .* with the model at temperature=1, .* set it to None",
             ),
-            ({"generation_kwargs": {"temperature": 0.5}}, "both set it"),
+            ({"generation_kwargs": {"temperature": 0.5}}, "temperature both set the temperature"),
         ],
     )
     def test_what_undoes_it_is_refused(self, changes: Any, words: str) -> None:

@@ -14,7 +14,7 @@ from trl import GRPOTrainer
 
 from trl_curriculum.rewards import REWARDS
 from trl_curriculum.rewriting import Moment
-from trl_curriculum.rollouts import CURE, PromptAugmentation, Refill
+from trl_curriculum.rollouts import AEPO, CURE, PromptAugmentation, Refill
 from trl_curriculum.rollouts.forms import FORMS
 from trl_curriculum.trainers.fit import refuse_two_makers
 
@@ -250,6 +250,8 @@ class TestCURE:
         ):
             refuse_two_makers((CURE(), Refill()), SimpleNamespace(world_size=2))
         refuse_two_makers((CURE(), Refill()), SimpleNamespace(world_size=1))
+        with pytest.raises(ValueError, match="aepo and cure were not tried together"):
+            refuse_two_makers((CURE(), AEPO()), SimpleNamespace(world_size=1))
         run = trainer(tmp_path, rollouts=[{"cure": {"first": 2}}])
         with pytest.raises(
             RuntimeError, match="cure needs whole groups on each process, and 6 rollouts are no multiple"
@@ -300,3 +302,79 @@ def test_functions_of_the_users_that_generate_are_refused(tmp_path: Path, spec: 
     value = [lambda: 0] if given == "tools" else (lambda prompts, run: {})
     with pytest.raises(ValueError, match=words):
         trainer(tmp_path, rollouts=[spec], **{given: value})
+
+
+class TestAEPO:
+    OPTIONS: dict[str, Any] = {
+        "rollouts": [{"aepo": {"target": 3.8, "high": 1.4, "low": 0.6, "groups": 0.5, "most": 0.25}}],
+        **{"per_device_train_batch_size": 16, "steps_per_generation": 2, "curriculum": {"sec": {"tau": 1.0}}},
+    }
+
+    def test_right_rollouts_from_another_temperature_replace_those_that_teach_least(self, tmp_path: Path) -> None:
+        run = trainer(tmp_path, **self.OPTIONS)
+        sampled: list[float] = []
+        generate, explore = run.model.generate, run._exploring.explore
+        seen: list[tuple[Any, ...]] = []
+
+        def spy(**given: Any) -> Any:
+            sampled.append(given["generation_config"].temperature)
+            return generate(**given)
+
+        def watch(output: Any, rollouts: Any, generate: Any) -> Any:
+            before, extra = {**output}, []
+            ids = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)
+            mask = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)
+            with torch.no_grad():
+                logits = run.model(input_ids=ids, attention_mask=mask).logits[
+                    :, -output["completion_ids"].shape[1] - 1 : -1
+                ]
+            log_p = logits.log_softmax(-1)
+            entropy = -(log_p.exp() * log_p).sum(-1)[output["completion_mask"].bool()].mean().item()
+
+            def keep(rows: Any) -> Any:
+                extra.append(({**(made := generate(rows))}, [row["index"] for row in rows]))
+                return made
+
+            explored = explore(output, rollouts, keep)
+            assert explored[1] == pytest.approx(entropy, abs=1e-4)
+            seen.append((before, rollouts, extra[0], *explored))
+            return explored
+
+        run.model.generate, run._exploring.explore = spy, watch
+        run.train()
+        assert len(run.history()) == 2 * 8, "what was asked once more is no draw"
+        n_replaced = 0
+        for step, (before, rollouts, (extra, asked), after, entropy, share) in enumerate(seen):
+            assert sampled[2 * step : 2 * step + 2] == [1.0, 1.4 if entropy < 3.8 else 0.6]
+            assert len(asked) == 16 and len(set(asked)) == 4 and set(asked) <= set(rollouts.row.tolist())
+            old, right = before["advantages"], extra["advantages"] > 0.05
+            changed = [
+                k
+                for k, (ids, mask) in enumerate(zip(after["completion_ids"], after["completion_mask"], strict=True))
+                if ids[mask.bool()].tolist()
+                != before["completion_ids"][k][before["completion_mask"][k].bool()].tolist()
+            ]
+            most = round(0.25 * 32) if entropy < 3.8 else round(0.125 * 32)
+            assert len(changed) == min(int(right.sum()), most) == round(share * 32)
+            kept = [k for k in range(32) if k not in changed]
+            assert old[changed].abs().max() <= old[kept].abs().min()
+            assert torch.equal(after["advantages"][kept], old[kept]) and (after["advantages"][changed] == 1).all()
+            there = {
+                tuple(ids[mask.bool()].tolist())
+                for ids, mask, is_right in zip(extra["completion_ids"], extra["completion_mask"], right, strict=True)
+                if is_right
+            }
+            for k in changed:
+                assert tuple(after["completion_ids"][k][after["completion_mask"][k].bool()].tolist()) in there
+            assert after["num_items_in_batch"] == after["completion_mask"].sum()
+            n_replaced += len(changed)
+        assert n_replaced > 0 and len(seen) == 2
+        assert logged(run, "rollouts/frac_replaced") == [share for *_, share in seen]
+        assert logged(run, "rollouts/entropy") == [entropy for *_, entropy, _ in seen]
+
+    def test_a_resume_is_exact(self, tmp_path: Path) -> None:
+        whole = trainer(tmp_path / "whole", save_strategy="steps", save_steps=1, **self.OPTIONS)
+        whole.train()
+        resumed = trainer(tmp_path / "cut", **self.OPTIONS)
+        resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-1"))
+        assert torch.equal(weights(resumed), weights(whole)) and np.mean(logged(whole, "rollouts/frac_replaced")) > 0

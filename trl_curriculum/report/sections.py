@@ -37,6 +37,8 @@ LOGGED = {  # keys of the trainer's log, and what they are
     "rollouts/generated_per_kept": "refilling: groups generated per group kept",
     "rollouts/frac_filled_up": "refilling: groups filled up (share)",
     "rollouts/temperature": "temperature of the rollouts",
+    "rollouts/entropy": "entropy of the generation batch (nats)",
+    "rollouts/frac_replaced": "rollouts replaced by those of another temperature (share)",
     "rollouts/frac_cut": "rollouts that were cut (share)",
     "reward": "reward, all draws",
     "loss": "loss",

@@ -1,13 +1,34 @@
 """Rollouts: how many and which completions are made of the rows that a curriculum drew."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..registry import Method, Registry
 from ..rewriting import Moment
 from ..signals import BoolArray, FloatArray, IntArray, Rollouts
+
+
+class Exploration(NamedTuple):
+    """
+    How prompts of a batch are asked once more.
+
+    Args:
+        temperature (`float`):
+            At which.
+        groups (`float`):
+            Share of the batch's groups whose prompts these are.
+        most (`float`):
+            Share of the batch's rollouts that make room at most.
+        least (`float`):
+            Advantage above which a rollout is trained on, with 1 in place of that advantage.
+    """
+
+    temperature: float
+    groups: float
+    most: float
+    least: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,10 @@ class RolloutMethod(Method):
         """
         return np.ones(len(rollouts.starts), dtype=bool)
 
+    def explore(self, entropy: float) -> Exploration:
+        """How some prompts are asked once more, by the mean entropy of the batch's tokens, in nats."""
+        raise NotImplementedError
+
 
 ROLLOUTS = Registry("rollout method", RolloutMethod, "trl_curriculum.rollouts")
 
@@ -76,3 +101,15 @@ ROLLOUTS = Registry("rollout method", RolloutMethod, "trl_curriculum.rollouts")
 def overrides(method: RolloutMethod, hook: str) -> bool:
     """Whether a method overrides a hook."""
     return getattr(type(method), hook) is not getattr(RolloutMethod, hook)
+
+
+def refuse_weighing_away(args: Any, method: str) -> None:
+    """Refuses what would undo a temperature that is not the trainer's: another one, and ratios to the model."""
+    if "temperature" in (args.generation_kwargs or {}):
+        raise ValueError(f"temperature in generation_kwargs and {method} both set the temperature: leave one out.")
+    for name, off in (("vllm_importance_sampling_correction", False), ("off_policy_mask_threshold", None)):
+        if args.use_vllm and getattr(args, name) not in (None, False):
+            raise ValueError(
+                f"{name} compares what vLLM samples, at the temperatures of {method}, with the model at temperature="
+                f"{args.temperature:g}, and so weighs them away: set it to {off}, or leave {method} out."
+            )

@@ -3,7 +3,7 @@ from typing import Any
 
 from ..registry import option
 from ..schedules import Shape, scheduled
-from .base import ROLLOUTS, RolloutMethod
+from .base import ROLLOUTS, RolloutMethod, refuse_weighing_away
 
 
 @ROLLOUTS.add("temperature")
@@ -37,19 +37,8 @@ class Temperature(RolloutMethod):
     shape: Shape = option("linear", "How it gets there.")
 
     def refuse(self, args: Any) -> None:
-        if "temperature" in (args.generation_kwargs or {}):
-            raise ValueError(
-                "temperature in generation_kwargs and the rollout method 'temperature' both set it: leave one out."
-            )
-        if not args.use_vllm or {self.start, self.end or self.start} == {args.temperature}:
-            return
-        for name, off in (("vllm_importance_sampling_correction", False), ("off_policy_mask_threshold", None)):
-            if getattr(args, name) not in (None, False):
-                raise ValueError(
-                    f"{name} compares what vLLM samples, at the temperatures of the rollout method 'temperature', "
-                    f"with the model at temperature={args.temperature:g}, and so weighs the schedule away: set it to "
-                    f"{off}, or leave the method out."
-                )
+        if {self.start, self.end or self.start} != {args.temperature}:
+            refuse_weighing_away(args, "temperature")
 
     def temperature(self, progress: float) -> float:
         return scheduled(progress, self.start, self.start if self.end is None else self.end, self.over, self.shape)

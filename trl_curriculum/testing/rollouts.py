@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -90,6 +91,13 @@ def missing_rewards_do_not_raise(case: Case) -> None:
     case.method.keep(Batch(np.full(24, np.nan)).rollouts)
 
 
+@only("explore")
+def hot_answers_are_for_low_entropies(case: Case) -> None:
+    found = [case.method.explore(entropy) for entropy in (0.0, 0.1, 1.0, 30.0)]
+    assert all(0 < one.groups <= 1 and 0 < one.most <= 1 and one.least >= 0 for one in found)
+    assert all(hot.temperature >= cold.temperature > 0 for hot, cold in pairwise(found))
+
+
 ROLLOUT_METHODS = [
     it_is_for_grpo,
     a_prompt_depends_on_row_and_moment_alone,
@@ -98,4 +106,5 @@ ROLLOUT_METHODS = [
     cuts_leave_a_part_whatever_the_order,
     it_keeps_groups_whatever_their_order,
     missing_rewards_do_not_raise,
+    hot_answers_are_for_low_entropies,
 ]

@@ -13,8 +13,10 @@ from ..shaping import Shaper
 from ..shaping.base import has
 
 
+DOES = {"temperature": "set the temperature", "branch": "branch rollouts off", "explore": "ask prompts once more"}
 OWN = {  # arguments of the user's that have a hand in generating, by the hooks that they would take out of ours
     "temperature": ("rollout_func",),
+    "explore": ("rollout_func", "tools", "environment_factory"),
     "branch": ("rollout_func", "tools", "environment_factory"),
     "truncate": ("tools", "environment_factory"),
 }
@@ -40,10 +42,13 @@ def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]
 
 def refuse_two_makers(methods: tuple[RolloutMethod, ...], args: Any) -> None:
     """Refuses methods of rollouts that would both decide the same, or draw groups that another cannot make."""
-    for hook in ("temperature", "branch"):
+    for hook in DOES:
         names = [method.name for method in methods if overrides(method, hook)]
         if len(names) > 1:
-            raise ValueError(f"The rollout methods {names[0]!r} and {names[1]!r} both set the {hook}: leave one out.")
+            raise ValueError(f"The rollout methods {names[0]!r} and {names[1]!r} both {DOES[hook]}: leave one out.")
+        branching = [method.name for method in methods if overrides(method, "branch")]
+        if hook == "explore" and names and branching:
+            raise ValueError(f"{names[0]} and {branching[0]} were not tried together: leave one out.")
         if hook == "branch" and names and getattr(args, "world_size", 1) > 1:
             for method in methods:
                 if overrides(method, "keep"):

@@ -196,7 +196,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         n = len(inputs) * self.accelerator.num_processes // self.args.num_generations
         output, rollouts = self.refilling.generate(self._draw_and_score, n)
         self.shaping.shape_rollouts(output, rollouts)
-        return output
+        return self._explored(output, rollouts)
 
     def _draw_and_score(self, n: int) -> tuple[dict[str, Any], Rollouts]:
         """Draws, generates and scores `n` groups: what TRL makes of this process's, and the rollouts of all."""

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..shaping.base import has
 from ..signals import Rollouts
 from .branching import Branching
 from .cutting import Cutting
+from .exploring import Exploring
 
 
 logger = logging.getLogger(__name__)
@@ -33,9 +34,9 @@ class MakingMixin:
     def _set_up_making(self) -> None:
         """To be called once the trainer has its methods, and before its probe is made."""
         methods, seed = self.refilling.methods, self.shaping.seed
-        with_hook = {hook: [one for one in methods if overrides(one, hook)] for hook in ("temperature", "branch")}
-        self._heater = next(iter(with_hook["temperature"]), None)
-        self._branching = next((Branching(one, self, seed) for one in with_hook["branch"]), None)
+        self._heater = next((one for one in methods if overrides(one, "temperature")), None)
+        self._branching = next((Branching(one, self, seed) for one in methods if overrides(one, "branch")), None)
+        self._exploring = next((Exploring(one, self, seed) for one in methods if overrides(one, "explore")), None)
         self._cutting = Cutting(tuple(one for one in methods if overrides(one, "truncate")), self)
         self._rewriters = [one for one in methods if overrides(one, "rewrite")]
         self._rewriters += [one for one in self.shaping.bound.values() if has(one, "rewrite")]
@@ -65,16 +66,20 @@ class MakingMixin:
             made.append(given)
         return made
 
-    @contextmanager
-    def _heated(self) -> Iterator[None]:
-        """Samples at the temperature of this moment; evaluation and probes have their own."""
+    def _heated(self) -> AbstractContextManager[None]:
+        """Sampling at the temperature of this moment."""
         if self._heater is None:
-            yield
-            return
+            return nullcontext()
+        temperature = self._heater.temperature(self.host.progress())
+        self._made_since_log["temperature"].append(temperature)
+        return self.sampling_at(temperature)
+
+    @contextmanager
+    def sampling_at(self, temperature: float) -> Iterator[None]:
+        """Samples at a temperature; evaluation and probes, which come outside, have their own."""
         trainer: Any = self
         sampler = trainer.vllm_generation if trainer.use_vllm else trainer.generation_config
-        before, sampler.temperature = sampler.temperature, self._heater.temperature(self.host.progress())
-        self._made_since_log["temperature"].append(sampler.temperature)
+        before, sampler.temperature = sampler.temperature, temperature
         try:
             yield
         finally:
@@ -87,6 +92,16 @@ class MakingMixin:
         left, cut = self._cutting.cut(output, rollouts)
         self._made_since_log["frac_cut"].append(cut.mean())
         return left
+
+    def _explored(self, output: dict[str, Any], rollouts: Rollouts) -> dict[str, Any]:
+        """What is trained on, with rollouts from elsewhere where a method has some made."""
+        if self._exploring is None:
+            return output
+        generate = super()._generate_and_score_completions  # type: ignore[misc]
+        explored, entropy, replaced = self._exploring.explore(output, rollouts, generate)
+        self._made_since_log["entropy"].append(entropy)
+        self._made_since_log["frac_replaced"].append(replaced)
+        return explored
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, *args: Any, **kwargs: Any
