@@ -152,6 +152,7 @@ class TestCURE:
         [
             ({"num_generations": 6}, "first=4 .* so num_generations=6 must be a multiple of that, such as 16"),
             ({"num_generations": 4}, "must be a multiple of that"),
+            ({"max_completion_length": None}, "cure cuts what it continues to max_completion_length: set it"),
             ({"use_vllm": True}, "not tried with vLLM: set use_vllm to false"),
             ({"use_transformers_continuous_batching": True}, "not tried with continuous batching"),
             (

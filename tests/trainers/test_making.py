@@ -1,5 +1,6 @@
 """Prompts that are rewritten, and completions that are branched and cut, end to end on a tiny model."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ def test_neutral_options_change_nothing(tmp_path: Path) -> None:
     ]
     runs = []
     for name, rollouts in (("ours", neutral), ("none", None)):
-        options = {"steps_per_generation": 2, "per_device_train_batch_size": 8}
+        options = {"steps_per_generation": 2, "per_device_train_batch_size": 8, "max_steps": 3}
         runs.append(trainer(tmp_path / name, rollouts=rollouts, **options))
         runs[-1].train()
     assert torch.equal(weights(runs[0]), weights(runs[1]))
@@ -190,6 +191,12 @@ class TestTruncate:
         kept = Kept(run)
         run.train()
         assert calls == [16] * 3 and all(batch["completion_mask"].sum(1)[3] == 8 for batch in kept.batches)
+
+
+def test_a_method_that_will_hardly_act_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "trl_curriculum"):
+        trainer(tmp_path, rollouts=[{"truncate": {"alpha": 0.2, "least": 4}}])  # 3 / (1 - 1/4 - .2/2) = 4.6
+    assert "beside others of one length a rollout must be 5 tokens longer, of max_completion_length=8" in caplog.text
 
 
 class TestCURE:
@@ -373,8 +380,9 @@ class TestAEPO:
         assert logged(run, "rollouts/entropy") == [entropy for *_, entropy, _ in seen]
 
     def test_a_resume_is_exact(self, tmp_path: Path) -> None:
-        whole = trainer(tmp_path / "whole", save_strategy="steps", save_steps=1, **self.OPTIONS)
+        options = self.OPTIONS | {"max_steps": 3}  # another generation after the resume
+        whole = trainer(tmp_path / "whole", save_strategy="steps", save_steps=1, **options)
         whole.train()
-        resumed = trainer(tmp_path / "cut", **self.OPTIONS)
+        resumed = trainer(tmp_path / "cut", **options)
         resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-1"))
         assert torch.equal(weights(resumed), weights(whole)) and np.mean(logged(whole, "rollouts/frac_replaced")) > 0

@@ -47,6 +47,8 @@ class CURE(RolloutMethod):
                 f"cure branches off first={self.first} rollouts of each group alike, so num_generations={n} must be a "
                 f"multiple of that, such as {4 * self.first}."
             )
+        if args.max_completion_length is None:
+            raise ValueError("cure cuts what it continues to max_completion_length: set it.")
         if args.use_vllm:
             raise ValueError(
                 "cure continues rollouts by transformers, and was not tried with vLLM: set use_vllm to false."
