@@ -167,10 +167,10 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         rows, length = self.prompts.rows, self.prompts.length
         lines = golds_line(self._rewards_as_given, rows.dataset, rows.position)
         if len(length):
+            options: Any = (self._tokenizer, self.chat_template, self.tools, self.chat_template_kwargs)
             longest = int(length.max()), int(rows.position[length.argmax()])
             lines |= prompt_lines(*longest, self.prompts.window, self.args)
-            first = self.rewritten([rows.dataset[0]], [0]), self._tokenizer, self.chat_template
-            lines |= {"first row": quoted(first_prompt(*first, self.tools, self.chat_template_kwargs))}
+            lines |= {"first row": quoted(first_prompt(self.rewritten([rows.dataset[0]], [0]), *options))}
         return lines
 
     def get_train_dataloader(self) -> Any:
