@@ -96,7 +96,7 @@ class TestTruncate:
 class TestAEPO:
     def test_the_temperature_leads_to_the_target(self) -> None:
         method = AEPO(target=0.5, most=0.2)
-        for entropy, expected in ((0.49, (1.2, 0.25, 0.2, 0.05)), (0.5, (0.8, 0.25, 0.1, 0.05))):
+        for entropy, expected in ((0.5, (1.2, 0.25, 0.2, 0.05, 1.0)), (0.51, (0.8, 0.25, 0.2, 0.05, 0.5))):
             assert tuple(method.explore(entropy)) == expected
         assert AEPO().most * 512 * 5 == 60
 

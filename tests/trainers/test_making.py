@@ -352,7 +352,7 @@ class TestAEPO:
         assert len(run.history()) == 2 * 8, "what was asked once more is no draw"
         n_replaced = 0
         for step, (before, rollouts, (extra, asked), after, entropy, share) in enumerate(seen):
-            assert sampled[2 * step : 2 * step + 2] == [1.0, 1.4 if entropy < 3.8 else 0.6]
+            assert sampled[2 * step : 2 * step + 2] == [1.0, 1.4 if entropy <= 3.8 else 0.6]
             assert len(asked) == 16 and len(set(asked)) == 4 and set(asked) <= set(rollouts.row.tolist())
             old, right = before["advantages"], extra["advantages"] > 0.05
             changed = [
@@ -361,8 +361,8 @@ class TestAEPO:
                 if ids[mask.bool()].tolist()
                 != before["completion_ids"][k][before["completion_mask"][k].bool()].tolist()
             ]
-            most = round(0.25 * 32) if entropy < 3.8 else round(0.125 * 32)
-            assert len(changed) == min(int(right.sum()), most) == round(share * 32)
+            found = min(int(right.sum()), 8)
+            assert len(changed) == (found if entropy <= 3.8 else found // 2) == round(share * 32)
             kept = [k for k in range(32) if k not in changed]
             assert old[changed].abs().max() <= old[kept].abs().min()
             assert torch.equal(after["advantages"][kept], old[kept]) and (after["advantages"][changed] == 1).all()

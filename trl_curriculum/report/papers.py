@@ -21,8 +21,12 @@ TITLES = {
     "2508.03178": "Light-IF: Endowing LLMs with Generalizable Reasoning via Preview and Self-Checking for Complex "
     "Instruction Following",
     "2508.08940": "Train Long, Think Short: Curriculum Learning for Efficient Reasoning",
+    "2508.11016": "CURE: Critical-Token-Guided Re-Concatenation for Entropy-Collapse Prevention",
+    "2510.08141": "Arbitrary Entropy Policy Optimization Breaks The Exploration Bottleneck of Reinforcement Learning",
     "2512.14944": "PuzzleCraft: Exploration-Aware Curriculum Learning for Puzzle-Based RLVR in VLMs",
     "2601.03725": "EDCO: Dynamic Curriculum Orchestration for Domain-specific Large Language Model Fine-tuning",
+    "2601.03969": "Anti-Length Shift: Dynamic Outlier Truncation for Training Efficient Reasoning Models",
+    "2602.03190": "Prompt Augmentation Scales up GRPO Training on Mathematical Reasoning",
     "2604.26326": "Addressing Performance Saturation for LLM RL via Precise Entropy Curve Control",
 }
 

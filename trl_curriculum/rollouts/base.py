@@ -22,13 +22,16 @@ class Exploration(NamedTuple):
         most (`float`):
             Share of the batch's rollouts that make room at most.
         least (`float`):
-            Advantage above which a rollout is trained on, with 1 in place of that advantage.
+            Advantage above which a rollout is right, and can be trained on with 1 in place of that advantage.
+        taken (`float`):
+            Share of those that are right and find room of which this is done.
     """
 
     temperature: float
     groups: float
     most: float
     least: float
+    taken: float
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def missing_rewards_do_not_raise(case: Case) -> None:
 @only("explore")
 def hot_answers_are_for_low_entropies(case: Case) -> None:
     found = [case.method.explore(entropy) for entropy in (0.0, 0.1, 1.0, 30.0)]
-    assert all(0 < one.groups <= 1 and 0 < one.most <= 1 and one.least >= 0 for one in found)
+    assert all(0 < one.groups <= 1 and 0 < one.most <= 1 and one.least >= 0 and 0 < one.taken <= 1 for one in found)
     assert all(hot.temperature >= cold.temperature > 0 for hot, cold in pairwise(found))
 
 

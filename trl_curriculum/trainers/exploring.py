@@ -54,7 +54,7 @@ class Exploring:
             label(more_output, more, self._own(len(more)))
         advantage = gather(output["advantages"]).cpu().numpy()
         right = np.flatnonzero(more.advantage > wanted.least)
-        n = min(len(right), max(1, round(wanted.most * len(rollouts))))
+        n = int(wanted.taken * min(len(right), max(1, round(wanted.most * len(rollouts)))))
         replaced = np.argsort(np.abs(advantage), kind="stable")[:n]
         if n == 0:
             return output, entropy, 0.0
