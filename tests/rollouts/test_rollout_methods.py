@@ -142,8 +142,8 @@ class TestTemperature:
 
 class TestCURE:
     def test_it_picks_all_of_the_highest_entropies_alike(self) -> None:
-        entropy, rng = np.arange(40) / 10, np.random.default_rng(0)
-        usable = np.arange(40) != 39
+        entropy, rng = np.r_[9.0, np.arange(1, 40) / 10], np.random.default_rng(0)
+        usable = np.arange(40) != 39  # a special token; and the first, of which nothing would be shared
         counts = np.bincount([CURE(top=4).branch(entropy, usable, rng) for _ in range(4000)], minlength=40)
         assert np.flatnonzero(counts).tolist() == [35, 36, 37, 38] and counts[35:39].min() > 900
 

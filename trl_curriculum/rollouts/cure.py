@@ -15,14 +15,16 @@ class CURE(RolloutMethod):
     Lets some rollouts of a group branch off others at a token where the model was undecided (CURE's first stage).
 
     Of G rollouts `first` are made as ever. In each, one of the `top` tokens of highest entropy is picked at random, no
-    special one; the prompt and what stands before it are continued G / `first` - 1 times, that token drawn anew, up to
-    `max_completion_length` in all. With the paper's 4 and G = 16 these are 4 + 12 rollouts, one group with one mean.
+    special one and not the first; the prompt and what stands before it are continued G / `first` - 1 times, that token
+    drawn anew, up to `max_completion_length` in all. With the paper's 4 and G = 16 these are 4 + 12 rollouts, a group
+    with one mean.
 
-    Rollouts that branch off one share their first tokens, which count once in each: they are not independent, and a
-    group's spread of rewards is smaller than it looks. It costs a second generation and a forward over the `first`.
-    The paper's code also leaves out tokens of a single character, and goes on with plain DAPO after 300 steps: train a
-    second run from the first's model for that. The chosen tokens' entropies are those at the trainer's `temperature`.
-    With transformers' generation, and neither tools nor a `rollout_func`.
+    Rollouts that branch off one share their first tokens: they are not independent, and a group's spread of rewards is
+    smaller than it looks. Here these tokens are a part of each completion, scored, counted and trained on in each; in
+    the paper's code they belong to the prompt of the branches, which train on what follows alone. The code also leaves
+    out tokens of a single character, and goes on with plain DAPO after 300 steps: train a second run from the first's
+    model for that. It costs a second generation and a forward over the `first`, for entropies at the trainer's
+    `temperature`. With transformers' generation, and neither tools nor a `rollout_func`.
 
     Example:
 
@@ -65,6 +67,6 @@ class CURE(RolloutMethod):
             )
 
     def branch(self, entropy: FloatArray, usable: BoolArray, rng: np.random.Generator) -> int:
-        where = np.flatnonzero(usable)
+        where = 1 + np.flatnonzero(usable[1:])
         best = where[np.argsort(-entropy[where], kind="stable")[: self.top]]
         return int(rng.choice(best)) if len(best) else 0

@@ -16,7 +16,8 @@ class PromptAugmentation(RolloutMethod):
     The form is uniform over `templates`, one for all rollouts of a row at a step. Its name goes into the column
     `prompt_template` of the row, for rewards to read: the reward `template_format` pays answers that have the form.
     The paper adds it to the correctness, each with weight 1, without KL and with `epsilon_high: 0.28`; where a single
-    form collapses, its runs stay stable for 2,700 steps and more.
+    form collapses, its runs stay stable for 2,700 steps and more. Its code pays a part for each tag that is there, and
+    all for answers to forms that ask for none; here a form is kept or not, and where there is none nothing is paid.
 
     There are 13 forms, of our own wording (the paper has 13 too): `as_is`, the question alone, to whose answers the
     reward does not apply; `boxed`, `answer_only`, `tags`, `tags_boxed`, `last_line`, `hashes`, `steps`, `check`,
