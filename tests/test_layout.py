@@ -22,8 +22,10 @@ FLOORS = {  # what each room may import; whatever is not named here may import a
     "records": ("disk", "signals"),
     "curricula": ("arms", "curricula", "data", "disk", "pool", "records", "registry", "signals"),
     "selection": ("registry", "selection", "signals"),
-    "shaping": ("pool", "records", "registry", "rewards", "shaping", "signals"),
-    "rollouts": ("records", "registry", "rollouts", "signals"),
+    "rewriting": (),
+    "schedules": (),
+    "shaping": ("pool", "records", "registry", "rewards", "rewriting", "shaping", "signals"),
+    "rollouts": ("records", "registry", "rewriting", "rollouts", "schedules", "signals"),
 }
 
 

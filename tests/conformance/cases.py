@@ -211,6 +211,9 @@ SHAPERS = {
     "spine": shaper("spine", None, {"spine": {"coef": 0.5}}, adds=True),
     "snr_top_p": shaper({"snr_top_p": {"share": 0.6}}, {"snr_top_p": {"share": 1.0}}, {"snr_top_p": {"share": 0.3}}),
     "snr_top_p-outcome": shaper({"snr_top_p": {"outcome": "half"}}),
+    "budget-told": shaper(
+        {"budget": {"initial": 5, "tell": "In {budget} tokens."}}, None, {"budget": {"initial": 5}}, adds=True
+    ),
     "entropy_sft": shaper("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
     "shorter": shaper(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
     "same": shaper(shapers.Same(), shapers.Same()),
@@ -228,6 +231,16 @@ ROLLOUT_METHODS = {
     "replay-variance": case(ROLLOUTS.make({"replay": {"variance": 0.7, "outcome": "right"}})),
     "self_imitation": case(ROLLOUTS.make({"self_imitation": {"steps": 4, "means": 20}})),
     "refill-rescale": case(ROLLOUTS.make({"refill": {"rescale": True, "max_tokens": 1000}})),
+    "prompt_augmentation": case(ROLLOUTS.make("prompt_augmentation")),
+    "prompt_augmentation-two": case(ROLLOUTS.make({"prompt_augmentation": {"templates": ["tags", "as_is"]}})),
+    "temperature": case(ROLLOUTS.make({"temperature": {"start": 1.3, "end": 0.8, "over": 0.6}})),
+    "temperature-cosine": case(ROLLOUTS.make({"temperature": {"start": 1.2, "end": 1.0, "shape": "cosine"}})),
+    "temperature-constant": case(ROLLOUTS.make({"temperature": {"start": 0.7}})),
+    "truncate": case(ROLLOUTS.make("truncate")),
+    "truncate-often": case(ROLLOUTS.make({"truncate": {"alpha": 0.3, "least": 1, "outcome": "right"}})),
+    "aepo": case(ROLLOUTS.make("aepo")),
+    "cure": case(ROLLOUTS.make("cure")),
+    "cure-one": case(ROLLOUTS.make({"cure": {"first": 1, "top": 1}})),
 }
 MULTIPLE_CHOICE = Candidate("Which?\nA. one\nB. two\nC. three\nD. four", "For a reason.\nAnswer: B", "B")
 ENTRY = json.dumps({"question": "1+1", "answer": "2", "metadata": {}})
@@ -264,6 +277,11 @@ STATELESS = {
         REWARDS.make("tarot"),
         completions=["```python\nprint(int(input()) + 1)\n```", "It is 4.", "```python\nprint(\n```", "4"],
         columns={"tests": [[{"label": "basic", "input": "3", "output": "4\n"}]] * 3 + [None]},
+    ),
+    "template_format": case(
+        REWARDS.make("template_format"),
+        completions=["It is 4.", r"So \boxed{4}", "<think>2</think> <answer>4</answer>", "4"],
+        columns={"prompt_template": ["boxed", "boxed", "tags", None]},
     ),
     "random": case(SELECTION.make("random")),
     "all": case(SELECTION.make("all"), keeps_all=True),

@@ -169,7 +169,7 @@ class TestFilling:
     def test_processes_share_a_try_equally(self, world: int, size: int, missing: int, asked: int) -> None:
         frame = refilling(Refill())
         frame.trainer.accelerator.num_processes = world
-        assert frame._divisible(missing, size) == asked and asked * size % world == 0
+        assert frame.divisible(missing, size) == asked and asked * size % world == 0
 
 
 def old_logps(output: dict[str, Any]) -> list[Any]:

@@ -76,7 +76,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         **CPU,
         curriculum="sec",
         arms=["arm"],
-        rollouts=["refill"],
+        rollouts=["refill", "aepo", {"temperature": {"start": 1.0}}, {"truncate": {"alpha": 0.3, "least": 1}}],
         shaping=[{"budget": {"initial": 5}}, "puzzlecraft"],
         per_device_train_batch_size=8,
         num_generations=2,
@@ -118,7 +118,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 def named_in_the_code() -> set[str]:
     """Keys that the trainers collect since the last log."""
     found = set()
-    for file, prefix in (("conductor", "curriculum"), ("refilling", "rollouts"), ("shaping", "shaping")):
+    prefixes = {"conductor": "curriculum", "refilling": "rollouts", "making": "rollouts", "shaping": "shaping"}
+    for file, prefix in prefixes.items():
         text = (ROOT / "trl_curriculum" / "trainers" / f"{file}.py").read_text()
         for key in re.findall(r"_since_log\[f?\"([^\"]+)\"\]", text):
             signals = ("advantage", "loss") if "{signal}" in key else ("",)

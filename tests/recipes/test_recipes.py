@@ -22,6 +22,7 @@ HUB = {
     "one_gpu": "nlile/hendrycks-MATH-benchmark",
     "refill_math": "nlile/hendrycks-MATH-benchmark",
     "mopps_math": "nlile/hendrycks-MATH-benchmark",
+    "prompt_augmentation": "nlile/hendrycks-MATH-benchmark",
     "edco_medqa_qwen3_4b": "GBaker/MedQA-USMLE-4-options",
     "edco_law_llama3_3b": "coastalcph/lex_glue",
 }
@@ -92,6 +93,10 @@ PLANNED = {  # over 64 rows of them
         *("first new target at step 2 of 100", " 100 generations"),
     ),
     "mopps_math": ("level: 1 (32), 5 (32)", "mopps (", "256 prompts x", " 240 generations"),
+    "prompt_augmentation": (
+        *("prompt_augmentation (templates=None)", "math_accuracy, template_format", " 2700 generations"),
+        "128 prompts x 8 generations = 1024 rollouts",
+    ),
     "edco_medqa_qwen3_4b": (
         *(
             "meta_info: step1 (32), step2&3 (32)",
@@ -180,7 +185,7 @@ def test_twin_differs_only_where_it_has_to(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES["grpo"])
 def test_twin_takes_as_many_steps_per_generation(name: str) -> None:
     both = [read(RECIPES / "grpo" / folder / f"{name}.yaml") for folder in (".", "cpu")]
-    steps = {"adarft": 1, "edco": 2, "mopps": 2, "one": 1, "refill": 1}.get(name.split("_")[0], 4)
+    steps = {"adarft": 1, "edco": 2, "mopps": 2, "one": 1, "prompt": 1, "refill": 1}.get(name.split("_")[0], 4)
     assert [r["steps_per_generation"] / r["gradient_accumulation_steps"] for r in both] == [steps, steps]
 
 
@@ -206,7 +211,7 @@ def test_dry_run(folder: str, name: str, capsys: pytest.CaptureFixture[str]) -> 
     run("grpo", *argv)
     plan = capsys.readouterr().out
     print(plan)
-    of_math = dict.fromkeys(("sec_math", "adarft_math", "mopps_math", "one_gpu", "refill_math"), 5)
+    of_math = dict.fromkeys(tuple(name for name, hub in HUB.items() if "MATH" in hub), 5)
     arms = of_math | {"sec_2d": 9, "dump_knights_knaves": 12, "edco_medqa_qwen3_4b": 2, "edco_law_llama3_3b": 1}
     arms = arms.get(name, 3)
     assert next(line for line in plan.splitlines() if line.startswith("arms")).count("(") == arms

@@ -16,7 +16,11 @@ from trl_curriculum.disk.state import write_state
 OPTIONS: dict[str, Any] = {
     "max_steps": 5,
     "steps_per_generation": 1,
-    "rollouts": [{"refill": {"tries": 3, "carry": True}}],
+    "rollouts": [
+        {"prompt_augmentation": {"templates": ["as_is", "hashes"]}},
+        {"truncate": {"alpha": 0.3, "least": 1, "right": 0.0}},
+        {"refill": {"tries": 3, "carry": True}},
+    ],
     "shaping": [
         {"budget": {"initial": 6, "weight": 0.5}},
         {"siren": {"coef": 0.5}},

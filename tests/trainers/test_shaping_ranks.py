@@ -57,6 +57,9 @@ def test_both_ranks_train_on_what_one_process_trains_on(one: Path, two: Path) ->
             assert valid(first, name, mask) + valid(second, name, mask) == valid(whole, name, mask)
         assert first["num_items_in_batch"] == second["num_items_in_batch"] == whole["num_items_in_batch"]
     assert max(carried) > 0, "nothing was carried over"
+    assert any(
+        (batch["completion_mask"].sum(1) < (batch["completion_ids"] != 0).sum(1)).any() for batch in trained(one)
+    ), "nothing was cut"
     shaped = np.concatenate([batch["advantages"] for batch in trained(one)])
     assert not np.allclose(shaped, np.concatenate([batch["all/advantage"] for batch in trained(one)]))
 

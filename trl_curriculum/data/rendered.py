@@ -87,7 +87,7 @@ def window_of(config: Any) -> int | None:
 
 
 def first_prompt(
-    dataset: Dataset,
+    rows: Dataset | list[dict[str, Any]],
     tokenizer: Any,
     chat_template: str | None = None,
     tools: Any = None,
@@ -97,14 +97,14 @@ def first_prompt(
     The prompt of the first row as the model sees it, special tokens included.
 
     Args:
-        dataset (`datasets.Dataset`):
-            Rows with a `prompt`.
+        rows (`datasets.Dataset` or `list[dict]`):
+            With a `prompt`.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
             The model's.
         chat_template, tools, template_kwargs (*optional*):
             As the trainer's rollouts have them.
     """
-    prompt = dataset[0]["prompt"]
+    prompt = rows[0]["prompt"]
     if isinstance(prompt, str):
         return tokenizer.decode(tokenizer(text=prompt)["input_ids"])
     options = {"chat_template": chat_template, "tools": tools or None, **(template_kwargs or {})}

@@ -12,6 +12,7 @@ from .functions import (
 )
 from .rl_struct import RLStruct
 from .tarot import Tarot
+from .template_format import TemplateFormat
 
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RewardFunction",
     "Rewards",
     "Tarot",
+    "TemplateFormat",
     "exact_match",
     "math_accuracy",
     "multiple_choice_accuracy",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..pool import Pool
 from ..records import PoolMapping
 from ..registry import Method, Registry
+from ..rewriting import Moment
 from ..signals import FloatArray, Rollouts, Tokens
 
 
@@ -23,6 +24,10 @@ class Hooks:
 
     def meet(self, args: Any, tokenizer: Any) -> None:
         """Looks up what it needs of the trainer, once that is made; a `ValueError` of one sentence where it is not."""
+
+    def rewrite(self, row: dict[str, Any], moment: Moment) -> dict[str, Any]:
+        """A copy of a row as it is generated from; a function of these two alone, so that a group has one prompt."""
+        raise NotImplementedError
 
     def read(self, texts: list[str]) -> dict[str, FloatArray]:
         """

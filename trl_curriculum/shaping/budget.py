@@ -1,8 +1,10 @@
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..registry import option
+from ..rewriting import Moment, reworded
 from ..signals import FloatArray, Rollouts
 from .base import SHAPING, Shaper
 
@@ -18,9 +20,10 @@ class Budget(Shaper):
         B = max(1, int(initial decay^floor(t / every))),   weight * (l / B up to B, 2 - l / B up to 2 B, 0 beyond)
 
     The paper's reward is 0.3 correct + 0.6 length + format, or 0.6 and 0.3: give your reward functions the others by
-    `reward_weights`. Its prompts also name the budget; this is the reward alone, so the model learns of the budget
-    only by what it earns. A group whose answers are all right then has different rewards. Where problems are hard the
-    paper finds a linear decay better; where answers must be long, start from what completions have now.
+    `reward_weights`. Its prompts also name the budget, which `tell` adds to each question in your words; without it
+    the model learns of the budget only by what it earns. Evaluation is not told. A group whose answers are all right
+    has different rewards. Where problems are hard the paper finds a linear decay better; where answers must be long,
+    start from what completions have now.
 
     Example:
 
@@ -35,6 +38,9 @@ class Budget(Shaper):
     >>> rollouts = Rollouts(group, group, step=0, reward=np.ones(4), advantage=np.zeros(4), length=length)
     >>> Budget(initial=100, weight=1.0).reward(rollouts)
     array([0.5, 1. , 0.5, 0. ])
+    >>> from trl_curriculum.rewriting import Moment
+    >>> Budget(tell="Use at most {budget} tokens.").rewrite({"prompt": "1 + 1?"}, Moment(step=150))["prompt"]
+    '1 + 1?\\n\\nUse at most 179 tokens.'
 
     ```
     """
@@ -45,10 +51,23 @@ class Budget(Shaper):
     initial: int = option(256, "Tokens of the first budget.", "paper", least=1)
     decay: float = option(0.7, "Factor by which it shrinks.", "paper", above=0, most=1)
     every: int = option(150, "Optimizer steps after which it shrinks.", "paper", least=1)
+    tell: str | None = option(
+        None, "A sentence with {budget}, to be added to each question.", "ours (the paper tells, in its own words)"
+    )
+
+    def check(self) -> None:
+        if self.tell is not None and "{budget}" not in self.tell:
+            raise ValueError(f"tell={self.tell!r} of budget must say {{budget}} where the number of tokens stands.")
 
     def budget(self, step: int) -> int:
         """Tokens of the budget at an optimizer step."""
         return max(1, int(self.initial * self.decay ** (step // self.every)))
+
+    def rewrite(self, row: dict[str, Any], moment: Moment) -> dict[str, Any]:
+        if self.tell is None:
+            return row
+        told = self.tell.replace("{budget}", str(self.budget(moment.step)))
+        return row | {"prompt": reworded(row["prompt"], lambda question: f"{question}\n\n{told}")}
 
     def reward(self, rollouts: Rollouts) -> FloatArray:
         share = rollouts.length / self.budget(rollouts.step)

@@ -113,9 +113,9 @@ class Batch:
 
     def shape_rollouts(self, frame: Shaping) -> np.ndarray:
         """Advantages of the rollouts, by the frame."""
-        frame._read = {}
+        frame.read_off = {}
         frame.read(self.texts)
-        output = self.output | frame._read | {ENTROPY: self.entropy}
+        output = self.output | frame.read_off | {ENTROPY: self.entropy}
         frame.shape_rollouts(output, self.rollouts)
         assert set(output) == set(self.output), "what was measured is left in the batch"
         return output["advantages"].numpy()

@@ -208,7 +208,7 @@ def evaluation_is_not_shaped(case: ShaperCase) -> None:
     for ours, theirs in zip(batch.train(frame), batch.train(shaping()), strict=True):
         assert torch.equal(ours, theirs)
     frame.read(["a"])
-    assert frame._read == {}
+    assert frame.read_off == {}
 
 
 @only("SFT")

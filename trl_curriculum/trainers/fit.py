@@ -8,11 +8,19 @@ from trl import SFTConfig
 from ..pool import Pool
 from ..registry import nearest
 from ..rollouts import RolloutMethod
+from ..rollouts.base import overrides
 from ..shaping import Shaper
 from ..shaping.base import has
 
 
 TRLS_CONTROLS = ("entropy_coef", "use_adaptive_entropy")  # of the policy's entropy
+DOES = {"temperature": "set the temperature", "branch": "branch rollouts off", "explore": "ask prompts once more"}
+OWN = {  # arguments of the user's that have a hand in generating, by the hooks that they would take out of ours
+    "temperature": ("rollout_func",),
+    "explore": ("rollout_func", "tools", "environment_factory"),
+    "branch": ("rollout_func", "tools", "environment_factory"),
+    "truncate": ("tools", "environment_factory"),
+}
 
 
 def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...], args: Any) -> None:
@@ -30,6 +38,7 @@ def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]
                 )
             method.refuse(args)
     refuse_clashing(methods)
+    refuse_two_makers(methods, args)
     refuse_unshapable(shapers, args)
 
 
@@ -45,6 +54,37 @@ def refuse_clashing(methods: tuple[RolloutMethod, ...]) -> None:
         raise ValueError(
             f"{' and '.join([*shares, *keeps])} would each decide which rollouts a batch consists of: leave one out."
         )
+
+
+def refuse_two_makers(methods: tuple[RolloutMethod, ...], args: Any) -> None:
+    """Refuses methods of rollouts that would both decide the same, or draw groups that another cannot make."""
+    for hook in DOES:
+        names = [method.name for method in methods if overrides(method, hook)]
+        if len(names) > 1:
+            raise ValueError(f"The rollout methods {names[0]!r} and {names[1]!r} both {DOES[hook]}: leave one out.")
+        if hook == "explore" and names:
+            for other in ("branch", "remember", "share"):
+                if untried := [method.name for method in methods if overrides(method, other)]:
+                    raise ValueError(f"{names[0]} and {untried[0]} were not tried together: leave one out.")
+        if hook == "branch" and names and getattr(args, "world_size", 1) > 1:
+            for method in methods:
+                if overrides(method, "keep"):
+                    raise ValueError(
+                        f"{method.name} draws any number of groups anew, which {args.world_size} processes share, and "
+                        f"{names[0]} needs whole groups on each: leave one out, or train on one process."
+                    )
+
+
+def refuse_own_generation(methods: tuple[RolloutMethod, ...], given: dict[str, Any]) -> None:
+    """Refuses methods of rollouts beside functions of the user's that generate, or have a part in it."""
+    for method in methods:
+        for hook, names in OWN.items():
+            taken = next((name for name in names if given.get(name)), None)
+            if taken is not None and overrides(method, hook):
+                raise ValueError(
+                    f"The rollout method {method.name!r} works on completions that TRL generates in one piece, and "
+                    f"{taken} is given: leave one out."
+                )
 
 
 def refuse_unshapable(shapers: tuple[Shaper, ...], args: Any) -> None:

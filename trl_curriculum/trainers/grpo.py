@@ -27,11 +27,12 @@ from .checks import (
 from .clock import ClockDataset
 from .config import CurriculumGRPOConfig
 from .content import columns_of_grpo
-from .fit import refuse_unknown_outcome
+from .fit import refuse_own_generation, refuse_unknown_outcome
 from .found import golds_line, prompt_lines, quoted
 from .grpo_checks import GRPOChecks
 from .host import TrainerHost
 from .late_entropy import LatePrefixEntropy, label
+from .making import MakingMixin
 from .mixin import CurriculumMixin
 from .open_window import OpenWindow
 from .outlook import Run, grpo_run, refuse_one_arm
@@ -46,7 +47,8 @@ class GRPOHost(TrainerHost):
     shows = SHOWS["GRPO"]
 
     def prompts(self, rows: IntArray) -> list[Any]:
-        return [row["prompt"] for row in self.trainer.train_dataset.__getitems__(np.asarray(rows).tolist())]
+        read = self.trainer.train_dataset.__getitems__(np.asarray(rows).tolist())
+        return [row["prompt"] for row in self.trainer.rewritten(read, rows)]
 
     def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
         trainer = self.trainer
@@ -63,7 +65,7 @@ class GRPOHost(TrainerHost):
         return loss, sum(map(len, prompts)) + sum(map(len, answers))
 
 
-class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
+class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
     """
     [`~trl.GRPOTrainer`] in which a curriculum picks the prompts of every generation batch, right before generating.
 
@@ -122,7 +124,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         # Mistakes in columns, rows and rewards are found before a model is loaded.
         environment = len(positional) > 0 or kwargs.get("environment_factory") is not None
         own_rollouts = kwargs.get("rollout_func") is not None
-        checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, own_rollouts)
+        refuse_own_generation(made[0], kwargs)
+        checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, own_rollouts, made)
         given = checks.rows.dataset
         pool = Pool.from_dataset(given, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)
@@ -132,6 +135,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         self.train_dataset = self.prompts.rows.dataset
         content = None if own_rollouts else columns_of_grpo(args, reward_funcs, train_dataset.column_names)
         self._set_up(method, made, args, self.train_dataset, self.prompts.rows.position, train_dataset, content)
+        self._set_up_making()
         self._scored: IntArray | None = None  # rows of the user's dataset whose completions are being scored
         self.reward_funcs = [guarded(function, self._row_scored) for function in self.reward_funcs]
         self._reward_watch = RewardWatch(self.accelerator.is_main_process)
@@ -163,10 +167,10 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         rows, length = self.prompts.rows, self.prompts.length
         lines = golds_line(self._rewards_as_given, rows.dataset, rows.position)
         if len(length):
-            options: Any = (self.chat_template, self.tools, self.chat_template_kwargs)
+            options: Any = (self._tokenizer, self.chat_template, self.tools, self.chat_template_kwargs)
             longest = int(length.max()), int(rows.position[length.argmax()])
             lines |= prompt_lines(*longest, self.prompts.window, self.args)
-            lines |= {"first row": quoted(first_prompt(rows.dataset, self._tokenizer, *options))}
+            lines |= {"first row": quoted(first_prompt(self.rewritten([rows.dataset[0]], [0]), *options))}
         return lines
 
     def get_train_dataloader(self) -> Any:
@@ -192,8 +196,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         n = len(inputs) * self.accelerator.num_processes // self.args.num_generations
         output, rollouts = self.refilling.generate(self._draw_and_score, n)
         self.shaping.shape_rollouts(output, rollouts)
-        self.refilling.finish(output, rollouts)
-        return output
+        return self._finished(output, rollouts)
 
     def _draw_and_score(self, n: int) -> tuple[dict[str, Any], Rollouts]:
         """Draws, generates and scores `n` groups: what TRL makes of this process's, and the rollouts of all."""
@@ -204,14 +207,13 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         parts = np.split(rows, world)
         # One read per rollout, as stock TRL does it: each gets its own copy, since rollout_func may write into it.
         mine = parts[self.accelerator.process_index].tolist()
-        generate = super()._generate_and_score_completions
-        self._scored = self.prompts.rows.position[mine]
-        output = self.shaping.score(generate, self._read.__getitems__(mine))
-        self._scored = None
+        generate, self._scored = super()._generate_and_score_completions, self.prompts.rows.position[mine]
+        with self._heated():
+            output = self.shaping.score(generate, self.rewritten(self._read.__getitems__(mine), mine))
         made = torch.tensor(self._made, device=output["advantages"].device)
         advantage, length, truncated = self.conductor.gather_checked(parts, output["advantages"], *made)
         rewards, reward = self._rewards()
-        self._reward_watch.see(rewards, *self._example)
+        self._reward_watch.see(rewards, self._given[2][0], self._given[0][0])
         rollouts = Rollouts(
             row=rows,
             draw=np.repeat(draw.id, group),
@@ -227,6 +229,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         # TRL gives a rollout without a reward or a scored peer the advantage 0, which would read as *solved*.
         seen = np.where(self._comparable(reward), advantage, np.nan)
         self.conductor.observe(draw, replace(rollouts, advantage=seen))
+        rollouts, self._scored = self._cut(output, rollouts), None
         if self._late is not None or self.shaping.shapes_tokens:
             own = slice(self.accelerator.process_index * len(mine), (self.accelerator.process_index + 1) * len(mine))
             label(output, rollouts, own)
@@ -240,7 +243,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, GRPOTrainer):
         cut = [ends.isdisjoint(ids[-1:]) for ids in completion_ids_list]  # as TRL's completions/clipped_ratio counts
         self._made = [len(ids) for ids in completion_ids_list], cut
         self.shaping.read(completions)
-        self._example = completions[0], inputs[0]
+        self._given = inputs, prompts, completions, completion_ids_list
         self._rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         return self._rewards_per_func  # gathered: (rollouts of all processes, functions)
 

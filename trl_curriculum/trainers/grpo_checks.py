@@ -1,6 +1,8 @@
 """The check of a GRPO trainer's columns, rows and rewards."""
 
+import functools
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +12,21 @@ from datasets import Dataset
 from ..data.rendered import check_prompts, window_of
 from ..data.reserved import refuse_reward_arguments, without_images
 from ..data.rows import Rows, read
+from ..pool import Pool
 from ..rewards import Reward
 from ..rewards.golds import check_golds
+from ..rewriting import Moment
+from ..rollouts import RolloutMethod
+from ..rollouts.base import overrides
+from ..shaping import Shaper
+from ..shaping.base import has
 from ..signals import IntArray
 from .row_checks import TRAINING, by_name, check_forms, evaluation, without_images_in
 
 
 logger = logging.getLogger(__name__)
+
+Rewrite = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class GRPOChecks:
@@ -30,6 +40,8 @@ class GRPOChecks:
             Whether prompts may come from an environment.
         has_rollout_func (`bool`):
             Whether the user's own function generates: it may add columns for rewards.
+        made (`tuple`, *optional*):
+            Methods of rollouts and shapers, which may rewrite prompts and add such columns too.
 
     Attributes:
         rows ([`~trl_curriculum.data.rows.Rows`]):
@@ -48,6 +60,7 @@ class GRPOChecks:
         args: Any,
         has_environment: bool,
         has_rollout_func: bool,
+        made: tuple[tuple[Any, ...], tuple[Any, ...]] = ((), ()),
     ) -> None:
         train_dataset, self.eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         refuse_reward_arguments(train_dataset.column_names, has_environment)
@@ -60,10 +73,15 @@ class GRPOChecks:
         }
         self.reward_funcs = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
         check_reward_weights(args, self.reward_funcs)
+        self._longest, added = rewriters(*made), refuse_taken_columns(made[0], self.rows.dataset.column_names)
+        if self._longest and "prompt" not in self.rows.dataset.column_names:
+            raise ValueError(
+                "Prompts are to be rewritten, and the dataset has no column 'prompt': leave the method out."
+            )
         for function in self.reward_funcs:
             if isinstance(function, Reward) and not has_rollout_func:  # which may write columns
                 function.prepare(self.rows.dataset)
-        check_golds(self.reward_funcs, self.rows.dataset, args.process_index == 0, not has_rollout_func)
+        check_golds(self.reward_funcs, self.rows.dataset, args.process_index == 0, not (has_rollout_func or added))
 
     def check_prompts(self, trainer: Any) -> tuple["PromptCheck", Any]:
         """What the trainer can generate from, and its evaluation datasets as far as it can."""
@@ -72,7 +90,23 @@ class GRPOChecks:
             left = trainer.eval_dataset
         else:
             left = self.eval_dataset | checked if isinstance(self.eval_dataset, dict) else checked[""]
-        return check_grpo_prompts(self.rows, trainer), left
+        return check_grpo_prompts(self.rows, trainer, self._longest), left
+
+
+def rewriters(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]) -> list[Rewrite]:
+    """What makes of a row its longest rewriting, one after the other."""
+    bound = [shaper.bind(Pool(1), 0) for shaper in shapers]
+    longest: list[Rewrite] = [method.longest for method in methods if overrides(method, "rewrite")]
+    return longest + [lambda row, one=one: one.rewrite(row, Moment()) for one in bound if has(one, "rewrite")]
+
+
+def refuse_taken_columns(methods: tuple[RolloutMethod, ...], columns: list[str]) -> list[str]:
+    """Columns that methods add to rows; refuses those that the dataset has."""
+    added = [(method.name, column) for method in methods for column in method.columns]
+    for name, column in added:
+        if column in columns:
+            raise ValueError(f"{name} writes the column {column!r}, which the dataset has already: rename yours.")
+    return [column for _, column in added]
 
 
 def warn_of_template_columns(dataset: Dataset) -> None:
@@ -123,8 +157,8 @@ class PromptCheck:
     window: int | None
 
 
-def check_grpo_prompts(rows: Rows, trainer: Any) -> PromptCheck:
-    """Prompts that the trainer can generate from, rendered and tokenized by itself."""
+def check_grpo_prompts(rows: Rows, trainer: Any, longest: Sequence[Rewrite] = ()) -> PromptCheck:
+    """Prompts that the trainer can generate from, rewritten by `longest`, rendered and tokenized by itself."""
     args = trainer.args
     window = grpo_window(trainer.model.config, args)
     own = trainer.rollout_func is not None or trainer.environment_factories is not None
@@ -140,7 +174,9 @@ def check_grpo_prompts(rows: Rows, trainer: Any) -> PromptCheck:
                 window,
             )
         new = 1
-    prompts = (row["prompt"] for row in read(rows.dataset, ["prompt"], "Checking prompts", bool(args.disable_tqdm)))
+    columns = rows.dataset.column_names if longest else ["prompt"]
+    given = read(rows.dataset, columns, "Checking prompts", bool(args.disable_tqdm))
+    prompts = (functools.reduce(lambda row, rewrite: rewrite(row), longest, row)["prompt"] for row in given)
     flaws, length = check_prompts(prompts, lambda batch: trainer._tokenize_prompts(batch)[0], window, new)
     left = rows.without(flaws)
     return PromptCheck(left, np.delete(length, list(flaws)), window)

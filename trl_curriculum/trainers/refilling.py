@@ -112,14 +112,14 @@ class Refilling:
         size = self.trainer.args.num_generations
         self.carried, carried = None, fitting(self.carried, n, size)
         needed = n - (0 if carried is None else len(carried))
-        output, rollouts = attempt(self._divisible(needed, size))
+        output, rollouts = attempt(self.divisible(needed, size))
         outputs, kept, self._has_logps = [output], self._kept(rollouts), OLD_LOGPS in output
         if carried is not None and {*carried.output} != {*wide(output)}:
             say_dropped(carried, "TRL's rollouts hold other tensors now")
             carried, needed = None, n
         made = self._made(needed, outputs, kept, rollouts)
         while more := self._again(made):
-            output, others = attempt(self._divisible(more, size))
+            output, others = attempt(self.divisible(more, size))
             outputs.append(output)
             rollouts, kept = rollouts + others, np.r_[kept, self._kept(others)]
             made = self._made(needed, outputs, kept, rollouts)
@@ -138,7 +138,7 @@ class Refilling:
         batch = every[chosen]
         if batch.scale == "batch":  # the standard deviation is that of what is trained on
             batch = replace(batch, advantage=batch.advantages_of(batch.reward))
-        return self._join(outputs, carried, every, chosen, left, batch.advantage), batch
+        return self.join(outputs, carried, every, chosen, left, batch.advantage), batch
 
     def _kept(self, rollouts: Rollouts) -> BoolArray:
         kept = [method.keep(rollouts) for method in self.methods]
@@ -152,13 +152,13 @@ class Refilling:
         asked = max(method.again(made) for method in self.methods) if made.missing else 0
         return max(asked, made.needed - made.groups)
 
-    def _divisible(self, missing: int, size: int) -> int:
+    def divisible(self, missing: int, size: int) -> int:
         """Groups that are at least those missing and whose rollouts the processes share equally."""
         world = self.trainer.accelerator.num_processes
         unit = world // math.gcd(world, size)
         return -(-missing // unit) * unit
 
-    def _join(
+    def join(
         self,
         outputs: list[Output],
         carried: Carried | None,

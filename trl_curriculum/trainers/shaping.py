@@ -50,7 +50,9 @@ class Shaping:
         for one in self.bound.values():
             one.meet(trainer.args, trainer.processing_class)
         self._scored: tuple[torch.Tensor, torch.Tensor] | None = None  # log-probabilities, entropies
-        self._read: dict[str, torch.Tensor] = {}
+        self.read_off: dict[
+            str, torch.Tensor
+        ] = {}  # what shapers read off the last completions, by its key in a batch
         self._inputs: dict[str, Any] | None = None  # of the device batch that is being trained on
         self._tokens: Tokens | None = None
         self._since_log: dict[str, list[Any]] = defaultdict(list)
@@ -66,12 +68,12 @@ class Shaping:
 
     def score(self, generate: Callable[..., dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's generating and scoring, of whose pass over the completions the entropies are kept."""
-        self._scored, self._read = None, {}
+        self._scored, self.read_off = None, {}
         output = generate(rows)
         if self._scored is not None and OLD_LOGPS in output:  # else the pass was a reference model's
             output[ENTROPY] = self._scored[1]
         self._scored = None
-        return output | self._read
+        return output | self.read_off
 
     def read(self, completions: list[Any]) -> None:
         """What shapers read off the completions that are being scored."""
@@ -80,7 +82,7 @@ class Shaping:
         device = self.trainer.accelerator.device
         for name, shaper in self._with("read"):
             for key, value in shaper.read([text_of(one) for one in completions]).items():
-                self._read[f"{READ}/{name}/{key}"] = torch.as_tensor(value, dtype=torch.float64, device=device)
+                self.read_off[f"{READ}/{name}/{key}"] = torch.as_tensor(value, dtype=torch.float64, device=device)
 
     def shape_rollouts(self, output: dict[str, Any], rollouts: Rollouts) -> None:
         """
@@ -128,13 +130,14 @@ class Shaping:
                 _, name, what = key.split("/", 2)
                 local[name, what] = value
         if self._measures:
-            tokens = self._tokens_at_scoring(output)
+            tokens = self.tokens_at_scoring(output)
             for name, shaper in self._with("measure"):
                 if shaper.measures:
                     local |= {(name, what): value.double() for what, value in shaper.measure(tokens).items()}
         return local
 
-    def _tokens_at_scoring(self, output: dict[str, Any]) -> Tokens:
+    def tokens_at_scoring(self, output: dict[str, Any]) -> Tokens:
+        """The tokens of this process's rollouts, with entropies, which cost a forward where TRL has made none."""
         logp, entropy = output.get(OLD_LOGPS), output.get(ENTROPY)
         if entropy is None:
             logp, entropy = policy_pass(self.trainer, output, entropies=True)
