@@ -13,7 +13,7 @@ from .parts.sum_tree import SumTree
 from .successes import BY_SUCCESS, Shown
 
 
-RENEWED = 2048  # rows whose weights are worked out anew after each batch
+RENEWED = 1024  # rows whose weights are worked out anew after each batch
 
 
 @CURRICULA.add("cures", paper="arXiv 2510.01037", signal="standard deviation of a row's reward, sqrt(p(1 - p))")
@@ -35,8 +35,8 @@ class CurES(BeliefMethod):
     for uncertain prompts, is not in a curriculum, and left out, as are gradient norms: at equal ones it is
     proportional to the same standard deviation.
 
-    Weights of the rows of the batch and of 2,048 others, in turn, are worked out after each batch: in a larger pool
-    those of the others are up to size / 2,048 batches old. Probabilities are exactly those that rows are drawn with.
+    Weights of the rows of the batch and of 1,024 others, in turn, are worked out after each batch: in a larger pool
+    those of the others are up to size / 1,024 batches old. Probabilities are exactly those that rows are drawn with.
 
     Not for rewards that are random: a coin flip has the largest standard deviation that there is.
 

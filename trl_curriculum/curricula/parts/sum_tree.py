@@ -59,8 +59,9 @@ class SumTree(Stateful):
         at = rng.random(n) * self.total
         for level in reversed(self.levels):
             below = np.cumsum(level.reshape(-1, self.FAN)[row], axis=1)
-            # Rounding may reach past the sum of the sixteen: the last of them that has a weight is where it is reached
-            child = np.minimum((below <= at[:, None]).sum(axis=1), below.argmax(axis=1))
+            child = (below <= at[:, None]).sum(axis=1)
+            past = np.flatnonzero(child == self.FAN)  # rounding: the last one that has a weight is where they reach
+            child[past] = below[past].argmax(axis=1)
             at -= np.where(child > 0, below[np.arange(n), child - 1], 0)
             row = row * self.FAN + child
         return row
