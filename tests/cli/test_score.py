@@ -201,7 +201,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
             "back_end_options have no effect with back_end transformers",
         ),
         (["--probe", "{"], "The probe '{' is no JSON"),
-        (["--probe", "loss"], "probe='loss': `score` measures 'prefix_entropy', and not 'loss'"),
+        (["--probe", "loss"], "probe='loss': `score` scores prompts, which 'loss' does not"),
         (["--probe", "prefix_entrpy"], "Unknown probe 'prefix_entrpy' (did you mean 'prefix_entropy'?)"),
         (["--probe", measured({"lenght": 3})], "'prefix_entropy' has no option 'lenght' (did you mean 'length'?)"),
         (["--probe", measured({"length": "3"})], "length='3' of prefix_entropy must be int"),

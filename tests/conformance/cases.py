@@ -113,6 +113,8 @@ VARIANTS: dict[str, CurriculumCase] = {
     "edco-loss": curriculum({"edco": {"score_by": "loss", "rounds": 3}}, rounds=3),
     "edco-random": curriculum({"edco": {"score_by": "random", "rounds": 8}}, rounds=8),
     "edco-uncertain": curriculum({"edco": {"reprobe": "uncertain", "rounds": 8}}, rounds=8),
+    "hive": curriculum("hive", probabilities=False),
+    "hive-outcome": curriculum({"hive": {"candidates": 20, "outcome": "accuracy"}}, probabilities=False),
     "ucb1": curriculum({"ucb1": {"round_batches": 2}}, probabilities=False, in_turn="arm"),
     "ucb1-levels": curriculum(
         {"ucb1": {"round_batches": 1, "levels": 4}}, probabilities=False, in_turn="arm", labelled=False
@@ -133,6 +135,7 @@ VARIANTS: dict[str, CurriculumCase] = {
     ),
     "placebo-competence-probe": curriculum({"placebo": {"of": {"competence": {"difficulty": "probe"}}}}),
     "placebo-evo_curate": curriculum({"placebo": {"of": {"evo_curate": {"refresh_steps": 2}}}}, floor=0.05),
+    "placebo-hive": curriculum({"placebo": {"of": {"hive": {"candidates": 20}}}}, probabilities=False),
     "placebo-edco": curriculum({"placebo": {"of": {"edco": {"reprobe": "uncertain"}}}}, rounds=5),
 }
 SHORTER = shaper_of_the_docs()
@@ -171,6 +174,7 @@ STATELESS = {
     "success_rate": case(ARMS.make({"success_rate": {"bins": 4, "every": 2}})),
     "loss": case(PROBES.make("loss")),
     "prefix_entropy": case(PROBES.make({"prefix_entropy": {"length": 32}})),
+    "prompt_entropy": case(PROBES.make({"prompt_entropy": {"token_share": 0.5}})),
     "exact_match": case(REWARDS.make("exact_match"), columns={"answer": ["4", "4", "4", None]}),
     "exact_match-boxed": case(REWARDS.make({"exact_match": {"boxed_bonus": 0.1}}), columns={"answer": ["5"] * 4}),
     "math_accuracy": case(REWARDS.make("math_accuracy"), columns={"answer": ["4", "4", "4", None]}),

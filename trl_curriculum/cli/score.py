@@ -1,5 +1,5 @@
 """
-`trl-curriculum score`: prefix entropies of a dataset's prompts, without training, as a parquet file.
+`trl-curriculum score`: prefix or prompt entropies of a dataset's prompts, without training, as a parquet file.
 
 Prompts are those that `trl-curriculum grpo` makes of the same arguments; conversations are cut before their last
 answer. `row` counts as the trainers count.
@@ -31,16 +31,18 @@ from ..lm.load import ENGINES
 from ..lm.loading import MODEL, check_folder, check_tokenizer, loading
 from ..lm.loading import load_tokenizer as loaded_tokenizer
 from ..pool import Pool
-from ..probes import PROBES, PrefixEntropy
-from ..probes.prefix_entropy import Scores, prefix_entropy
+from ..probes import PROBES, PrefixEntropy, PromptEntropy
+from ..probes.prefix_entropy import prefix_entropy
+from ..probes.prompt_entropy import prompt_entropy
 from ..probes.prompts import options_of, prompt_of, tokenize
+from ..probes.scores import Scores
 from ..report.terminal import LONGEST, show, table
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
 from ..scripts.parser import RecipeParser
 from ..scripts.train import model_path
-from ..trainers.outlook import prefixes
+from ..trainers.probe_cost import prompts as cost
 
 
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
@@ -70,8 +72,8 @@ class ScoreArguments(CurriculumScriptArguments):
         url (`str`, *optional*):
             Where a server listens, for `back_end: server`.
         probe (`dict`, *optional*):
-            What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`. Its
-            `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
+            What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`, or
+            `prompt_entropy`, with `"transformers"`. The former's `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
             arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server_engine.ServerEngine`]).
         unusable_rows (`str`, *optional*, defaults to `"refuse"`):
             What to do with rows without a prompt, or whose prompt the chat template refuses: `"refuse"`, or
@@ -103,11 +105,12 @@ class ScoreArguments(CurriculumScriptArguments):
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
         spec = PROBES.make("prefix_entropy" if self.probe is None else self.probe)
-        if not isinstance(spec, PrefixEntropy):
-            raise ValueError(f"probe={self.probe!r}: `score` measures 'prefix_entropy', and not {spec.name!r}.")
+        if not isinstance(spec, PrefixEntropy | PromptEntropy):
+            raise ValueError(f"probe={self.probe!r}: `score` scores prompts, which {spec.name!r} does not.")
         self.spec = spec
-        self.back_end = "transformers" if spec.back_end == "auto" else spec.back_end
-        self.options = dict(spec.back_end_options or {})
+        back_end = spec.back_end if isinstance(spec, PrefixEntropy) else "auto"
+        self.back_end = "transformers" if back_end == "auto" else back_end
+        self.options = dict((isinstance(spec, PrefixEntropy) and spec.back_end_options) or {})
         if self.back_end != "server" and self.url is not None:
             raise ValueError(
                 f"url={redact(self.url)!r} is that of a server: set back_end: server in `probe`, or leave it out."
@@ -155,7 +158,7 @@ def run(argv: Sequence[str]) -> int:
     pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     if pool.estimated is not None:
         raise ValueError(f"arms={args.arms!r} are estimated while training: name a column, or leave them out.")
-    print(f"{args.model_name_or_path}, {args.back_end}: {prefixes(pool.size, args.spec)}")
+    print(f"{args.model_name_or_path}, {args.back_end}: {cost(pool.size, args.spec)}")
     if args.dry_run:
         return 0
     tokenizer = load_tokenizer(args, name)
@@ -164,7 +167,7 @@ def run(argv: Sequence[str]) -> int:
     folder = file.with_name(f".{file.name}-{_key(args, name)}")
     try:
         engine = make_engine(args, name, tokenizer)
-        scores = prefix_entropy(ids, engine, args.spec, batch_tokens=args.spec.batch_tokens, folder=folder)
+        scores = measure(ids, engine, args.spec, folder)
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what {folder} holds.")
         return 130
@@ -173,10 +176,11 @@ def run(argv: Sequence[str]) -> int:
     frame = pd.DataFrame({"row": given.position, "score": scores.value, "tokens": scores.tokens})
     if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
-    write(frame, file, {"model": name, "back_end": args.back_end, "prefix_entropy": asdict(args.spec)})
+    write(frame, file, {"model": name, "back_end": args.back_end, args.spec.name: asdict(args.spec)})
     with suppress(OSError):  # what else is in it is not ours
         folder.rmdir()
-    show(_by_arm(frame, scores), _extremes(frame, loaded))
+    title = "Prefix entropies" if isinstance(args.spec, PrefixEntropy) else "Prompt entropies"
+    show(_by_arm(frame, scores, title), _extremes(frame, loaded))
     print(f"{len(frame)} rows written to {file}")
     return 0
 
@@ -235,6 +239,13 @@ def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
     return engine
 
 
+def measure(ids: list[list[int]], engine: Any, spec: PrefixEntropy | PromptEntropy, folder: Path) -> Scores:
+    """Scores prompts by what the engine makes of them, or by its model."""
+    if isinstance(spec, PrefixEntropy):
+        return prefix_entropy(ids, engine, spec, batch_tokens=spec.batch_tokens, folder=folder)
+    return prompt_entropy(ids, engine.model, spec, batch_tokens=spec.batch_tokens, folder=folder)
+
+
 def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:
     """Writes a parquet file that is whole whenever it exists, with what made it in its metadata."""
     import pyarrow as pa
@@ -251,7 +262,7 @@ def _key(args: ScoreArguments, name: str) -> str:
     return fingerprint((name, args.model_revision, args.back_end, args.dtype, args.options, weights_key(name)))
 
 
-def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:
+def _by_arm(frame: pd.DataFrame, scores: Scores, title: str) -> Table:
     numbers = ("rows", "mean score", "tokens", "unscored", "seconds")
 
     def row(arm: Any, part: pd.DataFrame, why: str = "", seconds: str = "") -> tuple[str, ...]:
@@ -267,7 +278,7 @@ def _by_arm(frame: pd.DataFrame, scores: Scores) -> Table:
     reasons = ", ".join(f"{count} {reason}" for reason, count in scores.missing.items())
     rows.append(row("all", frame, f" ({reasons})" if reasons else "", f"{scores.seconds:.1f}"))
     columns = {"arm": "name"} | dict.fromkeys(numbers, "number")
-    return table("Prefix entropies", columns, rows, longest=None)
+    return table(title, columns, rows, longest=None)
 
 
 def _extremes(frame: pd.DataFrame, rows: Dataset) -> Table:

@@ -26,7 +26,7 @@ class CurriculumMethod(Method):
 
     Three words say what it needs of a trainer: `follows`, the columns of [`Feedback`] that it cannot do without;
     `wants`, the late columns that it would like (a trainer may spend a collective on them); and `probe`, what must be
-    measured on purpose before it draws: `"loss"` or `"prefix_entropy"`.
+    measured on purpose before it draws: `"loss"`, `"prefix_entropy"` or `"prompt_entropy"`.
     """
 
     signal: ClassVar[str] = "none"  # in words, for tables
@@ -188,9 +188,9 @@ class Curriculum(Stateful, Foreseen, ABC):
             row (`IntArray`, shape `(n,)`):
                 The rows that it asked for.
             value (`FloatArray`, shape `(n,)`):
-                Losses in nats per trained token, or prefix entropies; NaN where there is none.
-            scores ([`~trl_curriculum.probes.prefix_entropy.Scores`], *optional*):
-                More about prefix entropies: what they cost, and which prompts are equal.
+                Losses in nats per trained token, or entropies; NaN where there is none.
+            scores ([`~trl_curriculum.probes.scores.Scores`], *optional*):
+                More about entropies: what they cost, and which prompts are equal.
         """
         raise NotImplementedError(f"Curriculum {self.name!r} asked for no probe.")
 

@@ -2,6 +2,7 @@
 
 from .base import PROBES, Probe, RowLoss
 from .prefix_entropy import PrefixEntropy
+from .prompt_entropy import PromptEntropy
 
 
-__all__ = ["PROBES", "PrefixEntropy", "Probe", "RowLoss"]
+__all__ = ["PROBES", "PrefixEntropy", "Probe", "PromptEntropy", "RowLoss"]
