@@ -63,6 +63,7 @@ NAMES: dict[str, list[str]] = {
         "DUMP",
         "EDCO",
         "EVOCurate",
+        "HIVE",
         "LossTopK",
         "Mixture",
         "Order",
@@ -109,7 +110,7 @@ NAMES: dict[str, list[str]] = {
         "read_features",
         "write_features",
     ],
-    "trl_curriculum.probes": ["PROBES", "PrefixEntropy", "Probe", "RowLoss"],
+    "trl_curriculum.probes": ["PROBES", "PrefixEntropy", "Probe", "PromptEntropy", "RowLoss"],
     "trl_curriculum.rewards": [
         "REWARDS",
         "Accuracy",
@@ -177,6 +178,7 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.lm.vllm_engine": ["TrainerVLLMEngine", "VLLMEngine"],
     "trl_curriculum.disk.partial": ["by_length"],
     "trl_curriculum.probes.prefix_entropy": ["QUICK_ANSWER", "PrefixEntropy", "Scores", "prefix_entropy"],
+    "trl_curriculum.probes.prompt_entropy": ["PromptEntropy", "prompt_entropy"],
     "trl_curriculum.lm.server_engine": ["ServerEngine"],
     "trl_curriculum.lm.entropy": ["aggregate", "exact_entropy", "truncated_entropy"],
     "trl_curriculum.evaluation.callback": ["LMEvalCallback", "LiveTasks"],
@@ -333,6 +335,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "order": "random",
             "tolerance": 0.5,
         },
+        "hive": {"candidates": 64, "hard": 0.5, "easy": 0.75, "least": 0.01, "outcome": None},
         "placebo": {"of": REQUIRED},
     },
     "arms": {
@@ -350,6 +353,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "probes": {
         "loss": {"batch_tokens": 16384},
+        "prompt_entropy": {"token_share": 1.0, "unit": "nats", "chat_template": None, "batch_tokens": 16384},
         "prefix_entropy": {
             "length": 128,
             "token_share": 0.2,
@@ -484,6 +488,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "curricula.edco.order": ("random", "descending"),
     "probes.prefix_entropy.missing": ("renormalize", "lower", "upper"),
     "probes.prefix_entropy.unit": ("bits", "nats"),
+    "probes.prompt_entropy.unit": ("bits", "nats"),
     "probes.prefix_entropy.back_end": ("auto", "transformers", "vllm", "server"),
     "selection.evoselect.mode": ("joint", "alternate"),
 }

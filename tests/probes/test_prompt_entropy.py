@@ -58,7 +58,9 @@ def test_what_has_no_entropy_is_counted(caplog: pytest.LogCaptureFixture) -> Non
     prompts = [[], ids()[0], [7] * 129]
     found = prompt_entropy(prompts, tiny.model(), PromptEntropy(), disable_tqdm=True)
     assert np.isnan(found.value).tolist() == [True, False, True] and found.missing == {"empty": 1, "too long": 1}
-    assert "2 of 3 prompts have no prompt entropy (1 empty, 1 too long; a prompt must fit into 128 tokens)" in caplog.text
+    assert (
+        "2 of 3 prompts have no prompt entropy (1 empty, 1 too long; a prompt must fit into 128 tokens)" in caplog.text
+    )
     with pytest.raises(FloatingPointError, match="None of 1 prompts has a prompt entropy"):
         prompt_entropy([[]], tiny.model(), PromptEntropy(), disable_tqdm=True)
 
@@ -100,13 +102,12 @@ class TestInATrainer:
         drawn = run.history()["row"].tolist()
         assert len(drawn) == 3 and all(row in rows for row, (_, rows) in zip(drawn, asked, strict=True))
         read = sum(len(ids([tiny.dataset()["prompt"][row]])[0]) for _, rows in asked for row in rows)
-        logged = [entry["curriculum/probe_tokens"] for entry in run.state.log_history if "curriculum/probe_tokens" in entry]
-        assert logged[-1] == read
+        logged = [entry.get("curriculum/probe_tokens", 0) for entry in run.state.log_history]
+        assert max(logged) == read
 
     def test_sft_reads_the_prompts_alone(self, tmp_path: Path) -> None:
         run = sft_trainer(tmp_path)
         run.probe.spec = PromptEntropy()
-        run.args.probe = "prompt_entropy"
         self.check(run, ids(tiny.sft_dataset()["prompt"]))
 
 

@@ -73,8 +73,9 @@ class ScoreArguments(CurriculumScriptArguments):
             Where a server listens, for `back_end: server`.
         probe (`dict`, *optional*):
             What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`, or
-            `prompt_entropy`, with `"transformers"`. The former's `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
-            arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server_engine.ServerEngine`]).
+            `prompt_entropy` (transformers). The former's `back_end` is `transformers` unless it says `vllm` (an engine
+            in this process, `back_end_options` are arguments of `vllm.LLM`) or `server` (of
+            [`~trl_curriculum.lm.server_engine.ServerEngine`]).
         unusable_rows (`str`, *optional*, defaults to `"refuse"`):
             What to do with rows without a prompt, or whose prompt the chat template refuses: `"refuse"`, or
             `"leave_out"`, with a warning. Prompts that are too long have no score either way.

@@ -97,8 +97,8 @@ class HIVECurriculum(Curriculum, of=HIVE):
 
     def outlook(self, batches: int | None, rows: int | None) -> Outlook:
         m = min(self.method.candidates, self.pool.size)
-        odd = f"candidates={self.method.candidates} are less than twice the {rows} rows of a draw, so that prompts below the "
-        odd += f"median are drawn too: set at least {2 * (rows or 0)}"
+        few = f"candidates={self.method.candidates} are less than twice the {rows} rows of a draw"
+        odd = f"{few}, so that prompts below the median are drawn too: set at least {2 * (rows or 0)}"
         return Outlook(
             event="draw",
             probes=batches or 1,

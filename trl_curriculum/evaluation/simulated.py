@@ -59,8 +59,7 @@ class LearningHost(SimulatedHost):
         if what == "loss":
             self.probed_tokens += len(rows) * self.learner.world.tokens
             return self.learner.losses(rows, self.rng), None
-        # A world has no prompts: reading one costs as much as its row, and is as uncertain as its answer, which is more
-        # than a real one tells.
+        # A world has no prompts: reading one costs a row's tokens, and tells as much as its answer, which flatters it
         self.probed_tokens += len(rows) * (PREFIX if what == "prefix_entropy" else self.learner.world.tokens)
         prompt = self.learner.rows.item[rows].astype(np.uint64) + np.uint64(1)  # 0: not known
         return self.learner.entropies(rows, self.rng), Found(prompt)

@@ -144,9 +144,7 @@ def prompt_entropies(model: Any, prompts: list[list[int]], accelerator: Any = No
     ids, mask = (tensor.to(device) for tensor in pad_ids(prompts))
     labels = ids.masked_fill(mask == 0, -100)  # which tokens they are does not matter: every position is scored
     with accelerator.autocast() if accelerator is not None else nullcontext():
-        output = model(
-            input_ids=ids, attention_mask=mask, shift_labels=labels, use_cache=False, fused_lm_head=True
-        )
+        output = model(input_ids=ids, attention_mask=mask, shift_labels=labels, use_cache=False, fused_lm_head=True)
     entropy = output.entropy.double().cpu().numpy()
     return [row[: len(prompt)] for row, prompt in zip(entropy, prompts, strict=True)]
 

@@ -26,8 +26,8 @@ class PromptEntropy(Probe):
     the last of which is that of the answer's first token. It costs one forward over the prompt by the model that is
     trained, with a vLLM beside it too: that engine is not asked, since it returns no whole distributions of prompts.
 
-    Rows that share a template share its tokens' entropies, which draws their scores together. The paper is known here by
-    its abstract: that it averages over all tokens, and the last position, is our reading.
+    Rows that share a template share its tokens' entropies, which draws their scores together. The paper is known here
+    by its abstract: that all tokens count, the last position included, is our reading.
 
     Source: HIVE, Wu et al. 2026, arXiv 2603.25184.
     """
