@@ -11,6 +11,7 @@ from ..curricula.outlook import Outlook
 from ..data.columns import check_column
 from ..data.names import listed, shown
 from ..pool import Pool
+from ..recommend import suggestion
 from ..report.terminal import lines as as_lines
 from ..stdout import say
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
@@ -55,7 +56,10 @@ def grpo_plan(
     run = grpo_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
     check_reward_weights(args, list(reward_funcs))
-    more = (golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)) if whole else {}
+    more: dict[str, str] = {}
+    if whole:
+        more = golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)
+        more |= suggestion(curriculum.pool, args, curriculum.method, reward_funcs, processes)
     lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole, more)
     micro_batch = args.per_device_train_batch_size * processes
     micro_steps: Any = args.steps_per_generation
@@ -97,7 +101,10 @@ def sft_plan(
     curriculum = _curriculum(train_dataset, eval_dataset, args, SFTHost.shows, CurriculumSFTTrainer)
     run = sft_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
-    more = preview(train_dataset, model_args, args) if whole else {}
+    more: dict[str, str] = {}
+    if whole:
+        more = preview(train_dataset, model_args, args)
+        more |= suggestion(curriculum.pool, args, curriculum.method, (), processes)
     lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole, more)
     batch = args.per_device_train_batch_size * processes * args.gradient_accumulation_steps
     longest = "of any length" if args.max_length is None else f"of at most {args.max_length} tokens"
