@@ -12,6 +12,7 @@ from ..records import PoolMapping, Stateful, check_array, load_generator, value_
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 from .draw import NOTHING, Draw, RoundBegan, check_picked
+from .fits import check_pool
 from .outlook import Foreseen
 
 
@@ -80,6 +81,7 @@ class Curriculum(Stateful, Foreseen, ABC):
     progress: float = value_state(0.0, least=0, most=1)
 
     takes_estimated_arms: ClassVar[bool] = False  # whether arms may change while it trains
+    takes_streams: ClassVar[bool] = False  # whether it draws by arm, and takes the rows of each as they come
 
     def __init_subclass__(cls, of: type[CurriculumMethod] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,11 +89,7 @@ class Curriculum(Stateful, Foreseen, ABC):
             of.bound = cls
 
     def __init__(self, method: Any, pool: Pool, seed: int = 0) -> None:
-        if pool.estimated is not None and not self.takes_estimated_arms:
-            raise ValueError(
-                f"arms={pool.estimated.name!r} are estimated while training, which has no effect on curriculum "
-                f"{method.name!r}: leave them out, or choose a bandit such as 'sec'."
-            )
+        check_pool(self, method, pool)
         self.method, self.pool, self.seed = method, pool, seed
         self.rng = np.random.default_rng(seed)
         self._waiting = NOTHING

@@ -17,8 +17,8 @@ from ..stdout import say
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
 from ..trainers.checks import refuse_unevaluated, refuse_unmeasured, refuse_unseen, warn_of_arms
 from ..trainers.found import golds_line
-from ..trainers.grpo import GRPOHost
 from ..trainers.grpo_checks import check_reward_weights
+from ..trainers.grpo_host import GRPOHost
 from ..trainers.outlook import Run, block, grpo_run, is_late, refuse_one_arm, refuse_powerless, sft_run, warn_of_odd
 from ..trainers.sft_host import SFTHost
 from .preview import preview

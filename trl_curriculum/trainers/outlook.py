@@ -196,8 +196,8 @@ def block(
     sets = held_out if isinstance(held_out, dict) else {} if held_out is None else {"all": held_out}
     without = "" if left_out is None else f"{left_out:,} left out, "
     made = {
-        "rows": f"{pool.size:,} to train on, {without}{sum(map(len, sets.values())):,} held out",
-        "arms": f"{title(args)}: {_arms(curriculum)}",
+        "rows": f"{_rows(pool)}, {without}{sum(map(len, sets.values())):,} held out",
+        "arms": f"{'streams' if pool.is_stream else title(args)}: {_arms(curriculum)}",
         "curriculum": _spelled(curriculum.name, method),
         "signal": f"{method.signal}; extra cost: {method.cost}",
     }
@@ -217,9 +217,13 @@ def block(
     return made | dict(more or {})
 
 
+def _rows(pool: Any) -> str:
+    return "read from streams as they are drawn" if pool.is_stream else f"{pool.size:,} to train on"
+
+
 def _arms(curriculum: Any) -> str:
     pool = curriculum.pool
-    if pool.estimated is not None:
+    if pool.estimated is not None or pool.is_stream:
         return listed(curriculum.arm_names, FEW)
     named = zip(pool.arm_names, pool.arm_size, strict=True)
     return listed((f"{shown(name, 30)} ({size:,})" for name, size in named), FEW)
