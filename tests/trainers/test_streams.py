@@ -122,3 +122,21 @@ def test_sft_needs_all_rows(tmp_path: Path) -> None:
 def test_a_method_of_ones_own_is_bound_to_streams_too(tmp_path: Path) -> None:
     run = streamed(tmp_path, curriculum=SEC(tau=0.2))
     assert run.pool.is_stream and run.pool.arm_names == ("a", "b")
+
+
+def test_the_example_of_the_docs_trains(
+    tmp_path: Path, tiny_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text().split("## Streams")[1]
+    text = page.split("```python\n")[1].split("```")[0].replace("Qwen/Qwen2.5-3B", tiny_path)
+    text = text.replace('reward_funcs="math_accuracy"', "reward_funcs=reward")
+    text = text.replace("(2, 3, 4)]\n", "(2, 3, 4)],\n    instruction=None,\n")  # the tiny model reads 128 letters
+    cpu = 'Config(output_dir="out", use_cpu=True, bf16=False, report_to=[], max_completion_length=4, '
+    scope: dict[str, Any] = {"reward": lambda completions, **columns: [float(len(str(c)) % 2) for c in completions]}
+    exec(text.replace("Config(", cpu).replace("max_steps=200", "max_steps=1"), scope)
+    scope["trainer"].train()
+    assert (
+        scope["trainer"].pool.arm_names == ("2", "3", "4")
+        and "arms        streams: 2, 3, 4" in capsys.readouterr().out
+    )

@@ -229,7 +229,7 @@ def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
             vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
         return load(**({"model": name, "vocabulary": vocabulary} | options))
     if args.back_end == "vllm":
-        top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
+        top = max(getattr(args.spec, "logprobs", None) or 0, VLLM_LOGPROBS)
         # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
         raw = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top}
         return load(name, **(raw | source | options))
