@@ -56,6 +56,7 @@ NAMES: dict[str, list[str]] = {
         "RowCurriculum",
         "RowMethod",
         "SuccessRate",
+        "ALPGMM",
         "BabySteps",
         "Competence",
         "Cyclical",
@@ -339,6 +340,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "order": "random",
             "tolerance": 0.5,
         },
+        "alp_gmm": {"every": 250, "most": 10, "random": 0.2, "parameters": "arms", "outcome": None},
         "hive": {"candidates": 64, "hard": 0.5, "easy": 0.75, "least": 0.01, "outcome": None},
         "placebo": {"of": REQUIRED},
     },
@@ -478,6 +480,7 @@ def test_methods_and_their_options(family: str) -> None:
 
 # What options may say instead of numbers
 CHOICES: dict[str, tuple[Any, ...]] = {
+    "curricula.alp_gmm.parameters": ("arms", "difficulty"),
     "curricula.order.mode": ("easy_to_hard", "hard_to_easy", "blocked", "interleaved"),
     "curricula.order.difficulty": ("column", "probe"),
     "curricula.baby_steps.difficulty": ("column", "probe"),

@@ -113,6 +113,10 @@ VARIANTS: dict[str, CurriculumCase] = {
     "edco-loss": curriculum({"edco": {"score_by": "loss", "rounds": 3}}, rounds=3),
     "edco-random": curriculum({"edco": {"score_by": "random", "rounds": 8}}, rounds=8),
     "edco-uncertain": curriculum({"edco": {"reprobe": "uncertain", "rounds": 8}}, rounds=8),
+    "alp_gmm": curriculum({"alp_gmm": {"parameters": "difficulty"}}, probabilities=False),
+    "alp_gmm-often": curriculum(
+        {"alp_gmm": {"parameters": "difficulty", "every": 40, "most": 3, "outcome": "accuracy"}}, probabilities=False
+    ),
     "hive": curriculum("hive", probabilities=False),
     "hive-outcome": curriculum({"hive": {"candidates": 20, "outcome": "accuracy"}}, probabilities=False),
     "ucb1": curriculum({"ucb1": {"round_batches": 2}}, probabilities=False, in_turn="arm"),
@@ -135,6 +139,9 @@ VARIANTS: dict[str, CurriculumCase] = {
     ),
     "placebo-competence-probe": curriculum({"placebo": {"of": {"competence": {"difficulty": "probe"}}}}),
     "placebo-evo_curate": curriculum({"placebo": {"of": {"evo_curate": {"refresh_steps": 2}}}}, floor=0.05),
+    "placebo-alp_gmm": curriculum(
+        {"placebo": {"of": {"alp_gmm": {"parameters": "difficulty", "every": 40, "most": 2}}}}, probabilities=False
+    ),
     "placebo-hive": curriculum({"placebo": {"of": {"hive": {"candidates": 20}}}}, probabilities=False),
     "placebo-edco": curriculum({"placebo": {"of": {"edco": {"reprobe": "uncertain"}}}}, rounds=5),
 }
