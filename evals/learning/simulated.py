@@ -38,6 +38,8 @@ GRPO: dict[str, Any] = {
     "dump, arms estimated": "dump",
     "ucb1": {"ucb1": {"round_batches": 5}},
     "edco": {"edco": {"rounds": 8}},
+    "hive": "hive",
+    "alp_gmm": {"alp_gmm": {"parameters": "difficulty", "every": 320, "most": 5}},
 }
 SFT: dict[str, Any] = {
     "self_paced": {"self_paced": OFTEN},

@@ -33,9 +33,9 @@ def test_progress_is_that_against_the_nearest_task_before() -> None:
     show(curriculum, 0, (0, [0.0, 1.0]), (1, [1.0, 1.0]))  # the first batch: nothing before
     show(curriculum, 2, (2, [0.0, 0.25]))  # nearest is row 0 (.5): |.125 - .5|
     show(curriculum, 3, (3, [0.0, 0.0]))  # the task of row 1 (1): 1
-    show(curriculum, 4, (1, [0.5, np.nan]), (0, [np.nan, np.nan]))  # that of row 3 (0), which came later; not observed
-    assert curriculum.gaussians.recent.tolist() == [[0, 0], [1, 0], [0.4, 0.375], [1, 1], [1, 0.5]]
-    assert curriculum.metrics() == {"fits": 0, "gaussians": 0, "learning_progress": 0.375}
+    show(curriculum, 4, (1, [0.25, np.nan]), (0, [np.nan, np.nan]))  # that of row 3 (0), the last; not observed
+    assert curriculum.gaussians.recent.tolist() == [[0, 0], [1, 0], [0.4, 0.375], [1, 1], [1, 0.25]]
+    assert curriculum.metrics() == {"fits": 0, "gaussians": 0, "learning_progress": 0.325}
 
 
 def test_tasks_whose_rewards_change_are_drawn() -> None:

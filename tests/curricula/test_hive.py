@@ -89,6 +89,14 @@ class TestNow:
             drawn.add(row[0])
         assert drawn == {1, 3}
 
+    def test_the_median_itself_is_drawn_at_random_too(self) -> None:
+        first = set()
+        for seed in range(20):
+            hive = HIVE(candidates=3).bind(Pool(3), seed)
+            hive.observe_probe(hive.rows_to_probe(), np.array([0.1, 0.5, 0.3]))
+            first.add(hive.select(1).row.item())
+        assert first == {1, 2}
+
     def test_without_any_entropy_all_candidates_may_come(self) -> None:
         hive = HIVE(candidates=3).bind(Pool(3))
         hive.observe_probe(hive.rows_to_probe(), np.full(3, np.nan))
