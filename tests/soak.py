@@ -50,6 +50,7 @@ def main() -> int:
                     names = [f"pytest itself, code {run.returncode}: {out.strip().splitlines()[-1:]}"]
                 failed.update(names)
                 said = out.strip().splitlines()
+                print(*(line for line in said if line.startswith("E  ")), sep="\n")
                 print(f"    {said[-1] if said else run.returncode}", *names, sep="\n    ", flush=True)
             done, waiting = min(k + args.at_once, args.n), os.getloadavg()[2]
             print(f"{done}/{args.n} runs, {time.monotonic() - start:.0f} s, load {waiting:.1f} of late", flush=True)

@@ -59,6 +59,7 @@ NAMES: dict[str, list[str]] = {
         "SuccessMethod",
         "SuccessRate",
         "AdaRFT",
+        "ALPGMM",
         "BabySteps",
         "Competence",
         "CurES",
@@ -71,6 +72,7 @@ NAMES: dict[str, list[str]] = {
         "GAINRL",
         "GRESO",
         "LILO",
+        "HIVE",
         "LossTopK",
         "LZE",
         "Mixture",
@@ -122,7 +124,7 @@ NAMES: dict[str, list[str]] = {
         "read_features",
         "write_features",
     ],
-    "trl_curriculum.probes": ["PROBES", "AngleConcentration", "PrefixEntropy", "Probe", "RowLoss"],
+    "trl_curriculum.probes": ["PROBES", "AngleConcentration", "PrefixEntropy", "Probe", "PromptEntropy", "RowLoss"],
     "trl_curriculum.rewards": [
         "REWARDS",
         "Accuracy",
@@ -218,6 +220,7 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.lm.vllm_engine": ["TrainerVLLMEngine", "VLLMEngine"],
     "trl_curriculum.disk.partial": ["by_length"],
     "trl_curriculum.probes.prefix_entropy": ["QUICK_ANSWER", "PrefixEntropy", "Scores", "prefix_entropy"],
+    "trl_curriculum.probes.prompt_entropy": ["PromptEntropy", "prompt_entropy"],
     "trl_curriculum.lm.server_engine": ["ServerEngine"],
     "trl_curriculum.lm.entropy": ["aggregate", "exact_entropy", "truncated_entropy"],
     "trl_curriculum.evaluation.callback": ["LMEvalCallback", "LiveTasks"],
@@ -232,7 +235,10 @@ ELSEWHERE: dict[str, list[str]] = {
     "trl_curriculum.selection.report": ["report"],
     "trl_curriculum.rounds.selection": ["FeatureSettings", "SelectionSettings", "gradient_features", "select_rows"],
     "trl_curriculum.data.smollm2": ["smollm2"],
-    "trl_curriculum.data.tasks": ["disjoint", "reasoning_gym_dataset"],
+    "trl_curriculum.data.streams": ["Stream", "Streams"],
+    "trl_curriculum.data.tasks": ["disjoint", "reasoning_gym_dataset", "reasoning_gym_streams"],
+    "trl_curriculum.recommend": ["Recommendation", "recommend"],
+    "trl_curriculum.stream_pool": ["StreamPool"],
     "trl_curriculum.rounds": ["ROUNDS", "Evolution", "Evolve", "Job", "RoundMethod"],
     "trl_curriculum.rounds.loop": ["Loop", "Round", "run_stages"],
     "trl_curriculum.rounds.stage": ["Stage"],
@@ -298,6 +304,7 @@ CURRICULUM = [
     "start",
     "state_dict",
     "takes_estimated_arms",
+    "takes_streams",
     "unfinished",
     "waiting",
 ]
@@ -429,6 +436,8 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "order": "random",
             "tolerance": 0.5,
         },
+        "alp_gmm": {"every": 250, "most": 10, "random": 0.2, "parameters": "arms", "outcome": None},
+        "hive": {"candidates": 64, "hard": 0.5, "easy": 0.75, "least": 0.01, "outcome": None},
         "placebo": {"of": REQUIRED},
     },
     "arms": {
@@ -477,6 +486,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
     "probes": {
         "loss": {"batch_tokens": 16384},
         "angle_concentration": {"weight": 8.0, "max_length": 1024, "batch_tokens": 16384},
+        "prompt_entropy": {"token_share": 1.0, "unit": "nats", "chat_template": None, "batch_tokens": 16384},
         "prefix_entropy": {
             "length": 128,
             "token_share": 0.2,
@@ -601,6 +611,7 @@ def test_methods_and_their_options(family: str) -> None:
 
 # What options may say instead of numbers
 CHOICES: dict[str, tuple[Any, ...]] = {
+    "curricula.alp_gmm.parameters": ("arms", "difficulty"),
     "curricula.order.mode": ("easy_to_hard", "hard_to_easy", "blocked", "interleaved"),
     "curricula.order.difficulty": ("column", "probe"),
     "curricula.baby_steps.difficulty": ("column", "probe"),
@@ -625,6 +636,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "rollouts.temperature.shape": ("linear", "cosine"),
     "probes.prefix_entropy.missing": ("renormalize", "lower", "upper"),
     "probes.prefix_entropy.unit": ("bits", "nats"),
+    "probes.prompt_entropy.unit": ("bits", "nats"),
     "probes.prefix_entropy.back_end": ("auto", "transformers", "vllm", "server"),
     "rewards.tarot.weights": ("uniform", "var", "asce"),
     "rewards.tarot.order": ("easy_first", "hard_first"),

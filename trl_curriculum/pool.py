@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,8 @@ class Pool:
 
     ```
     """
+
+    is_stream: ClassVar[bool] = False  # whether rows come once, in the order of a stream
 
     def __init__(
         self,

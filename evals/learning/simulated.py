@@ -42,6 +42,8 @@ GRPO: dict[str, Any] = {
     "gain_rl": {"gain_rl": {"width": 30.0, "step": 40.0, "subset": 64}},  # ranks of some hundred rows
     "wiki_r1, no neighbours": "wiki_r1",
     "pudf": {"pudf": {"refresh_steps": 5}},
+    "hive": "hive",
+    "alp_gmm": {"alp_gmm": {"parameters": "difficulty", "every": 320, "most": 5}},
 }
 SFT: dict[str, Any] = {
     "self_paced": {"self_paced": OFTEN},

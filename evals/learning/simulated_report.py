@@ -143,7 +143,7 @@ What does not win, and why:
   that teach nothing or teach what is wrong, where `uniform` spends a quarter. It stays a little ahead all the same;
   DUMP does not, and both fall behind where arms are estimated: coins stay in the middle buckets for ever.
 - *What follows losses takes what cannot be learned for what is not learned yet.* `loss_top_k` gives nearly all draws
-  of `mostly_dead` to impossible rows and nearly all of `plateau` to locked ones; `edco` does the same in `plateau`.
+  of `mostly_dead` to impossible rows and nearly all of `plateau` to locked ones; `edco` and `hive` do the same there.
   Where all can be learned, the same choice is above `uniform` and its placebo (`ladder`, `duplicates`, `shift`).
 - *What begins with the easy rows loses where nothing has to come first.* In SFT, where a hard row teaches most,
   `baby_steps`, `competence`, `self_paced` and `cyclical` fall below `uniform` in `ladder`, and further where easy rows

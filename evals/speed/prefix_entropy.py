@@ -35,6 +35,7 @@ from trl_curriculum.data.smollm2 import smollm2
 from trl_curriculum.disk.state import write_json
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
+from trl_curriculum.probes.prompt_entropy import PromptEntropy, prompt_entropy
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,9 @@ def make_pools(model: Any, tokenizer: Any) -> list[Pool]:
     def pool(name: str, rows: list[tuple[str, str]], prompt: str, seed: int) -> Pool:
         tokens = tokenize([text for _, text in rows], tokenizer, prompt == "quick")
         found = answers(model, tokenizer, tokens, seed, CACHE / f"{name}-{prompt}")
-        return Pool(name, np.array([task for task, _ in rows]), np.array([len(t) for t in tokens]), {prompt: found})
+        read = cached(f"{name}-{prompt}-read", lambda: reading(tokens, model), model is None)
+        task, length = np.array([task for task, _ in rows]), np.array([len(t) for t in tokens])
+        return Pool(name, task, length, {prompt: found}, None if read is None else np.array(read))
 
     pools = [pool("mixed", mixed, "plain", 1), pool("one", one, "plain", 3)]
     part = np.arange(len(mixed)) % MIXED < QUICK  # every task has as many rows
@@ -72,13 +75,19 @@ def make_pools(model: Any, tokenizer: Any) -> list[Pool]:
     return [*pools, quick]
 
 
+def reading(prompts: list[list[int]], model: Any) -> list[float]:
+    """Prompt entropies, for which nothing is generated."""
+    return prompt_entropy(prompts, model, PromptEntropy(), disable_tqdm=True).value.tolist()
+
+
 def timing(model: Any, tokenizer: Any) -> dict[str, list[float]]:
     """Seconds of the library's probe on some of the mixed prompts, each length in turn, `WHOLE` for whole answers."""
     prompts = tokenize([text for task in TASKS for text in questions(task, TIMED, seed=2)], tokenizer, False)
     end = TransformersEngine(model, tokenizer)
-    seconds: dict[str, list[float]] = {str(length): [] for length in (4, *LENGTHS, WHOLE)}
+    seconds: dict[str, list[float]] = {str(length): [] for length in (0, 4, *LENGTHS, WHOLE)}  # 0: prompt entropies
     prefix_entropy(prompts, end, PrefixEntropy(length=2, quick_answer=None), disable_tqdm=True)  # to warm up
     for _ in range(ROUNDS):
+        seconds["0"].append(prompt_entropy(prompts, model, PromptEntropy(), disable_tqdm=True).seconds)
         for length in (4, *LENGTHS, WHOLE):
             spec = PrefixEntropy(length=length, quick_answer=None)
             found = prefix_entropy(prompts, end, spec, disable_tqdm=True)
@@ -106,7 +115,7 @@ def usefulness(tokenizer: Any) -> dict[str, list]:
         demo.warm_up(rest, tokenizer, folder, SEED)
     model = demo.load(folder / "base").eval()
     end, prompts = TransformersEngine(model, tokenizer), tokenizer(list(rows["prompt"]))["input_ids"]
-    scores = {}
+    scores = {"prompt entropy": reading(prompts, model)}
     for length in (1, 2, demo.NEW_TOKENS):
         spec = PrefixEntropy(length=length, token_share=1, quick_answer=None, unit="nats")
         scores[f"greedy, L = {length}"] = prefix_entropy(prompts, end, spec, disable_tqdm=True).value.tolist()

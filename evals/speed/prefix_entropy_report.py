@@ -100,6 +100,8 @@ def baseline_table(pools: list[Pool], results: dict) -> str:
                 "prompt length": against(pool, lambda r, p=pool: p.prompt_tokens, share),
                 "answer length of run A": against(pool, lambda r, p=pool: p.tokens(r), share),
             }
+            if pool.prompt_entropy is not None:
+                cheap["prompt entropy"] = against(pool, lambda r, p=pool: p.prompt_entropy, share)
             for title, pairs in cheap.items():
                 found = agreement(pairs, pool.rows)
                 if "left out" in title:
@@ -140,7 +142,8 @@ def seconds_table(seconds: dict[str, list[float]], pools: list[Pool]) -> str:
     for length, values in seconds.items():
         saved = 1 - float(np.median(np.array(values) / whole))
         tokens = 1 - pools[0].tokens(2, int(length)).mean() / pools[0].tokens(2).mean()
-        rows.append([f"L = {length}", f"{np.median(values):.1f}", f"{100 * saved:.0f} %", f"{100 * tokens:.0f} %"])
+        title = f"L = {length}" if int(length) else "none: prompt entropy"
+        rows.append([title, f"{np.median(values):.1f}", f"{100 * saved:.0f} %", f"{100 * tokens:.0f} %"])
     part = {name: np.median(np.array(values) / whole) for name, values in seconds.items()}
     for title, cost in (  # as if a part of the rows took that part of the time
         ("all rows L = 4, 15 % of them L = 64", part["4"] + 0.15 * (part["64"] - part["4"])),

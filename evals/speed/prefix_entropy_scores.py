@@ -23,6 +23,7 @@ class Pool:
     task: np.ndarray
     prompt_tokens: np.ndarray
     found: dict[str, list[list[np.ndarray]]]
+    prompt_entropy: np.ndarray | None = None  # where it was measured
 
     def __post_init__(self) -> None:
         self.task = np.unique(self.task, return_inverse=True)[1]

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from trl_curriculum.cli import main, score
 from trl_curriculum.lm.transformers_engine import TransformersEngine
 from trl_curriculum.probes.prefix_entropy import PrefixEntropy, prefix_entropy
+from trl_curriculum.probes.prompt_entropy import PromptEntropy, prompt_entropy
 from trl_curriculum.probes.prompts import tokenize
 
 
@@ -80,6 +81,27 @@ def test_scores_are_those_of_the_probe(
     made_by = json.loads(parquet.read_schema(out).metadata[b"trl_curriculum"])
     assert made_by["prefix_entropy"]["length"] == 4 and made_by["model"] == tiny_path
     assert os.listdir(out.parent) == ["scores.parquet"], "nothing partial is left"
+
+
+def test_prompt_entropies_are_measured_by_the_same_command(
+    tiny_path: str, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "scores.parquet"
+    given = argv(tiny_path, rows, out, "--arms", "level")
+    given[given.index("--probe") + 1] = "prompt_entropy"
+    assert main(given) == 0
+    import tiny
+
+    tokenizer = tiny.tokenizer()
+    prompts = [[{"role": "user", "content": f"{i}+{i}"}] for i in range(9)]
+    spec = PromptEntropy()
+    expected = prompt_entropy(tokenize(prompts, tokenizer, spec), tiny.model(), spec, disable_tqdm=True)
+    frame = pd.read_parquet(out)
+    np.testing.assert_allclose(frame["score"][:9], expected.value, rtol=1e-5)
+    assert frame["tokens"][:9].tolist() == expected.tokens.tolist() and frame["score"].isna().sum() == 1
+    said = capsys.readouterr().out
+    assert "11 rows, one forward over each prompt" in said and "Prompt entropies" in said
+    assert json.loads(parquet.read_schema(out).metadata[b"trl_curriculum"])["prompt_entropy"]["unit"] == "nats"
 
 
 def test_conversations_and_a_config_file(tiny_path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +223,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
             "back_end_options have no effect with back_end transformers",
         ),
         (["--probe", "{"], "The probe '{' is no JSON"),
-        (["--probe", "loss"], "`score` measures 'prefix_entropy' and 'angle_concentration', and not 'loss'"),
+        (["--probe", "loss"], "probe='loss': `score` scores prompts, which 'loss' does not"),
         (["--probe", "prefix_entrpy"], "Unknown probe 'prefix_entrpy' (did you mean 'prefix_entropy'?)"),
         (["--probe", measured({"lenght": 3})], "'prefix_entropy' has no option 'lenght' (did you mean 'length'?)"),
         (["--probe", measured({"length": "3"})], "length='3' of prefix_entropy must be int"),

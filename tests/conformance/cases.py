@@ -135,6 +135,12 @@ VARIANTS: dict[str, CurriculumCase] = {
     "edco-loss": curriculum({"edco": {"score_by": "loss", "rounds": 3}}, rounds=3),
     "edco-random": curriculum({"edco": {"score_by": "random", "rounds": 8}}, rounds=8),
     "edco-uncertain": curriculum({"edco": {"reprobe": "uncertain", "rounds": 8}}, rounds=8),
+    "alp_gmm": curriculum({"alp_gmm": {"parameters": "difficulty"}}, probabilities=False),
+    "alp_gmm-often": curriculum(
+        {"alp_gmm": {"parameters": "difficulty", "every": 40, "most": 3, "outcome": "accuracy"}}, probabilities=False
+    ),
+    "hive": curriculum("hive", probabilities=False),
+    "hive-outcome": curriculum({"hive": {"candidates": 20, "outcome": "accuracy"}}, probabilities=False),
     "ucb1": curriculum({"ucb1": {"round_batches": 2}}, probabilities=False, in_turn="arm"),
     "ucb1-levels": curriculum(
         {"ucb1": {"round_batches": 1, "levels": 4}}, probabilities=False, in_turn="arm", labelled=False
@@ -176,6 +182,10 @@ VARIANTS: dict[str, CurriculumCase] = {
     "placebo-greso": curriculum({"placebo": {"of": "greso"}}),
     "placebo-cures": curriculum({"placebo": {"of": {"cures": {"tau": 0.05}}}}),
     "placebo-lilo": curriculum({"placebo": {"of": {"lilo": {"every": 2}}}}, probabilities=False),
+    "placebo-alp_gmm": curriculum(
+        {"placebo": {"of": {"alp_gmm": {"parameters": "difficulty", "every": 40, "most": 2}}}}, probabilities=False
+    ),
+    "placebo-hive": curriculum({"placebo": {"of": {"hive": {"candidates": 20}}}}, probabilities=False),
     "placebo-edco": curriculum({"placebo": {"of": {"edco": {"reprobe": "uncertain"}}}}, rounds=5),
 }
 SHORTER = shaper_of_the_docs()
@@ -253,6 +263,7 @@ STATELESS = {
     "loss": case(PROBES.make("loss")),
     "angle_concentration": case(PROBES.make({"angle_concentration": {"weight": 1.0}})),
     "prefix_entropy": case(PROBES.make({"prefix_entropy": {"length": 32}})),
+    "prompt_entropy": case(PROBES.make({"prompt_entropy": {"token_share": 0.5}})),
     "exact_match": case(REWARDS.make("exact_match"), columns={"answer": ["4", "4", "4", None]}),
     "exact_match-boxed": case(REWARDS.make({"exact_match": {"boxed_bonus": 0.1}}), columns={"answer": ["5"] * 4}),
     "math_accuracy": case(REWARDS.make("math_accuracy"), columns={"answer": ["4", "4", "4", None]}),

@@ -17,7 +17,8 @@ def bound(spec: Any, size: int = 12, arms: int = 1) -> Curriculum:
     return CURRICULA.make(spec).bind(pool)
 
 
-EVERY = {name: {"placebo": {"of": "sec"}} if name == "placebo" else name for name in CURRICULA.built_in}
+GIVEN = {"placebo": {"placebo": {"of": "sec"}}, "alp_gmm": {"alp_gmm": {"parameters": "difficulty"}}}
+EVERY: dict[str, Any] = {name: GIVEN.get(name, name) for name in CURRICULA.built_in}
 
 
 def refreshed(curriculum: Any, batches: int, rows: int) -> list[int]:

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from trl_curriculum.data.tasks import UNSAFE_FAMILIES, disjoint, reasoning_gym_dataset
+from trl_curriculum.data.streams import Stream
+from trl_curriculum.data.tasks import UNSAFE_FAMILIES, disjoint, reasoning_gym_dataset, reasoning_gym_streams
 from trl_curriculum.rewards import reasoning_gym_accuracy
 
 
@@ -89,3 +90,27 @@ def test_system_and_instruction() -> None:
 def test_mistakes_are_one_sentence(specs: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         reasoning_gym_dataset(specs)
+
+
+def test_streams_have_the_rows_of_a_dataset_and_find_their_places() -> None:
+    config = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2}
+    specs = [{"family": "chain_sum", "config": config, "level": level, "seed": level} for level in (1, 2)]
+    streams = reasoning_gym_streams(specs)
+    assert list(streams) == ["1", "2"]
+    rows = reasoning_gym_dataset([spec | {"size": 70} for spec in specs])
+    for k, stream in enumerate(streams.values()):
+        read = Stream("s", stream)
+        found = [read.read() for _ in range(70)]
+        assert [row["prompt"] for row in found] == rows["prompt"][70 * k : 70 * (k + 1)]
+        assert {row["level"] for row in found} == {k + 1}
+    place = Stream("s", streams["1"])
+    for _ in range(66):
+        place.read()
+    again = Stream("s", streams["1"])
+    again.load_state_dict(place.state_dict())
+    assert again.read()["prompt"] == rows["prompt"][66]
+
+
+def test_streams_that_are_called_the_same_are_refused() -> None:
+    with pytest.raises(ValueError, match="Two task specs are called 'countdown': give each labels of its own"):
+        reasoning_gym_streams([spec(), spec(seed=2)])

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from trl_curriculum.cli import score
 from trl_curriculum.disk import partial
-from trl_curriculum.disk.atomic import atomic_write
 from trl_curriculum.disk.lines import Lines
 from trl_curriculum.disk.state import read_state, write_json, write_state
+from trl_curriculum.disk.tensors import write_tensors
 from trl_curriculum.generators import Candidate, load, save
 from trl_curriculum.report.history import FOLDER, History
 
@@ -25,8 +25,7 @@ SIZE = 4000  # numbers in one write, so that it takes a while
 
 
 def write_buffer(folder: Path, k: int) -> None:
-    with atomic_write(folder / "buffer.safetensors") as draft:
-        save_file({"k": torch.full((SIZE,), k)}, draft)
+    write_tensors(folder / "buffer.safetensors", {"k": torch.full((SIZE,), k)})
 
 
 def write_rows(folder: Path, k: int) -> None:

@@ -48,6 +48,8 @@ METHODS: dict[str, Any] = {
     "evo_curate": {"evo_curate": {"refresh_steps": 10}},
     "evo_curate, probe": {"evo_curate": {"refresh_steps": 10, "measure": "probe"}},
     "edco": {"edco": {"rounds": 8}},
+    "hive": "hive",
+    "alp_gmm": {"alp_gmm": {"parameters": "difficulty", "every": 320, "most": 5}},
 }
 Trainer = Literal["GRPO", "SFT"]
 
@@ -89,6 +91,9 @@ LEAST: list[tuple[str, Trainer, str, str, float]] = [  # what a method gains at 
     ("mostly_dead", "GRPO", "lilo", "over_placebo", 0.024),
     ("mostly_dead", "GRPO", "lze", "over_uniform", 0.055),
     ("mostly_dead", "GRPO", "lze", "over_placebo", 0.055),
+    ("mostly_dead", "GRPO", "hive", "over_uniform", 0.02),
+    ("mostly_dead", "GRPO", "hive", "over_placebo", 0.02),
+    ("mostly_dead", "GRPO", "alp_gmm", "over_uniform", 0.02),
     ("mostly_dead", "GRPO", "order", "over_uniform", 0.05),
     ("mostly_dead", "GRPO", "order", "over_placebo", 0.04),
     ("mostly_dead", "GRPO", "baby_steps", "over_uniform", 0.04),
@@ -122,6 +127,7 @@ LEAST: list[tuple[str, Trainer, str, str, float]] = [  # what a method gains at 
     ("plateau", "GRPO", "order", "over_uniform", 0.02),
     ("duplicates", "GRPO", "sec", "over_uniform", 0.06),
     ("duplicates", "GRPO", "mixture, equal arms", "over_uniform", 0.025),
+    ("duplicates", "GRPO", "hive", "over_uniform", 0.03),
     ("duplicates", "GRPO", "edco", "over_uniform", 0.04),
     ("duplicates", "GRPO", "edco", "over_placebo", 0.04),
     ("duplicates", "SFT", "loss_top_k", "over_uniform", 0.02),
@@ -135,6 +141,8 @@ LOSSES: list[tuple[str, Trainer, str, float]] = [  # how far a method falls belo
     ("mostly_dead", "GRPO", "order, hard to easy", 0.05),
     ("mostly_dead", "SFT", "loss_top_k", 0.04),
     ("plateau", "GRPO", "edco", 0.05),
+    ("plateau", "GRPO", "hive", 0.05),
+    ("noisy", "GRPO", "hive", 0.014),
     ("plateau", "SFT", "loss_top_k", 0.015),
     ("noisy", "GRPO", "mopps", 0.02),
     ("noisy", "GRPO", "lilo", 0.004),
@@ -161,6 +169,8 @@ WASTE: list[tuple[str, Trainer, str, str, float, float]] = [  # the share of dra
     ("mostly_dead", "GRPO", "cures", "impossible", 0.0, 0.39),
     ("mostly_dead", "GRPO", "lilo", "impossible", 0.0, 0.565),
     ("mostly_dead", "GRPO", "lze", "impossible", 0.0, 0.565),
+    ("mostly_dead", "GRPO", "hive", "impossible", 0.0, 0.6),
+    ("mostly_dead", "GRPO", "alp_gmm", "impossible", 0.0, 0.54),
     ("mostly_dead", "GRPO", "baby_steps", "impossible", 0.0, 0.56),
     ("mostly_dead", "GRPO", "competence", "impossible", 0.0, 0.63),
     ("mostly_dead", "GRPO", "edco", "impossible", 0.71, 1.0),
@@ -186,6 +196,7 @@ WASTE: list[tuple[str, Trainer, str, str, float, float]] = [  # the share of dra
     ("duplicates", "SFT", "loss_top_k", "solved", 0.0, 0.1),  # uniform: .20
     ("plateau", "GRPO", "ucb1", "locked", 0.0, 0.28),  # uniform: .39
     ("plateau", "GRPO", "edco", "locked", 0.7, 1.0),
+    ("plateau", "GRPO", "hive", "locked", 0.7, 1.0),
     ("plateau", "SFT", "loss_top_k", "locked", 0.75, 1.0),
 ]
 TIMES: list[tuple[str, Trainer, str, float]] = [  # share of the steps until it is where uniform ends

@@ -19,7 +19,10 @@ from trl_curriculum.trainers.checks import refuse_parallelism, say_what_was_not_
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train_dataset": tiny.dataset().to_iterable_dataset()}, "train_dataset is a stream without a length"),
+        (
+            {"train_dataset": tiny.dataset().to_iterable_dataset()},
+            r"arms=\['arm'\] has no effect on streams: leave it out; the streams are the arms",
+        ),
         ({"train_dataset": list(range(4))}, "train_dataset is a list; pass a datasets.Dataset"),
         ({"train_dataset": tiny.dataset().select([])}, "The dataset is empty"),
         (

@@ -208,6 +208,24 @@ def test_a_fused_head_can_be_made_at_another_temperature(tmp_path: Path) -> None
     )
 
 
+def test_a_fused_head_scores_labels_that_are_shifted_already_at_every_position(tmp_path: Path) -> None:
+    for run in (trainer(tmp_path), sft_trainer(tmp_path)):
+        ids = torch.tensor([[3, 9, 5, 30], [4, 7, 0, 0]])
+        labels = torch.tensor([[1, 1, 1, 1], [1, 1, -100, -100]])  # any: entropies do not depend on them
+        with torch.no_grad():
+            log_p = run.model(input_ids=ids, attention_mask=(labels > 0).long()).logits.float().log_softmax(-1)
+            head = run.model(
+                input_ids=ids,
+                attention_mask=(labels > 0).long(),
+                shift_labels=labels,
+                fused_lm_head=True,
+                use_cache=False,
+            )
+        assert head.entropy.shape == (2, 4), changed("shift_labels are shifted once more")
+        own = -(log_p.exp() * log_p).sum(-1).where(labels > 0, 0)
+        assert torch.allclose(head.entropy, own, atol=1e-4), changed("entropies of a fused head with shift_labels")
+
+
 def test_an_optimizers_state_can_be_cleared_where_the_trainer_holds_it(tmp_path: Path) -> None:
     run = trainer(tmp_path, max_steps=1)
     run.train()

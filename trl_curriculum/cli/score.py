@@ -1,5 +1,5 @@
 """
-`trl-curriculum score`: prefix entropies or angles of a dataset's prompts, without training, as a parquet file.
+`trl-curriculum score`: entropies or angles of a dataset's prompts, without training, as a parquet file.
 
 Prompts are those that `trl-curriculum grpo` makes of the same arguments; conversations are cut before their last
 answer. `row` counts as the trainers count.
@@ -29,21 +29,29 @@ from ..lm.load import ENGINES
 from ..lm.loading import MODEL, check_folder, check_tokenizer, loading
 from ..lm.loading import load_tokenizer as loaded_tokenizer
 from ..pool import Pool
-from ..probes import PROBES, AngleConcentration, PrefixEntropy
+from ..probes import PROBES, AngleConcentration, PrefixEntropy, PromptEntropy
 from ..probes.angle_concentration import angle_concentration, check_fast, spans
 from ..probes.prefix_entropy import prefix_entropy
+from ..probes.prompt_entropy import prompt_entropy
 from ..probes.prompts import options_of, prompt_of, tokenize
+from ..probes.scores import Scores
 from ..report.terminal import show
 from ..scripts.arguments import CurriculumScriptArguments
 from ..scripts.data import load_prompts
 from ..scripts.launch import parse
 from ..scripts.parser import RecipeParser
 from ..scripts.train import model_path
-from ..trainers.outlook import prefixes
+from ..trainers.probe_cost import prompts as cost
 from .score_tables import by_arm, extremes
 
 
 VOID = ("eval_per_arm", "difficulty_from")  # what the scripts share and scoring has no use for
+Spec = PrefixEntropy | PromptEntropy | AngleConcentration
+TITLES = {
+    "prefix_entropy": "Prefix entropies",
+    "prompt_entropy": "Prompt entropies",
+    "angle_concentration": "Angle concentrations",
+}
 
 
 @dataclass
@@ -69,10 +77,10 @@ class ScoreArguments(CurriculumScriptArguments):
         url (`str`, *optional*):
             Where a server listens, for `back_end: server`.
         probe (`dict`, *optional*):
-            What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`. Its
-            `back_end` is `transformers` unless it says `vllm` (an engine in this process, `back_end_options` are
-            arguments of `vllm.LLM`) or `server` (of [`~trl_curriculum.lm.server_engine.ServerEngine`]).
-            `angle_concentration` is measured by transformers.
+            What is measured and how, as in training: `{"prefix_entropy": {"length": 32, "back_end": "vllm"}}`;
+            `prompt_entropy` or `angle_concentration` (transformers). The first's `back_end` is `transformers` unless
+            it says `vllm` (an engine in this process, `back_end_options` are arguments of `vllm.LLM`) or `server` (of
+            [`~trl_curriculum.lm.server_engine.ServerEngine`]).
         unusable_rows (`str`, *optional*, defaults to `"refuse"`):
             What to do with rows without a prompt, or whose prompt the chat template refuses: `"refuse"`, or
             `"leave_out"`, with a warning. Prompts that are too long have no score either way.
@@ -103,13 +111,12 @@ class ScoreArguments(CurriculumScriptArguments):
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on scores: leave it out.")
         spec = PROBES.make("prefix_entropy" if self.probe is None else self.probe)
-        if not isinstance(spec, PrefixEntropy | AngleConcentration):
-            known = "'prefix_entropy' and 'angle_concentration'"
-            raise ValueError(f"probe={self.probe!r}: `score` measures {known}, and not {spec.name!r}.")
+        if not isinstance(spec, Spec):
+            raise ValueError(f"probe={self.probe!r}: `score` scores prompts, which {spec.name!r} does not.")
         self.spec = spec
         back_end = spec.back_end if isinstance(spec, PrefixEntropy) else "auto"
         self.back_end = "transformers" if back_end == "auto" else back_end
-        self.options = dict((spec.back_end_options if isinstance(spec, PrefixEntropy) else None) or {})
+        self.options = dict((isinstance(spec, PrefixEntropy) and spec.back_end_options) or {})
         if self.back_end != "server" and self.url is not None:
             raise ValueError(
                 f"url={redact(self.url)!r} is that of a server: set back_end: server in `probe`, or leave it out."
@@ -157,39 +164,32 @@ def run(argv: Sequence[str]) -> int:
     pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     if pool.estimated is not None:
         raise ValueError(f"arms={args.arms!r} are estimated while training: name a column, or leave them out.")
-    entropies = isinstance(args.spec, PrefixEntropy)
-    cost = prefixes(pool.size, args.spec) if entropies else f"{pool.size} rows, one forward over each prompt"
-    print(f"{args.model_name_or_path}, {args.back_end}: {cost}")
+    print(f"{args.model_name_or_path}, {args.back_end}: {cost(pool.size, args.spec)}")
     if args.dry_run:
         return 0
     tokenizer = load_tokenizer(args, name)
-    if not entropies:
+    if isinstance(args.spec, AngleConcentration):
         check_fast(tokenizer)
     given, prompts = tokenized(given, tokenizer, args.spec)
     pool = Pool.from_dataset(given.dataset, args.arms, hash_rows=False)
     folder = file.with_name(f".{file.name}-{_key(args, name)}")
     try:
         engine = make_engine(args, name, tokenizer)
-        if entropies:
-            scores = prefix_entropy(prompts, engine, args.spec, batch_tokens=args.spec.batch_tokens, folder=folder)
-        else:
-            model: Any = engine  # of transformers, which has the model
-            scores = angle_concentration(prompts, model.model, args.spec, window=engine.window, folder=folder)
+        scores = measure(prompts, engine, args.spec, folder)
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what {folder} holds.")
         return 130
     except (FloatingPointError, RuntimeError) as error:
         raise ValueError(str(error)) from error
     frame = pd.DataFrame({"row": given.position, "score": scores.value, "tokens": scores.tokens})
-    if not entropies:
+    if isinstance(args.spec, AngleConcentration):
         frame["difficulty"] = -scores.value
     if args.arms is not None:
         frame["arm"] = np.array(pool.arm_names, object)[pool.arm]
     write(frame, file, {"model": name, "back_end": args.back_end, args.spec.name: asdict(args.spec)})
     with suppress(OSError):  # what else is in it is not ours
         folder.rmdir()
-    title = "Prefix entropies" if entropies else "Angle concentrations"
-    show(by_arm(frame, scores, title), extremes(frame, loaded))
+    show(by_arm(frame, scores, TITLES[args.spec.name]), extremes(frame, loaded))
     print(f"{len(frame)} rows written to {file}")
     return 0
 
@@ -203,7 +203,7 @@ def check_forms(dataset: Dataset, how: str) -> Rows:
     return rows.without({k: "it has no question" for k, prompt in enumerate(prompts) if not prompt})
 
 
-def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy | AngleConcentration) -> tuple[Rows, list[Any]]:
+def tokenized(rows: Rows, tokenizer: Any, spec: Spec) -> tuple[Rows, list[Any]]:
     """The rows whose prompts the chat template takes, and the tokens of these."""
     ids: list[Any] = []
 
@@ -212,10 +212,10 @@ def tokenized(rows: Rows, tokenizer: Any, spec: PrefixEntropy | AngleConcentrati
         own = [{} if "prompt" in row and "completion" not in row else options_of(row) for row in batch]
         prompts = [prompt_of(row) for row in batch]
         made: list[Any]
-        if isinstance(spec, PrefixEntropy):
-            made = tokenize(prompts, tokenizer, spec, own=own)
-        else:
+        if isinstance(spec, AngleConcentration):
             made = spans(prompts, tokenizer, own)
+        else:
+            made = tokenize(prompts, tokenizer, spec, own=own)
         ids.extend(made)
         return made
 
@@ -242,8 +242,7 @@ def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
             vocabulary = AutoConfig.from_pretrained(name, **source).get_text_config().vocab_size
         return load(**({"model": name, "vocabulary": vocabulary} | options))
     if args.back_end == "vllm":
-        assert isinstance(args.spec, PrefixEntropy)  # the only one that has a choice of back ends
-        top = max(args.spec.logprobs or VLLM_LOGPROBS, VLLM_LOGPROBS)
+        top = max(getattr(args.spec, "logprobs", None) or 0, VLLM_LOGPROBS)
         # Raw: the entropies are then those of the model's own distribution, however the prefix is sampled
         raw = {"dtype": args.dtype, "logprobs_mode": "raw_logprobs", "max_logprobs": top}
         return load(name, **(raw | source | options))
@@ -252,6 +251,15 @@ def make_engine(args: ScoreArguments, name: str, tokenizer: Any) -> Engine:
     engine = load(name, tokenizer=tokenizer, dtype=args.dtype, **source)
     engine.model.to("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
     return engine
+
+
+def measure(prompts: list[Any], engine: Any, spec: Spec, folder: Path) -> Scores:
+    """Scores prompts by what the engine makes of them, or by its model."""
+    if isinstance(spec, PrefixEntropy):
+        return prefix_entropy(prompts, engine, spec, batch_tokens=spec.batch_tokens, folder=folder)
+    if isinstance(spec, PromptEntropy):
+        return prompt_entropy(prompts, engine.model, spec, batch_tokens=spec.batch_tokens, folder=folder)
+    return angle_concentration(prompts, engine.model, spec, window=engine.window, folder=folder)
 
 
 def write(frame: pd.DataFrame, file: Path, made_by: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ from datasets import Dataset
 from rich.table import Table
 
 from ..data.names import natural
-from ..probes.prefix_entropy import Scores
 from ..probes.prompts import prompt_of
+from ..probes.scores import Scores
 from ..report.terminal import LONGEST, table
 
 

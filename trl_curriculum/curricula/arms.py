@@ -13,6 +13,7 @@ from .base import MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
 from .outlook import Outlook
 from .parts.arms import arms_of
 from .parts.estimators import Belief, Estimator
+from .parts.queues import Queues
 from .parts.selectors import Boltzmann, draw_arms, entropy
 from .parts.utilities import Utility, identity
 
@@ -50,7 +51,7 @@ class ArmMethod(CurriculumMethod):
 class ArmCurriculum(Curriculum, of=ArmMethod):
     """An [`ArmMethod`] over a pool: without replacement, an arm is used up before one of its rows comes again."""
 
-    takes_estimated_arms = True
+    takes_estimated_arms = takes_streams = True
     method: ArmMethod
 
     def __init__(self, method: ArmMethod, pool: Pool, seed: int = 0) -> None:
@@ -97,11 +98,11 @@ class ArmCurriculum(Curriculum, of=ArmMethod):
         arm = draw_arms(self.rng, p, n)
         queues = self.arms.queues
         row: IntArray
-        if self.method.replacement:
+        if self.method.replacement and isinstance(queues, Queues):  # a stream gives its next row
             row = queues.order[queues.start_of[arm] + self.rng.integers(queues.size[arm])]
         else:
             row = queues.pop(arm)
-        return row, arm, p[arm] / queues.size[arm]
+        return row, arm, queues.chance(p, arm)
 
     def observe(self, feedback: Feedback) -> None:
         self.estimator.update(self.arms.arm[feedback.row], np.abs(feedback.advantages(self.method.outcome)))

@@ -12,6 +12,7 @@ from ..records import PoolMapping, Stateful, check_array, load_generator, value_
 from ..registry import Method, Registry
 from ..signals import Feedback, FloatArray, IntArray
 from .draw import NOTHING, Draw, RoundBegan, check_picked
+from .fits import check_pool
 from .outlook import Foreseen
 
 
@@ -26,8 +27,8 @@ class CurriculumMethod(Method):
 
     Three words say what it needs of a trainer: `follows`, the columns of [`Feedback`] that it cannot do without;
     `wants`, the late columns that it would like (a trainer may spend a collective on them); and `probe`, what must be
-    measured on purpose before it draws: `"loss"` or `"prefix_entropy"`. `neighbours` says how many rows that are alike
-    it wants to know of each.
+    measured on purpose before it draws: `"loss"`, `"prefix_entropy"` or `"prompt_entropy"`. `neighbours` says how many
+    rows that are alike it wants to know of each.
     """
 
     signal: ClassVar[str] = "none"  # in words, for tables
@@ -82,6 +83,7 @@ class Curriculum(Stateful, Foreseen, ABC):
     progress: float = value_state(0.0, least=0, most=1)
 
     takes_estimated_arms: ClassVar[bool] = False  # whether arms may change while it trains
+    takes_streams: ClassVar[bool] = False  # whether it draws by arm, and takes the rows of each as they come
 
     def __init_subclass__(cls, of: type[CurriculumMethod] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -89,11 +91,7 @@ class Curriculum(Stateful, Foreseen, ABC):
             of.bound = cls
 
     def __init__(self, method: Any, pool: Pool, seed: int = 0) -> None:
-        if pool.estimated is not None and not self.takes_estimated_arms:
-            raise ValueError(
-                f"arms={pool.estimated.name!r} are estimated while training, which has no effect on curriculum "
-                f"{method.name!r}: leave them out, or choose a bandit such as 'sec'."
-            )
+        check_pool(self, method, pool)
         self.method, self.pool, self.seed = method, pool, seed
         self.rng = np.random.default_rng(seed)
         self._waiting = NOTHING
@@ -190,9 +188,9 @@ class Curriculum(Stateful, Foreseen, ABC):
             row (`IntArray`, shape `(n,)`):
                 The rows that it asked for.
             value (`FloatArray`, shape `(n,)`):
-                Losses in nats per trained token, or prefix entropies; NaN where there is none.
-            scores ([`~trl_curriculum.probes.prefix_entropy.Scores`], *optional*):
-                More about prefix entropies: what they cost, and which prompts are equal.
+                Losses in nats per trained token, or entropies; NaN where there is none.
+            scores ([`~trl_curriculum.probes.scores.Scores`], *optional*):
+                More about entropies: what they cost, and which prompts are equal.
         """
         raise NotImplementedError(f"Curriculum {self.name!r} asked for no probe.")
 

@@ -10,7 +10,7 @@ from ..registry import option
 from ..signals import FloatArray, IntArray
 from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
 from .outlook import Outlook
-from .parts.queues import Queues
+from .parts.queues import queues_of
 from .parts.selectors import draw_arms, entropy
 
 
@@ -75,11 +75,12 @@ class Mixture(CurriculumMethod):
 class MixtureCurriculum(Curriculum, of=Mixture):
     """[`Mixture`] over a pool."""
 
+    takes_streams = True
     method: Mixture
 
     def __init__(self, method: Mixture, pool: Pool, seed: int = 0) -> None:
         super().__init__(method, pool, seed)
-        self.queues = Queues(pool.arm, pool.n_arms, self.rng)
+        self.queues = queues_of(pool, self.rng)
         share = self.queues.size / self.queues.size.max()  # at most 1: no power of it overflows
         weights = method.weights
         worth = share ** (1 / method.temperature) if weights is None else self._given(weights)
@@ -103,7 +104,7 @@ class MixtureCurriculum(Curriculum, of=Mixture):
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
         p = self._probabilities
         arm = draw_arms(self.rng, p, n)
-        return self.queues.pop(arm), arm, p[arm] / self.queues.size[arm]
+        return self.queues.pop(arm), arm, self.queues.chance(p, arm)
 
     def metrics(self) -> dict[str, float]:
         p = self._probabilities

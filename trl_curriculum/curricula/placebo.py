@@ -11,7 +11,7 @@ from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA, Curriculum, CurriculumMethod
 from .outlook import Outlook
-from .parts.queues import Queues
+from .parts.queues import Queues, StreamQueues
 
 
 @CURRICULA.add("placebo", signal="what its method follows, of other arms or rows", cost="its method's")
@@ -111,12 +111,19 @@ class PlaceboCurriculum(Curriculum, of=Placebo):
         super().__init__(method, pool, seed)
         self.rng = np.random.default_rng([seed, 1])  # not the method's own numbers once more
         self.by_arm = self.chooses_arms and len(self.arm_names) > 1
-        self.queues = Queues(self.row_arm, len(self.arm_names), self.rng) if self.by_arm else None
+        self.queues: Queues | StreamQueues | None = None
+        if self.by_arm:
+            of_rows = None if pool.is_stream else Queues(self.row_arm, len(self.arm_names), self.rng)
+            self.queues = of_rows or StreamQueues(pool.arm_size)
         self._exchange()
 
     @property
     def takes_estimated_arms(self) -> bool:  # type: ignore[override]
         return self.inner.takes_estimated_arms
+
+    @property
+    def takes_streams(self) -> bool:  # type: ignore[override]
+        return self.inner.takes_streams and self.chooses_arms and len(self.arm_names) > 1
 
     @property
     def arm_names(self) -> tuple[str, ...]:

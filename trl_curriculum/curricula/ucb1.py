@@ -8,7 +8,7 @@ from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA, MAX_LOGGED_ARMS, Curriculum, CurriculumMethod
 from .outlook import Outlook
-from .parts.queues import Queues
+from .parts.queues import Queues, queues_of
 
 
 @CURRICULA.add(
@@ -50,6 +50,7 @@ class UCB1(CurriculumMethod):
 class UCB1Curriculum(Curriculum, of=UCB1):
     """[`UCB1`] over a pool."""
 
+    takes_streams = True
     method: UCB1
     reward: FloatArray = arm_state(0.0)
     plays: IntArray = arm_state(0, np.int64, 0)
@@ -61,7 +62,7 @@ class UCB1Curriculum(Curriculum, of=UCB1):
     def __init__(self, method: UCB1, pool: Pool, seed: int = 0) -> None:
         self.level, self._names = _cut(pool, method.levels)
         super().__init__(method, pool, seed)
-        self.queues = Queues(self.level, len(self._names), self.rng)
+        self.queues = queues_of(pool, self.rng) if pool.is_stream else Queues(self.level, len(self._names), self.rng)
 
     @property
     def arm_names(self) -> tuple[str, ...]:

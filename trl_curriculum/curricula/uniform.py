@@ -6,7 +6,7 @@ from ..pool import Pool
 from ..records import PoolMapping
 from ..signals import FloatArray, IntArray
 from .base import CURRICULA, Curriculum, CurriculumMethod
-from .parts.queues import Queues
+from .parts.queues import Queues, StreamQueues
 
 
 @CURRICULA.add("uniform")
@@ -15,7 +15,7 @@ class Uniform(CurriculumMethod):
     """
     Every row once in random order, then again in another: what TRL's shuffling does, and the baseline of all others.
 
-    Arms are only reported.
+    Arms are only reported. Of streams, rows come from one after the other in turn, each in its order.
 
     Example:
 
@@ -32,13 +32,17 @@ class Uniform(CurriculumMethod):
 class UniformCurriculum(Curriculum, of=Uniform):
     """[`Uniform`] over a pool."""
 
+    takes_streams = True
+
     def __init__(self, method: Uniform, pool: Pool, seed: int = 0) -> None:
         super().__init__(method, pool, seed)
-        self.queues = Queues(np.broadcast_to(np.int32(0), pool.size), 1, self.rng)
+        one = np.broadcast_to(np.int32(0), pool.size)
+        self.queues = StreamQueues(np.array([pool.size])) if pool.is_stream else Queues(one, 1, self.rng)
 
     def _pick(self, n: int) -> tuple[IntArray, IntArray, FloatArray]:
-        row = self.queues.pop(np.zeros(n, np.int64))
-        return row, self.pool.arm[row], np.full(n, 1 / self.pool.size)
+        one = np.zeros(n, np.int64)
+        row = self.queues.pop(one)
+        return row, self.pool.arm[row], self.queues.chance(np.ones(1), one)
 
     def own_mapping(self, mapping: PoolMapping) -> PoolMapping:
         return mapping.with_arms(np.zeros(1, np.int64))

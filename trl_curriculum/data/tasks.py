@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, IterableDataset, Value, concatenate_datasets
 from datasets.exceptions import DatasetGenerationError
 
 from ..registry import nearest
@@ -14,6 +14,7 @@ from ..registry import nearest
 
 INSTRUCTION = "Think step by step, then put your final answer, and nothing else, inside \\boxed{}."
 MAX_SIZE = 1_000_000  # reasoning-gym seeds row i with `seed + i`: this keeps the rows of two seeds apart
+CHUNK = 64  # rows of a stream that are a shard of it: a resume makes fewer than these again
 COLUMNS = ("prompt", "answer", "family", "entry")
 # Their scorers run answers, or parts of the entry, as Python or sympy code: only a sandbox makes that safe.
 UNSAFE_FAMILIES = (
@@ -73,12 +74,38 @@ def reasoning_gym_dataset(
 
     ```
     """
-    if not specs:
-        raise ValueError("`tasks` is empty: give at least one spec such as {family: countdown, size: 100}.")
-    labels = [_check(position, spec) for position, spec in enumerate(specs)]
-    if other := [names for names in labels if set(names) != set(labels[0])]:
-        raise ValueError(f"Some task specs have the labels {labels[0]}, others {other[0]}: give all the same labels.")
-    return concatenate_datasets([_generate(spec, labels[0], system, instruction, num_proc) for spec in specs])
+    labels = _labels(specs)
+    return concatenate_datasets([_generate(spec, labels, system, instruction, num_proc) for spec in specs])
+
+
+def reasoning_gym_streams(
+    specs: list[dict[str, Any]], system: str | None = None, instruction: str | None = INSTRUCTION
+) -> dict[str, IterableDataset]:
+    """
+    The same rows as streams, one a spec, for a curriculum of which each is an arm: a row is made when it is drawn.
+
+    Args:
+        specs (`list[dict]`):
+            As in [`reasoning_gym_dataset`]; without a `size` a stream has a million rows.
+        system, instruction (`str`, *optional*):
+            As there.
+
+    Returns:
+        `dict[str, datasets.IterableDataset]`: by their labels, such as `"3"` or `"3/easy"`, or by their families where
+        there are none.
+    """
+    whole = [{"size": MAX_SIZE} | spec for spec in specs]
+    labels = _labels(whole)
+    names = ["/".join(str(spec[name]) for name in labels) or spec["family"] for spec in whole]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"Two task specs are called {twice!r}: give each labels of its own, such as `level`.")
+    made = {}
+    for name, spec in zip(names, whole, strict=True):
+        chunks = [[begin, min(begin + CHUNK, spec["size"])] for begin in range(0, spec["size"], CHUNK)]
+        given = {"chunks": chunks} | _given(spec, system, instruction)
+        made[name] = IterableDataset.from_generator(_chunks, features=_features(spec, labels), gen_kwargs=given)
+    return made
 
 
 def disjoint(train: Dataset, test: Dataset) -> Dataset:
@@ -137,6 +164,16 @@ def _check(position: int, spec: dict[str, Any]) -> list[str]:
     return labels
 
 
+def _labels(specs: list[dict[str, Any]]) -> list[str]:
+    """Return the labels of all specs, which must have the same, once everything else in them is known to be right."""
+    if not specs:
+        raise ValueError("`tasks` is empty: give at least one spec such as {family: countdown, size: 100}.")
+    labels = [_check(position, spec) for position, spec in enumerate(specs)]
+    if other := [names for names in labels if set(names) != set(labels[0])]:
+        raise ValueError(f"Some task specs have the labels {labels[0]}, others {other[0]}: give all the same labels.")
+    return labels[0]
+
+
 def _config(spec: dict[str, Any]) -> dict[str, Any]:
     return {**(spec.get("config") or {}), "size": spec["size"], "seed": spec.get("seed", 0) * MAX_SIZE}
 
@@ -144,25 +181,38 @@ def _config(spec: dict[str, Any]) -> dict[str, Any]:
 def _generate(
     spec: dict[str, Any], labels: list[str], system: str | None, instruction: str | None, num_proc: int | None
 ) -> Dataset:
-    message = {"role": Value("string"), "content": Value("string")}
-    features = {"prompt": [message], **dict.fromkeys(("answer", "family", "entry"), Value("string"))}
-    label_features = Dataset.from_list([{name: spec[name] for name in labels}]).features if labels else {}
     try:
         return Dataset.from_generator(
             _rows,
-            features=Features({**features, **label_features}),
+            features=_features(spec, labels),
             # datasets splits the one list among the processes, and recognises a cached dataset by these values
-            gen_kwargs={
-                "rows": list(range(spec["size"])),
-                "spec": json.dumps(spec, sort_keys=True),
-                "system": system,
-                "instruction": instruction,
-                "version": f"{importlib.metadata.version('reasoning-gym')}-1",  # raise the 1 when `_rows` changes
-            },
+            gen_kwargs={"rows": list(range(spec["size"])), **_given(spec, system, instruction)},
             num_proc=min(num_proc, spec["size"]) if num_proc else None,
         )
     except DatasetGenerationError as error:
         raise ValueError(f"Could not generate task family '{spec['family']}': {error.__cause__}") from error
+
+
+def _features(spec: dict[str, Any], labels: list[str]) -> Features:
+    message = {"role": Value("string"), "content": Value("string")}
+    features = {"prompt": [message], **dict.fromkeys(("answer", "family", "entry"), Value("string"))}
+    label_features = Dataset.from_list([{name: spec[name] for name in labels}]).features if labels else {}
+    return Features({**features, **label_features})
+
+
+def _given(spec: dict[str, Any], system: str | None, instruction: str | None) -> dict[str, Any]:
+    """What rows are made from, besides their numbers."""
+    return {
+        "spec": json.dumps(spec, sort_keys=True),
+        "system": system,
+        "instruction": instruction,
+        "version": f"{importlib.metadata.version('reasoning-gym')}-1",  # raise the 1 when `_rows` changes
+    }
+
+
+def _chunks(chunks: list[list[int]], **given: Any) -> Iterator[dict[str, Any]]:
+    for begin, end in chunks:
+        yield from _rows(list(range(begin, end)), **given)
 
 
 def _rows(

@@ -21,7 +21,7 @@ PREFIX = 16  # tokens that a prefix entropy takes
 
 @dataclass(frozen=True)
 class Found:
-    """What a probe of prefix entropies finds beside them, see [`~trl_curriculum.probes.prefix_entropy.Scores`]."""
+    """What a probe of entropies finds beside them, see [`~trl_curriculum.probes.scores.Scores`]."""
 
     prompt: NDArray[np.uint64]
 
@@ -59,7 +59,8 @@ class LearningHost(SimulatedHost):
         if what == "loss":
             self.probed_tokens += len(rows) * self.learner.world.tokens
             return self.learner.losses(rows, self.rng), None
-        self.probed_tokens += len(rows) * PREFIX
+        # A world has no prompts: reading one costs a row's tokens, and tells as much as its answer, which flatters it
+        self.probed_tokens += len(rows) * (PREFIX if what == "prefix_entropy" else self.learner.world.tokens)
         prompt = self.learner.rows.item[rows].astype(np.uint64) + np.uint64(1)  # 0: not known
         return self.learner.entropies(rows, self.rng), Found(prompt)
 

@@ -13,7 +13,7 @@ from trl.trainer.utils import add_fused_lm_head
 from ..disk.fingerprint import fingerprint
 from ..disk.partial import by_length, measure_in_batches
 from ..signals import FloatArray, IntArray
-from .batches import Row, collate
+from .batches import Row, collate, pad_ids
 from .tap import measuring, sum_per_sequence
 
 
@@ -135,17 +135,40 @@ def _log_probs(model: Any, inputs: dict[str, Any], fused: bool) -> tuple[torch.T
     return -loss, (labels != -100).float()
 
 
+def prompt_entropies(model: Any, prompts: list[list[int]], accelerator: Any = None) -> list[FloatArray]:
+    """
+    Entropy of the next-token distribution at every token of prompts in nats, shape `(T,)` each, by one forward of a
+    model with TRL's fused head, see [`fused_head`]: logits of a whole batch are never held.
+    """
+    device = accelerator.device if accelerator is not None else next(model.parameters()).device
+    ids, mask = (tensor.to(device) for tensor in pad_ids(prompts))
+    labels = ids.masked_fill(mask == 0, -100)  # which tokens they are does not matter: every position is scored
+    with accelerator.autocast() if accelerator is not None else nullcontext():
+        output = model(input_ids=ids, attention_mask=mask, shift_labels=labels, use_cache=False, fused_lm_head=True)
+    entropy = output.entropy.double().cpu().numpy()
+    return [row[: len(prompt)] for row, prompt in zip(entropy, prompts, strict=True)]
+
+
 @contextmanager
 def head_at_temperature_1(trainer: Any) -> Iterator[None]:
     """GRPO's fused head divides logits by the rollouts' temperature; a loss is the model's own."""
     if trainer.temperature == 1:
         yield
         return
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    with fused_head(trainer.accelerator.unwrap_model(trainer.model), trainer.args.cast_lm_head_to_fp32):
+        yield
+
+
+@contextmanager
+def fused_head(model: Any, cast_to_fp32: bool = False) -> Iterator[None]:
+    """Gives a model TRL's fused head at temperature 1, with entropies, in place of the one that it may have."""
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
-    forward = model.forward
-    add_fused_lm_head(model, cast_lm_head_to_fp32=trainer.args.cast_lm_head_to_fp32, outputs=("log_probs", "entropy"))
+    before = vars(model).get("forward")  # of a trainer's model; others have that of their class
+    add_fused_lm_head(model, cast_lm_head_to_fp32=cast_to_fp32, outputs=("log_probs", "entropy"))
     try:
         yield
     finally:
-        model.forward = forward
+        if before is None:
+            del model.forward
+        else:
+            model.forward = before

@@ -3,6 +3,7 @@
 from .angle_concentration import AngleConcentration
 from .base import PROBES, Probe, RowLoss
 from .prefix_entropy import PrefixEntropy
+from .prompt_entropy import PromptEntropy
 
 
-__all__ = ["PROBES", "AngleConcentration", "PrefixEntropy", "Probe", "RowLoss"]
+__all__ = ["PROBES", "AngleConcentration", "PrefixEntropy", "Probe", "PromptEntropy", "RowLoss"]

@@ -14,7 +14,7 @@ from ..lm.angles import angle_concentrations
 from ..registry import option
 from ..rewards.answers import text_of
 from .base import PROBES, Probe
-from .prefix_entropy import Scores
+from .scores import Scores
 
 
 logger = logging.getLogger(__name__)

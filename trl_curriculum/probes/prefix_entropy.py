@@ -1,26 +1,18 @@
 """How uncertain a model is about its answer, read off the first tokens of a quick one."""
 
-import logging
-import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import xxhash
-from numpy.typing import NDArray
 
-from ..disk.fingerprint import fingerprint
-from ..disk.partial import by_length, measure_in_batches
 from ..lm.engines import Engine, Sampling, TokenEntropy
 from ..lm.entropy import Missing, aggregate
 from ..registry import option
-from ..signals import FloatArray, IntArray
+from ..signals import FloatArray
 from .base import PROBES, Probe
+from .scores import Scores, score_prompts
 
-
-logger = logging.getLogger(__name__)
 
 QUICK_ANSWER = {
     "en": "Answer the question below in three sentences at most. If it takes reasoning, keep that as short as you can."
@@ -122,31 +114,6 @@ class PrefixEntropy(Probe):
         return value / float(np.log(2)) if self.unit == "bits" else value
 
 
-@dataclass(frozen=True)
-class Scores:
-    """
-    What a probe found, one entry a prompt.
-
-    Args:
-        value (`FloatArray`, shape `(n,)`):
-            Prefix entropies; NaN where there is none.
-        tokens (`IntArray`, shape `(n,)`):
-            Tokens that were generated for it; 0 where an equal prompt was scored in its place.
-        prompt (`NDArray[np.uint64]`, shape `(n,)`):
-            Hash of the prompt's tokens: equal prompts have the same.
-        seconds (`float`):
-            Time that it took, without what an interrupted probe had done before.
-        missing (`dict[str, int]`):
-            How many prompts have no score, by reason.
-    """
-
-    value: FloatArray
-    tokens: IntArray
-    prompt: NDArray[np.uint64]
-    seconds: float
-    missing: dict[str, int]
-
-
 def prefix_entropy(
     prompts: list[list[int]],
     engine: Engine,
@@ -161,9 +128,6 @@ def prefix_entropy(
     """
     Scores prompts by the entropy of a short generated prefix.
 
-    Equal prompts are scored once. A prompt that cannot be scored gets NaN, is counted and warned of: an empty one, one
-    that is too long for the engine's window, and one whose log-probabilities are not numbers.
-
     Args:
         prompts (`list[list[int]]`):
             Token ids.
@@ -171,77 +135,32 @@ def prefix_entropy(
             What generates; partial results of another, or of other weights, are not used.
         spec ([`PrefixEntropy`]):
             What is measured.
-        batch_tokens (`int`, *optional*, defaults to `16384`):
-            Tokens of one batch, padding and prefixes included; at least one prompt is taken.
-        folder (`Path`, *optional*):
-            Where partial results are kept: a probe that is killed or fails half-way goes on from there.
-        accelerator ([`~accelerate.Accelerator`], *optional*):
-            Of the processes that share the work; all must have the same prompts.
-        others (`bool`, *optional*, defaults to `False`):
-            Whether other prompts were scored before: then it is no error that these are all empty or too long.
+        batch_tokens, folder, accelerator, disable_tqdm, others (*optional*):
+            As in [`~trl_curriculum.probes.scores.score_prompts`].
 
     Raises:
         `FloatingPointError`: if not one prompt could be scored.
     """
-    start = time.monotonic()
-    hashes = np.array([xxhash.xxh3_64_intdigest(np.asarray(ids, np.int64).tobytes()) for ids in prompts], np.uint64)
-    length = np.array([len(ids) for ids in prompts], np.int64)
-    first, copy_of = np.unique(hashes, return_index=True, return_inverse=True)[1:]
-    window = engine.window if engine.window is not None else np.iinfo(np.int64).max
-    scored = first[(length[first] > 0) & (length[first] + spec.length <= window)]
-    found = np.full((len(prompts), 2), np.nan)
-    if len(scored):
-        world = accelerator.num_processes if accelerator is not None else 1
 
-        def measure(batch: IntArray) -> FloatArray:
-            ids = [prompts[k] for k in scored[batch]]
-            values = np.zeros((len(ids), 2))
-            for sample in range(spec.samples):
-                seeds = [spec.seed + sample] * len(ids)
-                for k, one in enumerate(engine.complete(ids, spec.sampling, seeds, entropy=spec.token_entropy)):
-                    assert one.entropies is not None
-                    values[k] += spec.score(one.entropies), len(one.entropies)
-            return values / [spec.samples, 1]
+    def measure(batch: list[list[int]]) -> FloatArray:
+        values = np.zeros((len(batch), 2))
+        for sample in range(spec.samples):
+            seeds = [spec.seed + sample] * len(batch)
+            for k, one in enumerate(engine.complete(batch, spec.sampling, seeds, entropy=spec.token_entropy)):
+                assert one.entropies is not None
+                values[k] += spec.score(one.entropies), len(one.entropies)
+        return values / [spec.samples, 1]
 
-        found[scored] = measure_in_batches(
-            by_length(length[scored] + spec.length, batch_tokens),
-            measure,
-            n=len(scored),
-            columns=2,
-            folder=folder,
-            name="prefix_entropy",
-            key=fingerprint((spec, engine.identity(), batch_tokens, world, hashes)),
-            desc="Prefix entropies",
-            accelerator=accelerator,
-            disable_tqdm=disable_tqdm,
-        )
-    value = found[first, 0][copy_of]
-    tokens = np.zeros(len(prompts), np.int64)
-    tokens[scored] = np.nan_to_num(found[scored, 1]).astype(np.int64)
-    reasons = Counter(
-        "empty" if n == 0 else "too long" if n + spec.length > window else "not a number"
-        for n in length[~np.isfinite(value)]
-    )
-    if reasons:
-        _tell(reasons, len(prompts), window)
-    if not np.isfinite(value).any() and not (others and "not a number" not in reasons):
-        raise FloatingPointError(
-            f"None of {len(prompts)} prompts has a prefix entropy ({_spell(reasons)}): the longest has {length.max()} "
-            f"tokens, the prefix {spec.length}, the engine's window {engine.window}; make them fit, or look for "
-            "logits that are not numbers."
-        )
-    return Scores(value, tokens, hashes, time.monotonic() - start, dict(reasons))
-
-
-def _spell(reasons: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-
-
-def _tell(reasons: Counter[str], n: int, window: int) -> None:
-    logger.warning(
-        "%d of %d prompts have no prefix entropy (%s%s): they come last.",
-        sum(reasons.values()),
-        n,
-        _spell(reasons),
-        f"; prompt and prefix must fit into {window} tokens" if reasons["too long"] else "",
+    return score_prompts(
+        prompts,
+        measure,
+        what="prefix entropy",
+        key=(spec, engine.identity()),
+        window=engine.window,
+        more=spec.length,
+        batch_tokens=batch_tokens,
+        folder=folder,
+        accelerator=accelerator,
+        disable_tqdm=disable_tqdm,
+        others=others,
     )

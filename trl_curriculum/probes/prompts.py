@@ -7,6 +7,7 @@ from typing import Any
 from ..data.formats import prompt_of
 from ..rewards.answers import text_of
 from .prefix_entropy import PrefixEntropy
+from .prompt_entropy import PromptEntropy
 
 
 __all__ = ["prompt_of", "tokenize"]
@@ -15,7 +16,7 @@ __all__ = ["prompt_of", "tokenize"]
 def tokenize(
     prompts: list[Any],
     tokenizer: Any,
-    spec: PrefixEntropy,
+    spec: PrefixEntropy | PromptEntropy,
     chat_template: str | None = None,
     tools: Any = None,
     template_kwargs: dict[str, Any] | None = None,
@@ -30,7 +31,7 @@ def tokenize(
             All texts or all messages.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`] or processor):
             With a chat template, where that is used.
-        spec ([`PrefixEntropy`]):
+        spec ([`PrefixEntropy`] or [`PromptEntropy`]):
             Says what goes in front, and whether the chat template is used.
         chat_template, tools, template_kwargs (*optional*):
             As the trainer's own rollouts have them: without anything in front these are the ids that it generates

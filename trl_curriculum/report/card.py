@@ -138,11 +138,12 @@ def _method_row(role: str, method: Any) -> tuple[str, ...]:
 
 def _draws(pool: Any, row: np.ndarray, arm: np.ndarray) -> str:
     arms = f" in {pool.n_arms} arms" if pool.n_arms > 1 else ""
-    told = f"{len(row)} rows were drawn, {len(np.unique(row))} different ones of the {pool.size}{arms}.\n"
+    of = "streams" if pool.is_stream else f"the {pool.size}{arms}"
+    told = f"{len(row)} rows were drawn, {len(np.unique(row))} different ones of {of}.\n"
     if pool.n_arms == 1:
         return told
     names, counts = np.unique(arm.astype(str), return_counts=True)
-    sizes = dict(zip(pool.arm_names, pool.arm_size, strict=True))
+    sizes = {} if pool.is_stream else dict(zip(pool.arm_names, pool.arm_size, strict=True))
     order = np.argsort(-counts, kind="stable")
     rows = [
         (public_text(names[k]), str(sizes.get(names[k], "-")), str(counts[k]), f"{counts[k] / len(row):.3f}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 # By arXiv id. Of a paper that is not here the entry has its id and link alone.
 TITLES = {
     "1903.09848": "Competence-based Curriculum Learning for Neural Machine Translation",
+    "1910.07224": "Teacher algorithms for curriculum learning of Deep RL in continuously parameterized environments",
     "1910.10683": "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
     "2009.10795": "Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics",
     "2202.05531": "Cyclical Curriculum Learning",
@@ -46,6 +47,7 @@ TITLES = {
     "Reasoning",
     "2603.05256": "Wiki-R1: Incentivizing Multimodal Reasoning for Knowledge-based VQA via Data and Sampling "
     "Curriculum",
+    "2603.25184": "Train at the Moving Edge: Efficient RL for Large Reasoning Models via Rollout Selection",
     "2604.26326": "Addressing Performance Saturation for LLM RL via Precise Entropy Curve Control",
     "2605.09806": "LEAD: Length-Efficient Adaptive and Dynamic Reasoning for Large Language Models",
 }

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import numpy as np
 from accelerate import Accelerator, PartialState
 from peft import LoraConfig, PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from trl import SFTConfig, SFTTrainer
 
-from ..disk.atomic import atomic_write
+from ..disk.tensors import write_tensors
 from ..generators import Candidate, load, to_dataset
 from ..lm.losses import tokenize_examples
 from ..lm.weights import whole_when_saved
@@ -186,8 +186,7 @@ def save_moments(trainer: Any, adapter: Path) -> None:
         for kind in ("exp_avg", "exp_avg_sq") if p.requires_grad else ():
             tensors[f"{name}/{kind}"] = _moment(trainer, p, kind).cpu().contiguous()
     if trainer.accelerator.is_main_process:
-        with atomic_write(adapter / "moments.safetensors") as draft:
-            save_file(tensors, draft)
+        write_tensors(adapter / "moments.safetensors", tensors)
 
 
 def _moment(trainer: Any, p: Any, kind: str) -> Any:

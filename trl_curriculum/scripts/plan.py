@@ -11,13 +11,14 @@ from ..curricula.outlook import Outlook
 from ..data.columns import check_column
 from ..data.names import listed, shown
 from ..pool import Pool
+from ..recommend import suggestion
 from ..report.terminal import lines as as_lines
 from ..stdout import say
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
 from ..trainers.checks import refuse_unevaluated, refuse_unmeasured, refuse_unseen, warn_of_arms
 from ..trainers.found import golds_line
-from ..trainers.grpo import GRPOHost
 from ..trainers.grpo_checks import check_reward_weights
+from ..trainers.grpo_host import GRPOHost
 from ..trainers.outlook import Run, block, grpo_run, is_late, refuse_one_arm, refuse_powerless, sft_run, warn_of_odd
 from ..trainers.sft_host import SFTHost
 from .preview import preview
@@ -55,7 +56,10 @@ def grpo_plan(
     run = grpo_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
     check_reward_weights(args, list(reward_funcs))
-    more = (golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)) if whole else {}
+    more: dict[str, str] = {}
+    if whole:
+        more = golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)
+        more |= suggestion(curriculum.pool, args, curriculum.method, reward_funcs, processes)
     lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole, more)
     micro_batch = args.per_device_train_batch_size * processes
     micro_steps: Any = args.steps_per_generation
@@ -97,7 +101,10 @@ def sft_plan(
     curriculum = _curriculum(train_dataset, eval_dataset, args, SFTHost.shows, CurriculumSFTTrainer)
     run = sft_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
-    more = preview(train_dataset, model_args, args) if whole else {}
+    more: dict[str, str] = {}
+    if whole:
+        more = preview(train_dataset, model_args, args)
+        more |= suggestion(curriculum.pool, args, curriculum.method, (), processes)
     lines = _what(curriculum, run, outlook, eval_dataset, args, model_args, whole, more)
     batch = args.per_device_train_batch_size * processes * args.gradient_accumulation_steps
     longest = "of any length" if args.max_length is None else f"of at most {args.max_length} tokens"

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 from trl import SFTConfig
 
 from ..curricula import ArmCurriculum, Order
 from ..data.names import alike, listed, shown
+from ..data.streams import streams_of
 from ..probes import PROBES
 from .evaluation import MEANS
 from .steppers import check_optimizer
@@ -31,14 +32,18 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
             "A curriculum chooses among the rows of a dataset, but train_dataset is None; pass a datasets.Dataset "
             "(an environment that owns its data needs TRL's own trainer)."
         )
-    if isinstance(train_dataset, IterableDataset) or not hasattr(train_dataset, "__len__"):
+    streams = streams_of(train_dataset)
+    if streams is not None and isinstance(args, SFTConfig):
         raise TypeError(
-            "train_dataset is a stream without a length, and a curriculum must be able to reach every row; load it "
-            "without streaming."
+            "train_dataset is a stream without a length, and SFT tokenizes and counts all rows before the first step; "
+            "load it without streaming."
         )
-    if not isinstance(train_dataset, Dataset):
-        raise TypeError(f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset.")
-    if len(train_dataset) == 0:
+    if streams is None and not isinstance(train_dataset, Dataset):
+        raise TypeError(
+            f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset, or for GRPO a "
+            "datasets.IterableDataset, or a mapping of several by their names."
+        )
+    if streams is None and len(train_dataset) == 0:
         raise ValueError("The dataset is empty: a curriculum needs at least one row to choose from.")
     check_optimizer(args)
     refuse_shrinking_batches(args)

@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
 def for_report(trainer: Any) -> dict[str, Any]:
     """What a report tells of a run besides what it drew: methods and options, rows, and the size of each arm."""
     pool, args = trainer.pool, trainer.args
-    given = pool.estimated is None and 1 < pool.n_arms <= MOST_ARMS
+    given = not pool.is_stream and pool.estimated is None and 1 < pool.n_arms <= MOST_ARMS
     return {
         "version": __version__,
         "trainer": "GRPO" if hasattr(trainer, "reward_funcs") else "SFT",
@@ -45,7 +45,7 @@ def for_report(trainer: Any) -> dict[str, Any]:
             {"role": role, "name": one.name or type(one).__name__, "options": plain(public_options(one.options))}
             for role, one in methods_of(trainer)
         ],
-        "rows": pool.size,
+        "rows": None if pool.is_stream else pool.size,
         "arms": dict(zip(pool.arm_names, pool.arm_size.tolist(), strict=True)) if given else None,
         "generations": getattr(args, "num_generations", None),
         "max_steps": args.max_steps,

@@ -10,10 +10,9 @@ from trl import GRPOTrainer
 
 from ..data.columns import check_column
 from ..data.rendered import first_prompt
-from ..lm.losses import head_at_temperature_1, row_losses
 from ..pool import Pool
 from ..rewards.returned import guarded
-from ..signals import SHOWS, FloatArray, IntArray, Rollouts
+from ..signals import FloatArray, IntArray, Rollouts
 from .agreement import check_arguments
 from .arguments import own_config
 from .checks import (
@@ -30,7 +29,7 @@ from .content import columns_of_grpo
 from .fit import refuse_own_generation, refuse_unknown_outcome
 from .found import golds_line, prompt_lines, quoted
 from .grpo_checks import GRPOChecks
-from .host import TrainerHost
+from .grpo_host import GRPOHost
 from .late_entropy import LatePrefixEntropy, label
 from .making import MakingMixin
 from .mixin import CurriculumMixin
@@ -38,31 +37,8 @@ from .open_window import OpenWindow
 from .outlook import Run, grpo_run, refuse_one_arm
 from .reward_watch import RewardWatch
 from .row_checks import with_roles_in
+from .streamed import StreamedRows
 from .vllm_cpu import reload_weights_on_cpu
-
-
-class GRPOHost(TrainerHost):
-    """GRPO as the one who trains."""
-
-    shows = SHOWS["GRPO"]
-
-    def prompts(self, rows: IntArray) -> list[Any]:
-        read = self.trainer.train_dataset.__getitems__(np.asarray(rows).tolist())
-        return [row["prompt"] for row in self.trainer.rewritten(read, rows)]
-
-    def row_loss(self, rows: IntArray) -> tuple[FloatArray, int]:
-        trainer = self.trainer
-        column: Any = trainer.args.answer_column
-        texts = trainer.train_dataset.select_columns([column]).__getitems__(rows.tolist())
-        answers = [trainer._tokenizer(str(row[column]), add_special_tokens=False)["input_ids"] for row in texts]
-        prompts, _, _ = trainer._tokenize_prompts(self.prompts(rows))
-        examples = [
-            {"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer}
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
-        with head_at_temperature_1(trainer):
-            loss = row_losses(trainer.model, examples, fused=True, **trainer.probe.settings)
-        return loss, sum(map(len, prompts)) + sum(map(len, answers))
 
 
 class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
@@ -70,6 +46,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
     [`~trl.GRPOTrainer`] in which a curriculum picks the prompts of every generation batch, right before generating.
 
     The dataloader only keeps time. Feedback is never stale: when rows are drawn, all earlier rollouts were observed.
+    `train_dataset` may be streams: a `datasets.IterableDataset`, or several by their names, each of which is an arm
+    (see [`~.streamed.StreamedRows`]).
 
     Args:
         model, reward_funcs, args, train_dataset, ...:
@@ -113,6 +91,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumGRPOConfig, "CurriculumGRPOTrainer", "GRPO")
         refuse_unsupported(args, train_dataset)
+        self.streams = StreamedRows.of(args, train_dataset)
+        train_dataset = train_dataset if self.streams is None else self.streams.head  # which stands for all their rows
         train_dataset, eval_dataset = (with_roles_in(rows, ("prompt",)) for rows in (train_dataset, eval_dataset))
         if args.answer_column is not None:
             check_column(args.answer_column, train_dataset.column_names, "answer_column")
@@ -127,7 +107,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         refuse_own_generation(made[0], kwargs)
         checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, own_rollouts, made)
         given = checks.rows.dataset
-        pool = Pool.from_dataset(given, args.arms, args.difficulty_column, hash_rows=False)
+        streamed = None if self.streams is None else self.streams.make_pool(args, made[0])
+        pool = streamed or Pool.from_dataset(given, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)
         self._rewards_as_given = checks.reward_funcs
         super().__init__(model, reward_funcs, args, given, checks.eval_dataset, *positional, **kwargs)
@@ -150,6 +131,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         self._prompts_per_generation = batch // group
         removes = args.remove_unused_columns  # then rewards see the prompt alone, as in TRL
         self._read = self._remove_unused_columns(self.train_dataset, "training") if removes else self.train_dataset
+        if self.streams is not None:
+            self._read = self.streams.read_for(self)
         self._window = OpenWindow(args, self.accelerator.device)
         self._set_up_probe(self._prompts_per_generation)
         wants = self.curriculum.method.wants
@@ -159,8 +142,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         return grpo_run(self.args, self.pool.size, self.accelerator.num_processes)
 
     @property
-    def left_out(self) -> int:
-        return self.prompts.rows.size - self.pool.size
+    def left_out(self) -> int | None:
+        return None if self.streams is not None else self.prompts.rows.size - self.pool.size
 
     @property
     def found(self) -> dict[str, str]:
@@ -169,7 +152,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         if len(length):
             options: Any = (self._tokenizer, self.chat_template, self.tools, self.chat_template_kwargs)
             longest = int(length.max()), int(rows.position[length.argmax()])
-            lines |= prompt_lines(*longest, self.prompts.window, self.args)
+            if self.streams is None:  # of streams these are the first rows alone
+                lines |= prompt_lines(*longest, self.prompts.window, self.args)
             lines |= {"first row": quoted(first_prompt(self.rewritten([rows.dataset[0]], [0]), *options))}
         return lines
 
@@ -177,7 +161,8 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         # TRL's own sampler over ticks: epochs and steps count as in stock TRL, and no row is read twice. A dataset
         # smaller than a generation batch still gives one, in which rows repeat.
         rows = self.train_dataset
-        self.train_dataset = ClockDataset(max(len(rows), self._prompts_per_generation))
+        size = len(rows) if self.streams is None else self.streams.draws
+        self.train_dataset = ClockDataset(max(size, self._prompts_per_generation))
         try:
             return super().get_train_dataloader()
         finally:
@@ -207,7 +192,10 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         parts = np.split(rows, world)
         # One read per rollout, as stock TRL does it: each gets its own copy, since rollout_func may write into it.
         mine = parts[self.accelerator.process_index].tolist()
-        generate, self._scored = super()._generate_and_score_completions, self.prompts.rows.position[mine]
+        generate, position = super()._generate_and_score_completions, self.conductor.position
+        self._scored = np.asarray(mine) if position is None else position[mine]
+        if self.streams is not None:
+            self.streams.drawn(draw.row)
         with self._heated():
             output = self.shaping.score(generate, self.rewritten(self._read.__getitems__(mine), mine))
         made = torch.tensor(self._made, device=output["advantages"].device)
@@ -288,13 +276,16 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
     # State
 
     def _trainer_state(self) -> dict[str, Any]:
-        return super()._trainer_state() | self._window.state_dict(self._step)
+        places = {} if self.streams is None else {"streams": self.streams.state_dict()}
+        return super()._trainer_state() | self._window.state_dict(self._step) | places
 
     def _save_process_state(self, folder: Path) -> None:
         self._window.save(folder, self._step, self._buffered_inputs)
 
     def _start_from(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
         super()._start_from(checkpoint, state)
+        if self.streams is not None and checkpoint is not None:
+            self.streams.load_state_dict(state.get("streams"))
         if self._late is not None:
             self._late.clear()
         self._step, self._buffered_inputs = self._window.load(checkpoint, state)  # type: ignore[assignment]

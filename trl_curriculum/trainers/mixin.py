@@ -71,6 +71,7 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
     probe: TrainerProbe
     refilling: Refilling
     shaping: Shaping
+    streams: Any = None  # what rows are read from in place of a dataset
 
     @property
     def pool(self) -> Pool:
@@ -106,11 +107,14 @@ class CurriculumMixin(LiveEvaluation, GivenModel, CardMixin, EvaluationMixin):
         given: Any,
         content: Sequence[str] | None = None,
     ) -> None:
-        pool = Pool.from_dataset(rows, args.arms, args.difficulty_column, content=content)
-        pool.neighbours = neighbours(rows, method.neighbours)
+        if self.streams is None:
+            pool = Pool.from_dataset(rows, args.arms, args.difficulty_column, content=content)
+            pool.neighbours = neighbours(rows, method.neighbours)
+            golds = golds_of(args, getattr(self, "_rewards_as_given", ()), given)
+            texts = RowTexts(args.output_dir, given, golds, [getattr(args, "dataset_text_field", "text")])
+        else:  # whose rows have numbers of their own, and are gone once they were read
+            pool, texts, position = self.streams.pool, None, None
         seed = args.data_seed if args.data_seed is not None else args.seed
-        golds = golds_of(args, getattr(self, "_rewards_as_given", ()), given)
-        texts = RowTexts(args.output_dir, given, golds, [getattr(args, "dataset_text_field", "text")])
         history = History(args.output_dir, write=args.process_index == 0, texts=texts)
         self.conductor = Conductor(method, pool, seed, self.host, history, position)
         rollouts, shapers = made

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from ..disk.atomic import atomic_write
+from ..disk.tensors import write_tensors
 
 
 logger = logging.getLogger(__name__)
@@ -54,8 +54,7 @@ class OpenWindow:
             for name, value in batch.items()
             if value is not None
         }
-        with atomic_write(self._file(folder)) as draft:
-            save_file(tensors, draft)
+        write_tensors(self._file(folder), tensors)
 
     def load(self, folder: Path | None, state: dict[str, Any]) -> tuple[int, list[dict[str, Any]] | None]:
         """TRL's micro step and the rollouts to continue with; 0 and none where a window begins anew."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..curricula.outlook import Outlook
 from ..data.names import counts, listed, shown
-from ..probes import PrefixEntropy
 from .bundled import bundle_line
+from .probe_cost import plural, probe_cost
 
 
 logger = logging.getLogger(__name__)
@@ -198,8 +198,8 @@ def block(
     sets = held_out if isinstance(held_out, dict) else {} if held_out is None else {"all": held_out}
     without = "" if left_out is None else f"{left_out:,} left out, "
     made = {
-        "rows": f"{pool.size:,} to train on, {without}{sum(map(len, sets.values())):,} held out",
-        "arms": f"{title(args)}: {_arms(curriculum)}",
+        "rows": f"{_rows(pool)}, {without}{sum(map(len, sets.values())):,} held out",
+        "arms": f"{'streams' if pool.is_stream else title(args)}: {_arms(curriculum)}",
         **bundle_line(args),
         "curriculum": _spelled(curriculum.name, method),
         "signal": f"{method.signal}; extra cost: {method.cost}",
@@ -216,13 +216,17 @@ def block(
     if outlook.tau is not None:
         made["odds"] = _odds(outlook, run)
     if method.probe is not None and outlook.probes:
-        made["probe"] = _probe(method, outlook, args)
+        made["probe"] = probe_cost(method, outlook, args)
     return made | dict(more or {})
+
+
+def _rows(pool: Any) -> str:
+    return "read from streams as they are drawn" if pool.is_stream else f"{pool.size:,} to train on"
 
 
 def _arms(curriculum: Any) -> str:
     pool = curriculum.pool
-    if pool.estimated is not None:
+    if pool.estimated is not None or pool.is_stream:
         return listed(curriculum.arm_names, FEW)
     named = zip(pool.arm_names, pool.arm_size, strict=True)
     return listed((f"{shown(name, 30)} ({size:,})" for name, size in named), FEW)
@@ -260,7 +264,7 @@ def _acts(outlook: Outlook, run: Run) -> str:
     steps = [run.step(batch) for batch in outlook.events]
     text = f"first {outlook.event} at step {about}{steps[0]:,}{of}"
     if len(steps) > 1:
-        text += f"; {_plural(outlook.event)} at {listed(map('{:,}'.format, steps), 5)}"
+        text += f"; {plural(outlook.event)} at {listed(map('{:,}'.format, steps), 5)}"
     if outlook.acts_at is not None and outlook.acts_at > outlook.events[0]:
         when = f"never; {outlook.remedy}" if is_late(outlook, run) else f"from step {run.step(outlook.acts_at):,} on"
         text += f"; it follows what it sees {when}"
@@ -275,28 +279,3 @@ def _odds(outlook: Outlook, run: Run) -> str:
     most = f"{math.exp(exponent):,.3g}" if exponent < 15 else f"10^{exponent / math.log(10):.0f}"
     bonus = ", besides the bonus of arms that were rarely drawn" if outlook.bonus else ""
     return f"between arms at most {most} : 1 at tau={outlook.tau:g}, as mean |A| is at most {run.largest:.2f}{bonus}"
-
-
-def _probe(method: Any, outlook: Outlook, args: Any) -> str:
-    """What is measured beforehand, and what that costs at most."""
-    times, rows = outlook.probes, outlook.probed_rows
-    often = f"{times} {_plural(outlook.event) if outlook.event and times > 1 else outlook.event or 'time'} x "
-    most = "at most " if outlook.or_fewer else ""
-    if method.probe != "prefix_entropy":
-        return f"{often}{most}{rows:,} rows, one forward over each with its answer"
-    spec = args.prefix_entropy
-    back_end: str = spec.back_end
-    if back_end == "auto":
-        back_end = "vllm" if getattr(args, "use_vllm", False) else "transformers"
-    return f"{often}{most}{prefixes(rows, spec, times)}, {back_end}"
-
-
-def prefixes(rows: int, spec: PrefixEntropy, times: int = 1) -> str:
-    """What it costs at most to score rows by prefix entropies, a number of times."""
-    samples = f" x {spec.samples} samples" if spec.samples > 1 else ""
-    most = times * rows * spec.length * spec.samples
-    return f"{rows} rows x {spec.length} tokens{samples} = at most {most:,} tokens"
-
-
-def _plural(word: str) -> str:
-    return f"{word}es" if word.endswith("sh") else f"{word}s"

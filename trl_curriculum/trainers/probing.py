@@ -17,9 +17,11 @@ from ..lm.engines import VLLM_LOGPROBS, Engine, Sampling, TokenEntropy
 from ..lm.transformers_engine import TransformersEngine
 from ..lm.vllm_engine import TrainerVLLMEngine
 from ..lm.weights import whole_weights
-from ..probes import PrefixEntropy, Probe, RowLoss
-from ..probes.prefix_entropy import Scores, prefix_entropy
+from ..probes import PrefixEntropy, Probe, PromptEntropy, RowLoss
+from ..probes.prefix_entropy import prefix_entropy
+from ..probes.prompt_entropy import prompt_entropy
 from ..probes.prompts import tokenize
+from ..probes.scores import Scores
 from ..signals import FloatArray, IntArray
 from .host import TrainerHost
 
@@ -46,8 +48,9 @@ class TrainerProbe:
         self.tokens, self.seconds = 0, 0.0
         self.engine: Engine | None = None
         self._rounding: float | None = None  # nats by which a server's entropies differ from the trainer's own
-        if isinstance(probe, PrefixEntropy):
+        if isinstance(probe, PrefixEntropy | PromptEntropy):
             host.prompts(np.arange(min(1, trainer.pool.size)))  # a dataset without prompts is refused now
+        if isinstance(probe, PrefixEntropy):
             self.engine = self._make_engine(probe)
 
     @property
@@ -57,7 +60,7 @@ class TrainerProbe:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How losses are measured, for [`~trl_curriculum.lm.losses.row_losses`]."""
+        """How losses and prompts are measured, for [`~trl_curriculum.lm.losses.row_losses`] and the like."""
         return {
             "batch_tokens": self.batch_tokens,
             "accelerator": self.trainer.accelerator,
@@ -69,20 +72,19 @@ class TrainerProbe:
         """Measures rows of the pool, on all processes together."""
         start = time.monotonic()
         scores = None
-        if kind == "prefix_entropy":
-            scores = self._prefix_entropy(rows)
+        if kind in ("prefix_entropy", "prompt_entropy"):
+            scores = self._prefix_entropy(rows) if kind == "prefix_entropy" else self._prompt_entropy(rows)
             value, tokens = scores.value, int(scores.tokens.sum())
         elif kind == "loss":
             value, tokens = self.host.row_loss(rows)
         else:
-            raise ValueError(f"A trainer measures 'loss' and 'prefix_entropy', and not {kind!r}.")
+            raise ValueError(f"A trainer measures 'loss', 'prefix_entropy' and 'prompt_entropy', and not {kind!r}.")
         self.tokens += tokens
         self.seconds += time.monotonic() - start
         return value, scores
 
     def _prefix_entropy(self, rows: IntArray) -> Scores:
         assert self.engine is not None and isinstance(self.spec, PrefixEntropy)
-        trainer = self.trainer
         prompts = self._tokenize(rows, self.spec)
         if self.engine.name == "server":
             self._give_weights()
@@ -90,18 +92,21 @@ class TrainerProbe:
             self._check_weights(self.engine, fitting[:8])
         awake = self.engine.awake() if isinstance(self.engine, TrainerVLLMEngine) else nullcontext()
         with awake:
-            return prefix_entropy(
-                prompts,
-                self.engine,
-                self.spec,
-                batch_tokens=self.batch_tokens,
-                folder=self.folder,
-                accelerator=trainer.accelerator,
-                disable_tqdm=self.args.disable_tqdm,
-                others=self.tokens > 0,
-            )
+            return prefix_entropy(prompts, self.engine, self.spec, others=self.tokens > 0, **self.settings)
 
-    def _tokenize(self, rows: IntArray, spec: PrefixEntropy) -> list[list[int]]:
+    def _prompt_entropy(self, rows: IntArray) -> Scores:
+        assert isinstance(self.spec, PromptEntropy)
+        cast = bool(getattr(self.args, "cast_lm_head_to_fp32", False))
+        return prompt_entropy(
+            self._tokenize(rows, self.spec),
+            self.trainer.model,
+            self.spec,
+            cast_lm_head_to_fp32=cast,
+            others=self.tokens > 0,
+            **self.settings,
+        )
+
+    def _tokenize(self, rows: IntArray, spec: PrefixEntropy | PromptEntropy) -> list[list[int]]:
         """Token ids of the prompts of rows, which are texts, messages or ids already."""
         prompts = self.host.prompts(rows)
         if isinstance(prompts[0], list) and prompts[0] and isinstance(prompts[0][0], int):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from accelerate.utils import gather
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from ..disk.atomic import atomic_write
+from ..disk.tensors import write_tensors
 from ..rollouts.memory import Memory
 from ..signals import Rollouts
 from .joining import COMPLETION, PROMPT, Output, at_one_width, fill_of, refuse_unknown, wide
@@ -147,8 +147,7 @@ class Replaying:
         """Saves what this process has stored."""
         tensors = {f"{k}/{name}": value for k, one in enumerate(self.stored) for name, value in one.tensors.items()}
         made = {name: torch.tensor([getattr(one, name) for one in self.stored], dtype=torch.float64) for name in MADE}
-        with atomic_write(self._file(folder)) as draft:
-            save_file(tensors | made, draft)
+        write_tensors(self._file(folder), tensors | made)
 
     def load(self, folder: Path | None) -> None:
         """Continues with what this process had stored; with nothing, and a warning, where that cannot be read."""

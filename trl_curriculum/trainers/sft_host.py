@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..lm.losses import row_losses
-from ..probes import PrefixEntropy
+from ..probes import PrefixEntropy, PromptEntropy
 from ..signals import SHOWS, FloatArray, IntArray
 from .host import TrainerHost
 
@@ -19,7 +19,7 @@ class SFTHost(TrainerHost):
 
     def prompts(self, rows: IntArray) -> list[Any]:
         spec = self.trainer.args.probe_for(self.trainer.curriculum.method)
-        is_entropy = isinstance(spec, PrefixEntropy)
+        is_entropy = isinstance(spec, PrefixEntropy | PromptEntropy)
         as_trained = self.trainer.completion_only_loss and is_entropy and spec.chat_template is None
         return self.trainer.rows.prompts(rows, is_entropy and bool(spec.text_before()), as_trained)
 

@@ -165,7 +165,9 @@ COMMON_ARGUMENTS = {
         "Our config, TRL's (whose curriculum is uniform, or the constructor's), or None; of SFT TrainingArguments.",
     ),
     "train_dataset": Taken(
-        "in part", "Streams, no dataset and images: a curriculum must reach every row. A datasets.Dataset as in TRL."
+        "in part",
+        "A datasets.Dataset as in TRL; of GRPO also streams, of which each is an arm. Not: no dataset, images, "
+        "streams in SFT.",
     ),
     "eval_dataset": Taken("as in TRL", "Of several sets, the metrics have the set's name."),
     "processing_class": Taken("as in TRL"),

@@ -65,6 +65,11 @@ class TrackioReport(TrainerCallback):
         except Exception as error:  # a tracker, its disk and its network may fail as they like: training goes on
             logger.warning("Trackio was not told of the curriculum: %s: %s.", type(error).__name__, error)
 
+    def _rows(self, history: pd.DataFrame) -> int:
+        """Rows that there are; of streams those that were drawn."""
+        pool = self.trainer.pool
+        return history["row"].nunique() if pool.is_stream else pool.size
+
     def _history(self) -> pd.DataFrame:
         self._looked_at = self.trainer.curriculum.drawn
         return self.trainer.conductor.history.so_far()
@@ -86,7 +91,7 @@ class TrackioReport(TrainerCallback):
         self._alert(history)
         told: dict[str, Any] = {
             "curriculum/arms": trackio.Table(dataframe=_arms(history)),
-            "curriculum/rows": trackio.Table(dataframe=_states(history, self.trainer.pool.size)),
+            "curriculum/rows": trackio.Table(dataframe=_states(history, self._rows(history))),
             "curriculum/waste": trackio.Table(dataframe=_waste(history, self.trainer.args)),
         }
         with tempfile.TemporaryDirectory() as folder:

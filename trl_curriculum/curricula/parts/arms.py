@@ -7,7 +7,7 @@ import numpy as np
 
 from ...records import Stateful
 from ...signals import Feedback, IntArray
-from .queues import Queues
+from .queues import Queues, StreamQueues, queues_of
 
 
 class Arms(Stateful):
@@ -15,7 +15,7 @@ class Arms(Stateful):
 
     names: tuple[str, ...]
     arm: IntArray  # of each row
-    queues: Queues
+    queues: Queues | StreamQueues
     regroupings: int  # how often rows were put into other arms
     by_rows: bool  # whether an arm is drawn in proportion to its rows where nothing is known
 
@@ -41,7 +41,7 @@ class FixedArms(Arms):
 
     def __init__(self, pool: Any, rng: np.random.Generator) -> None:
         self.names, self.arm = pool.arm_names, pool.arm
-        self.queues = Queues(pool.arm, pool.n_arms, rng)
+        self.queues = queues_of(pool, rng)
 
     def observe(self, feedback: Feedback) -> None:
         pass

@@ -1,12 +1,12 @@
-"""Rows of each arm in shuffled order: an arm is exhausted before one of its rows comes again."""
+"""Rows of each arm in shuffled order, an arm being exhausted before one of its rows comes again; or of a stream."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...records import PoolMapping, Stateful, check_array
-from ...signals import CHUNK, IntArray, count_arms
+from ...records import PoolMapping, Stateful, arm_state, check_array
+from ...signals import CHUNK, FloatArray, IntArray, count_arms
 
 
 class Queues(Stateful):
@@ -43,6 +43,10 @@ class Queues(Stateful):
             order[np.repeat(place[found] - first, count) + np.arange(len(piece))] = begin + by_arm
             place[found] += count
         return order
+
+    def chance(self, p: FloatArray, arm: IntArray) -> FloatArray:
+        """Marginal probability of rows whose arms were drawn with probabilities `p`, shape `(n,)`."""
+        return p[arm] / self.size[arm]
 
     def pop(self, arms: IntArray) -> IntArray:
         """Next row of each arm in `arms`, shape `(n,)`; takes O(n), and O(arm) where a queue is used up."""
@@ -142,3 +146,37 @@ class OneQueue(Queues):
 
     def load_state_dict(self, state: dict[str, Any], mapping: PoolMapping | None = None) -> None:
         super().load_state_dict(state, None if mapping is None else mapping.with_arms(np.zeros(1, np.int64)))
+
+
+class StreamQueues(Stateful):
+    """
+    The rows of streams, each in its order: of n queues, row p of queue q is row p * n + q of the pool.
+
+    Args:
+        size (`IntArray`, shape `(n,)`):
+            Rows of each that can be drawn.
+    """
+
+    position: IntArray = arm_state(0, np.int64, 0)  # rows that were drawn
+
+    def __init__(self, size: IntArray) -> None:
+        self.size = size
+        self.start(0, len(size))
+
+    def chance(self, p: FloatArray, arm: IntArray) -> FloatArray:
+        """A row of a stream has no probability: it comes when it is its turn."""
+        return np.full(len(arm), np.nan)
+
+    def pop(self, arms: IntArray) -> IntArray:
+        """Next row of each arm in `arms`, shape `(n,)`; takes O(n)."""
+        by_arm = np.argsort(arms, kind="stable")
+        asked, first, count = np.unique(arms[by_arm], return_index=True, return_counts=True)
+        place = np.empty(len(arms), np.int64)
+        place[by_arm] = np.repeat(self.position[asked] - first, count) + np.arange(len(arms))
+        self.position[asked] += count
+        return place * len(self.size) + arms
+
+
+def queues_of(pool: Any, rng: np.random.Generator) -> Queues | StreamQueues:
+    """The queues of a pool's arms."""
+    return StreamQueues(pool.arm_size) if pool.is_stream else Queues(pool.arm, pool.n_arms, rng)

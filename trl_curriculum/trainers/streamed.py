@@ -1,0 +1,118 @@
+"""Streams in place of a dataset: GRPO reads their rows when they are drawn, and looks at each before it is used."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from ..data.names import listed
+from ..data.reserved import without_images
+from ..data.rows import Rows, form_flaws
+from ..data.streams import Streams, streams_of
+from ..rollouts import RolloutMethod
+from ..signals import IntArray
+from ..stream_pool import StreamPool
+from .grpo_checks import check_grpo_prompts
+from .outlook import grpo_run
+from .row_checks import with_roles_in
+
+
+WHY = "streams have no rows that are known beforehand"
+
+
+class StreamedRows:
+    """
+    The rows of streams as a GRPO trainer reads them.
+
+    Each stream is an arm, whose rows come in its order; one that ends starts over. Their first rows stand for all of
+    them where columns, rewards and the chat template are checked before training, and each row is checked like those
+    of a dataset when it is drawn.
+
+    Args:
+        streams ([`~trl_curriculum.data.streams.Streams`]):
+            Where they come from.
+
+    Attributes:
+        draws (`int`):
+            Rows that the run draws, without those in place of others (`refill`).
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+        self.head: Dataset = streams.head
+        self.pool: StreamPool | None = None
+        self.draws = 0
+        self.trainer: Any = None
+
+    @classmethod
+    def of(cls, args: Any, train_dataset: Any) -> "StreamedRows | None":
+        """
+        What a trainer was given as streams; `None` where that is a dataset.
+
+        Raises:
+            `ValueError`: on arguments that ask for what streams do not have.
+        """
+        named = streams_of(train_dataset)
+        if named is None:
+            return None
+        for name, asked, instead in (
+            ("arms", args.arms is not None, "the streams are the arms"),
+            ("difficulty_column", args.difficulty_column is not None, "nothing is sorted"),
+            ("unusable_rows", args.unusable_rows != "refuse", "leave rows out by `filter` of the stream"),
+            ("on_data_change", args.on_data_change != "refuse", "a resume needs the same streams"),
+            ("remove_unused_columns", args.remove_unused_columns, "take `select_columns` of the stream"),
+        ):
+            if asked:
+                raise ValueError(f"{name}={getattr(args, name)!r} has no effect on streams: leave it out; {instead}.")
+        if args.max_steps <= 0:
+            raise ValueError("Streams have no length, so that epochs end nowhere: set max_steps.")
+        return cls(Streams(named))
+
+    def make_pool(self, args: Any, rollouts: Sequence[RolloutMethod]) -> StreamPool:
+        """The streams as a curriculum sees them, with as many rows as the run can draw."""
+        run = grpo_run(args, 0, args.world_size)
+        assert run.batches is not None and run.rows is not None
+        self.draws = (run.batches + 1) * run.rows  # one more: an open window may be generated anew
+        tries = max((getattr(method, "tries", 1) for method in rollouts), default=1)
+        self.pool = StreamPool(self.streams.names, self.draws * tries, self.streams.key)
+        return self.pool
+
+    def read_for(self, trainer: Any) -> "StreamedRows":
+        """The same, for a trainer that is made."""
+        self.trainer = trainer
+        return self
+
+    def drawn(self, rows: IntArray) -> None:
+        """Takes note of what all processes have drawn."""
+        self.streams.drawn(rows)
+
+    def __getitems__(self, rows: list[int]) -> list[dict[str, Any]]:
+        """Rows by their numbers, a copy for each time that one is asked for."""
+        numbers = sorted(set(rows))
+        found = dict(zip(numbers, self._checked(self.streams.read(numbers), numbers), strict=True))
+        return [copy.deepcopy(found[row]) for row in rows]
+
+    def _checked(self, table: Dataset, numbers: list[int]) -> Dataset:
+        """
+        Rows in the form in which those of a dataset come.
+
+        Raises:
+            `ValueError`: where one cannot be used.
+        """
+        args, k = self.trainer.args, len(self.streams.names)
+        table = without_images(with_roles_in(table, ("prompt",)), "the streams")
+        what = f"what is drawn from {listed(self.streams.names)} (row r is row r // {k} of stream r % {k})"
+        rows = Rows(table, np.array(numbers), len(numbers), what)
+        texts = ["prompt"] if "prompt" in table.column_names else []
+        rows = rows.without(form_flaws(table, texts, quiet=bool(args.disable_tqdm)))
+        return check_grpo_prompts(rows, self.trainer).rows.dataset
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the streams are."""
+        return self.streams.state_dict()
+
+    def load_state_dict(self, state: Any) -> None:
+        """Goes on from there."""
+        self.streams.load_state_dict(state)
