@@ -12,6 +12,7 @@ from trl_curriculum.curricula import ALPGMM
 from trl_curriculum.curricula.alp_gmm import ALPGMMCurriculum
 from trl_curriculum.curricula.parts import gaussians
 from trl_curriculum.curricula.parts.gaussians import Gaussians
+from trl_curriculum.stream_pool import StreamPool
 
 
 def bound(pool: Pool, **options: Any) -> ALPGMMCurriculum:
@@ -90,11 +91,27 @@ def test_parameters_of_task_families_are_those_of_their_arms() -> None:
     assert bound(pool).points.tolist() == [[0, 0], [1, 0]]
 
 
+def test_streams_of_task_families_are_drawn_by_their_parameters() -> None:
+    """Of nine families as streams the three in the middle change; rows of each come in its order."""
+    pool = StreamPool([str(k) for k in range(1, 10)], 1000)
+    curriculum, drawn = ALPGMM(every=120, most=3).bind(pool), []
+    for step in range(60):
+        draw = curriculum.select(8, step / 60)
+        drawn.append((draw.arm, pool.place(draw.row)))
+        reward = np.where(draw.arm < 3, 1.0, np.where(draw.arm > 5, 0.0, (np.arange(8) + step) % 2))
+        curriculum.observe(Feedback(draw.row, draw.id, step, reward=reward))
+    arm, place = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    assert np.isin(arm[-200:], [3, 4, 5]).mean() > 0.6
+    for k in range(9):
+        assert place[arm == k].tolist() == list(range((arm == k).sum()))
+
+
 @pytest.mark.parametrize(
     ("pool", "options", "words"),
     [
         (Pool(2, [0, 1], ["easy", "2"]), {}, "the arm 'easy' is named by none: name columns of numbers"),
         (Pool(2), {}, "the arm 'all' is named by none"),
+        (Pool(2, [0, 1], ["2/3", "2"]), {}, "as many numbers of each arm, and '2' has others than '2/3'"),
         (Pool(2), {"parameters": "difficulty"}, "needs a difficulty_column"),
     ],
 )

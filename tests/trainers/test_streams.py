@@ -53,9 +53,9 @@ def test_rows_are_those_of_the_streams_in_their_order(tmp_path: Path, caplog: py
     assert "different ones of the" not in card
 
 
-@pytest.mark.parametrize("rollouts", [None, ["refill"]], ids=["plain", "refill"])
-def test_a_resume_is_exact(tmp_path: Path, rollouts: Any) -> None:
-    options = {"max_steps": 8, "save_strategy": "steps", "save_steps": 3, "rollouts": rollouts}
+def test_a_resume_is_exact(tmp_path: Path) -> None:
+    """Between two steps, with rows in place of others."""
+    options = {"max_steps": 8, "save_strategy": "steps", "save_steps": 3, "rollouts": ["refill"]}
     whole = streamed(tmp_path, **options)
     whole.train()
     rows, expected = whole.history()["row"].tolist(), weights(whole).clone()

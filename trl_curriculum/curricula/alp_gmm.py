@@ -3,17 +3,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..data.names import shown
 from ..pool import Pool
-from ..records import PoolMapping, row_state, value_state
+from ..records import PoolMapping, arm_state, value_state
 from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA, Curriculum, CurriculumMethod
 from .outlook import Outlook
 from .parts.gaussians import Gaussians, need_sklearn
-from .parts.queues import Queues
+from .parts.queues import Queues, queues_of
 
 
 @CURRICULA.add(
@@ -36,8 +35,8 @@ class ALPGMM(CurriculumMethod):
     and the task that is nearest to that; with a probability of `random`, and before the first fit, any task.
 
     Parameters are numbers that rows have: `arms: [min_terms, max_digits]` gives each arm two. In the paper they are
-    continuous and a task is made of them; here the task is one that there is, its rows come from a shuffled queue,
-    and a random draw is uniform over tasks, not over the box of parameters.
+    continuous and a task is made of them; here the task is one that there is, its rows come from a shuffled queue or
+    from a stream of its own, and a random draw is uniform over tasks, not over the box of parameters.
 
     Not with two or three levels, where a bandit learns as much and sooner; and |r - r'| of G rollouts is noise to a
     large part: a coin flip has an ALP of about .56 / sqrt(G) for ever.
@@ -71,18 +70,28 @@ class ALPGMM(CurriculumMethod):
 class ALPGMMCurriculum(Curriculum, of=ALPGMM):
     """[`ALPGMM`] over a pool."""
 
+    takes_streams = True
     method: ALPGMM
-    reward: NDArray = row_state(np.nan)  # of the last episode of a row
-    seen_at: NDArray = row_state(-1, np.int64, -1)  # its draw
+    reward: FloatArray = arm_state(np.nan)  # of the last episode of a task
+    seen_at: IntArray = arm_state(-1, np.int64, -1)  # its draw
     episodes: int = value_state(0, least=0)  # since the last fit
     fits: int = value_state(0, least=0)
 
     def __init__(self, method: ALPGMM, pool: Pool, seed: int = 0) -> None:
         need_sklearn(method.name)
+        self.points, self.task, self._names = _tasks(pool, method)
         super().__init__(method, pool, seed)
-        self.points, self.task = _points(pool, method)
-        self.queues = Queues(self.task, len(self.points), self.rng)
+        by_arm = method.parameters == "arms"
+        self.queues = queues_of(pool, self.rng) if by_arm else Queues(self.task, len(self.points), self.rng)
         self.gaussians = Gaussians(self.points.shape[1], method.every, method.most)
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        return self._names
+
+    @property
+    def row_arm(self) -> IntArray:
+        return self.task
 
     @property
     def choice(self) -> int:
@@ -106,32 +115,31 @@ class ALPGMMCurriculum(Curriculum, of=ALPGMM):
         if len(self.gaussians) and len(led):
             for k, point in zip(led, np.clip(self.gaussians.sample(self.rng, len(led)), 0, 1), strict=True):
                 task[k] = ((self.points - point) ** 2).sum(axis=1).argmin()
-        row = self.queues.pop(task)
-        return row, self.pool.arm[row], np.full(n, np.nan)
+        return self.queues.pop(task), task, np.full(n, np.nan)
 
     def observe(self, feedback: Feedback) -> None:
         first = np.unique(feedback.draw, return_index=True)[1]
         reward = feedback.mean(feedback.outcome(self.method.outcome))[first]
         seen = np.isfinite(reward)
-        row, draw, reward = feedback.row[first][seen], feedback.draw[first][seen], reward[seen]
-        if len(row) == 0:
+        task, draw, reward = self.task[feedback.row[first][seen]], feedback.draw[first][seen], reward[seen]
+        if len(task) == 0:
             return
-        point = self.points[self.task[row]]
+        point = self.points[task]
         self.gaussians.add(point, np.abs(reward - self._before(point, reward)))
-        self.reward[row], self.seen_at[row] = reward, draw
-        self.episodes += len(row)
+        self.reward[task], self.seen_at[task] = reward, draw
+        self.episodes += len(task)
         if self.episodes >= self.method.every:
             self.gaussians.fit(int(self.rng.integers(2**31)))
             self.episodes, self.fits = 0, self.fits + 1
 
     def _before(self, point: FloatArray, otherwise: FloatArray) -> FloatArray:
         """Reward of the nearest earlier task of each point, shape `(n,)`; `otherwise` where there is none."""
-        rows = np.flatnonzero(self.seen_at >= 0)
-        if len(rows) == 0:
+        seen = np.flatnonzero(self.seen_at >= 0)
+        if len(seen) == 0:
             return otherwise
-        rows = rows[np.argsort(-self.seen_at[rows], kind="stable")]  # of equally near ones the last comes first
-        known = self.points[self.task[rows]]
-        return self.reward[rows[[((known - one) ** 2).sum(axis=1).argmin() for one in point]]].astype(float)
+        seen = seen[np.argsort(-self.seen_at[seen], kind="stable")]  # of equally near ones the last comes first
+        known = self.points[seen]
+        return self.reward[seen[[((known - one) ** 2).sum(axis=1).argmin() for one in point]]]
 
     def metrics(self) -> dict[str, float]:
         recent = self.gaussians.recent[:, -1]
@@ -139,6 +147,8 @@ class ALPGMMCurriculum(Curriculum, of=ALPGMM):
         return values | ({"learning_progress": float(recent.mean())} if len(recent) else {})
 
     def own_mapping(self, mapping: PoolMapping) -> PoolMapping:
+        if self.method.parameters == "arms":
+            return mapping
         return mapping.with_arms(np.full(len(self.points), -1))  # tasks are found anew
 
     def _loaded(self, mapping: PoolMapping | None) -> None:
@@ -146,18 +156,24 @@ class ALPGMMCurriculum(Curriculum, of=ALPGMM):
             raise self.damaged("reward")
 
 
-def _points(pool: Pool, method: ALPGMM) -> tuple[FloatArray, IntArray]:
-    """Parameters of each task, each scaled to [0, 1], shape `(tasks, d)`, and the task of each row."""
+def _tasks(pool: Pool, method: ALPGMM) -> tuple[FloatArray, IntArray, tuple[str, ...]]:
+    """Parameters of each task, each scaled to [0, 1], shape `(tasks, d)`, the task of each row, and their names."""
     if method.parameters == "difficulty":
         if pool.difficulty is None:
             raise ValueError(f"Curriculum {method.name!r} with parameters='difficulty' needs a difficulty_column.")
         middle = np.nan_to_num(pool.difficulty, nan=float(np.nanmedian(pool.difficulty)))
         values, task = np.unique(middle, return_inverse=True)
-        value = values[:, None]
+        value, names = values[:, None], tuple(f"{one:g}" for one in values)
     else:
-        value, task = np.array([_numbers(name, method) for name in pool.arm_names]), np.asarray(pool.arm)
+        found = [_numbers(name, method) for name in pool.arm_names]
+        if odd := [name for name, one in zip(pool.arm_names, found, strict=True) if len(one) != len(found[0])]:
+            raise ValueError(
+                f"Curriculum {method.name!r} needs as many numbers of each arm, and {shown(odd[0])!r} has others than "
+                f"{shown(pool.arm_names[0])!r}: name the same columns for all."
+            )
+        value, task, names = np.array(found), np.asarray(pool.arm), pool.arm_names
     least, most = value.min(axis=0), value.max(axis=0)
-    return (value - least) / np.where(most > least, most - least, 1), task
+    return (value - least) / np.where(most > least, most - least, 1), task, names
 
 
 def _numbers(name: str, method: ALPGMM) -> list[float]:
