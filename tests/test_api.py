@@ -87,7 +87,7 @@ NAMES: dict[str, list[str]] = {
         "Uniform",
         "WikiR1",
     ],
-    "trl_curriculum.bundles": ["BUNDLES", "Bundle", "EDCOCode"],
+    "trl_curriculum.bundles": ["BUNDLES", "Bundle", "CEEH", "CurES", "DOT", "EDCOCode", "LightIF", "SPEAR"],
     "trl_curriculum.generators": [
         "GENERATORS",
         "TEMPLATES",
@@ -145,13 +145,13 @@ NAMES: dict[str, list[str]] = {
     "trl_curriculum.rollouts": [
         "ROLLOUTS",
         "RolloutMethod",
+        "AEPO",
         "Allocation",
+        "CURE",
+        "PromptAugmentation",
         "Refill",
         "Replay",
         "SelfImitation",
-        "AEPO",
-        "CURE",
-        "PromptAugmentation",
         "Temperature",
         "Truncate",
     ],
@@ -351,7 +351,14 @@ OF_BELIEFS = {"outcome": None, "prior": "arm", "keep": 0.99}
 FORM = {"conversational": None, "system": None}
 TEMPLATE = FORM | {"instruction": None, "chat": False, "stop": None}
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
-    "bundles": {"edco_code": {"rounds": 5, "top_n": None, "order": "descending", "quick_answer": "zh"}},
+    "bundles": {
+        "ceeh": {"outcome": None},
+        "cures": {"outcome": None},
+        "dot": {"alpha": 3.0, "least": 32, "outcome": None},
+        "edco_code": {"rounds": 5, "top_n": None, "order": "descending", "quick_answer": "zh"},
+        "light_if": {"stage": "rl"},
+        "spear": {"steps": 200},
+    },
     "curricula": {
         "uniform": {},
         "mixture": {"weights": None, "temperature": 1.0},

@@ -312,6 +312,12 @@ STATELESS = {
     "multiple_choice": case(TEMPLATES.make("multiple_choice"), examples=[MULTIPLE_CHOICE]),
     "instruction": case(TEMPLATES.make("instruction")),
     "edco_code": case(BUNDLES.make({"edco_code": {"top_n": 20}})),
+    "dot": case(BUNDLES.make({"dot": {"outcome": "right"}})),
+    "ceeh": case(BUNDLES.make("ceeh")),
+    "light_if": case(BUNDLES.make("light_if")),
+    "light_if-sft": case(BUNDLES.make({"light_if": {"stage": "sft"}})),
+    "spear": case(BUNDLES.make({"spear": {"steps": 50}})),
+    "cures_bundle": case(BUNDLES.make("cures")),
 }
 
 

@@ -20,6 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "shaping.md").read_text()
 METHODS: dict[str, Any] = {name: SHAPERS[name].method for name in SHAPERS if name in SHAPING.built_in}
 METHODS = {name: method for name, method in METHODS.items() if "GRPO" in method.trainers}
 METHODS["entrocraft"] = SHAPERS["entrocraft-above"].method
+METHODS["snr_top_p"] = SHAPING.make({"snr_top_p": {"share": 0.3}})  # so that it leaves out some of a few rollouts
 LOWS = (0.4, 0.6)  # of clip_cov, with which it takes all there is: nothing is left to chance
 
 

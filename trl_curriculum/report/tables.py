@@ -33,6 +33,7 @@ WHAT = {  # each family in a few words
     "rounds": "which stages repeat",
     "templates": "the form in which a model writes candidates",
 }
+WIDTH = 150  # characters of names in a line of README.md
 FACTS = ("trainers", "signal", "extra cost", "paper")
 OPTIONS = ("option", "type", "limits", "default", "what it does", "default from")
 HEAD = """# Reference of the methods
@@ -62,8 +63,18 @@ def reference() -> str:
 
 def families() -> str:
     """The table of README.md: what there is of each family."""
-    rows = [(family, WHAT[family], ", ".join(_code(name) for name, _ in _methods(family))) for family in FAMILIES]
+    rows = [
+        (family, WHAT[family], _some([_code(name) for name, _ in _methods(family)], family)) for family in FAMILIES
+    ]
     return table(["family", "what it decides", "built in"], rows)
+
+
+def _some(names: list[str], family: str) -> str:
+    """As many names as fit into a line of a table, and where the others are."""
+    fit = [k for k in range(len(names) + 1) if len(", ".join(names[:k])) <= WIDTH]
+    more = len(names) - fit[-1]
+    rest = f", and [{more} more](docs/reference/methods.md#{family})" if more else ""
+    return ", ".join(names[: fit[-1]]) + rest
 
 
 def curricula() -> str:

@@ -1,5 +1,6 @@
 """What every bundle does: it expands to specs that make methods."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -31,4 +32,12 @@ def its_specs_make_methods(case: Case) -> None:
             assert PARSERS[argument](spec), argument
 
 
-BUNDLES = [its_specs_make_methods]
+def it_needs_arguments_that_there_are(case: Case) -> None:
+    from trl import GRPOConfig, SFTConfig
+
+    known = {field.name for config in (GRPOConfig, SFTConfig) for field in dataclasses.fields(config)}
+    assert set(case.method.needs()) <= known
+    json.dumps(case.method.needs())
+
+
+BUNDLES = [its_specs_make_methods, it_needs_arguments_that_there_are]
