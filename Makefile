@@ -7,7 +7,7 @@ UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 export DS_BUILD_OPS ?= 0
 
-.PHONY: demo test test-vllm upstream golden lint pages ladder mixture simulated prefix pool overhead scale selection kills fuzz soak
+.PHONY: demo test test-vllm upstream golden lint pages ladder hidden mixture simulated prefix pool overhead scale selection kills fuzz soak
 .PHONY: ranks report-pages docs dist clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
@@ -63,10 +63,14 @@ dist: $(VENV)/.release
 ladder: $(VENV)/.dev
 	$(BIN)/python evals/learning/ladder.py
 
+# The ladder with hidden labels: 11 methods x 5 seeds, about half a minute of one core a run; resumable.
+hidden: $(VENV)/.dev
+	$(BIN)/python evals/learning/hidden_labels.py --jobs 2
+
 mixture: $(VENV)/.dev
 	$(BIN)/python evals/learning/mixture.py --jobs 2
 
-# Every curriculum with simulated learners: no model, about 3 minutes of one core.
+# Every curriculum with simulated learners: no model, about 8 minutes of one core.
 simulated: $(VENV)/.dev
 	$(BIN)/python evals/learning/simulated.py
 

@@ -38,6 +38,7 @@ GRPO: dict[str, Any] = {
     "dump, arms estimated": "dump",
     "ucb1": {"ucb1": {"round_batches": 5}},
     "edco": {"edco": {"rounds": 8}},
+    **{name: name for name in ("greso", "mopps", "cures", "lilo", "lze")},
     "adarft": "adarft",
     "gain_rl": {"gain_rl": {"width": 30.0, "step": 40.0, "subset": 64}},  # ranks of some hundred rows
     "wiki_r1, no neighbours": "wiki_r1",
