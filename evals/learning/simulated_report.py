@@ -35,8 +35,8 @@ be impossible. They say nothing of how much a language model gains.
 
 {worlds}
 Settings: `sec` at τ = .2 but where τ = 1 is named; `ucb1` in rounds of 5 batches; methods that follow losses refresh
-every 10 steps (`cyclical` by its own parts); `edco` in 8 rounds; `order` makes one pass in the run; all else by
-default.
+every 10 steps (`cyclical` by its own parts), `pudf` every 5; `edco` in 8 rounds; `order` makes one pass in the run;
+`gain_rl` has a window and steps for some hundred rows, `alp_gmm` five Gaussians at most; all else by default.
 """
 ABOUT = {
     "ladder": "6 arms from easy to out of reach, everything learnable",
@@ -141,7 +141,8 @@ What does not win, and why:
 
 - *Coins and wrong golds draw bandits.* |A| measures disagreement, so in `noisy` SEC spends half of its draws on rows
   that teach nothing or teach what is wrong, where `uniform` spends a quarter. It stays a little ahead all the same;
-  DUMP does not, and both fall behind where arms are estimated: coins stay in the middle buckets for ever.
+  DUMP does not, and both fall behind where arms are estimated: coins stay in the middle buckets for ever. `mopps`
+  and `lilo` look for rows that are solved half of the time, which coins always are; `greso` and `lze` do so less.
 - *What follows losses takes what cannot be learned for what is not learned yet.* `loss_top_k` gives nearly all draws
   of `mostly_dead` to impossible rows and nearly all of `plateau` to locked ones; `edco` and `hive` do the same there.
   Where all can be learned, the same choice is above `uniform` and its placebo (`ladder`, `duplicates`, `shift`).
