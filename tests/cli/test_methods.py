@@ -37,7 +37,7 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_of_one_family(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(told(["--family", "probes", "--json"], capsys))
-    names = ["angle_concentration", "loss", "prefix_entropy"]
+    names = ["angle_concentration", "loss", "prefix_entropy", "prompt_entropy"]
     assert [(row["name"], row["family"]) for row in rows] == [(name, "probes") for name in names]
 
 

@@ -374,7 +374,10 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("probe", "words"),
         [
-            ("length", "Unknown probe 'length': choose one of loss, prefix_entropy"),
+            (
+                "length",
+                "Unknown probe 'length': choose one of loss, angle_concentration, prefix_entropy, prompt_entropy",
+            ),
             ({"length": 3}, r"The probe {'length': 3} is not a name, or {name: {option: value}}"),
             ("prefix_entrpy", r"Unknown probe 'prefix_entrpy' \(did you mean 'prefix_entropy'\?\)"),
             ('{"prefix_entropy": {', "is no JSON"),

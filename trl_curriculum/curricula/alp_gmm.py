@@ -154,6 +154,9 @@ class ALPGMMCurriculum(Curriculum, of=ALPGMM):
     def _loaded(self, mapping: PoolMapping | None) -> None:
         if mapping is None and ((self.seen_at >= 0) != np.isfinite(self.reward)).any():
             raise self.damaged("reward")
+        remembered = self.method.every if self.fits else min(self.method.every, self.episodes)
+        if mapping is None and len(self.gaussians.recent) != remembered:
+            raise self.damaged("recent")
 
 
 def _tasks(pool: Pool, method: ALPGMM) -> tuple[FloatArray, IntArray, tuple[str, ...]]:

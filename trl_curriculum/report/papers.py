@@ -14,6 +14,7 @@ TITLES = {
     "2408.05326": "A Psychology-based Unified Dynamic Framework for Curriculum Learning",
     "2408.07888": "Evaluating Fine-Tuning Efficiency of Human-Inspired Learning Strategies in Medical Question "
     "Answering",
+    "2502.12272": "Learning to Reason at the Frontier of Learnability",
     "2503.14476": "DAPO: An Open-Source LLM Reinforcement Learning System at Scale",
     "2504.05520": "Efficient Reinforcement Finetuning via Adaptive Curriculum Learning",
     "2504.09710": "DUMP: Automated Distribution-Level Curriculum Learning for RL-based LLM Post-training",
@@ -21,17 +22,23 @@ TITLES = {
     "2505.19439": "Surrogate Signals from Format and Length: Reinforcement Learning for Solving Mathematical Problems "
     "without Ground Truth Answers",
     "2505.22617": "The Entropy Mechanism of Reinforcement Learning for Reasoning Language Models",
+    "2506.02177": "Act Only When It Pays: Efficient Reinforcement Learning for LLM Reasoning via Selective Rollouts",
     "2506.02281": "Angles Don't Lie: Unlocking Training-Efficient RL Through the Model's Own Signals",
     "2506.05695": "Being Strong Progressively! Enhancing Knowledge Distillation of Large Language Models through a "
     "Curriculum Learning Framework",
     "2506.06632": "Curriculum Reinforcement Learning from Easy to Hard Tasks Improves LLM Reasoning",
+    "2507.04632": "Can Prompt Difficulty be Online Predicted for Accelerating RL Finetuning of Reasoning Models?",
     "2508.03178": "Light-IF: Endowing LLMs with Generalizable Reasoning via Preview and Self-Checking for Complex "
     "Instruction Following",
     "2508.08940": "Train Long, Think Short: Curriculum Learning for Efficient Reasoning",
     "2508.11016": "CURE: Critical-Token-Guided Re-Concatenation for Entropy-Collapse Prevention",
+    "2509.19803": "VCRL: Variance-based Curriculum Reinforcement Learning for Large Language Models",
+    "2509.22601": "Learn the Ropes, Then Trust the Wins: Self-imitation with Progressive Exploration for Agentic "
+    "Reinforcement Learning",
     "2509.23962": "CANON: Conditional Advantage Estimation for Reinforcement Learning in Large Reasoning Models",
     "2509.24375": "Reinforcement Mid-Training",
     "2509.25133": "Rethinking Entropy Regularization in Large Reasoning Models",
+    "2510.01037": "CurES: From Gradient Analysis to Efficient Curriculum Learning for Reasoning LLMs",
     "2510.04474": "DRPO: Efficient Reasoning via Decoupled Reward Policy Optimization",
     "2510.08026": "PEAR: Phase Entropy Aware Reward for Efficient Reasoning",
     "2510.08141": "Arbitrary Entropy Policy Optimization Breaks The Exploration Bottleneck of Reinforcement Learning",
@@ -48,8 +55,10 @@ TITLES = {
     "2603.05256": "Wiki-R1: Incentivizing Multimodal Reasoning for Knowledge-based VQA via Data and Sampling "
     "Curriculum",
     "2603.25184": "Train at the Moving Edge: Efficient RL for Large Reasoning Models via Rollout Selection",
+    "2604.06268": "RAGEN-2: Reasoning Collapse in Agentic RL",
     "2604.26326": "Addressing Performance Saturation for LLM RL via Precise Entropy Curve Control",
     "2605.09806": "LEAD: Length-Efficient Adaptive and Dynamic Reasoning for Large Language Models",
+    "2605.17003": "Learning-Zone Energy: Online Data Selection for Efficient RL Post-Training",
 }
 
 

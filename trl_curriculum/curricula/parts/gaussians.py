@@ -1,5 +1,6 @@
 """A mixture of Gaussians over parameters and what came of them, fitted anew to the last episodes."""
 
+import contextlib
 import warnings
 from importlib.util import find_spec
 from typing import Any
@@ -54,11 +55,10 @@ class Gaussians(Stateful):
         points = np.unique(self.recent, axis=0)
         fitted = []
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of an EM that did not converge: another number of Gaussians is taken then
+            warnings.simplefilter("ignore")  # where EM has not converged, another number of Gaussians is taken
             for k in range(2, min(self.most, len(points)) + 1):
-                fitted.append(GaussianMixture(k, random_state=seed).fit(self.recent))
+                with contextlib.suppress(ValueError):  # and so it is where one has shrunk to a point
+                    fitted.append(GaussianMixture(k, random_state=seed).fit(self.recent))
         if fitted:  # else all episodes are alike
             best = min(fitted, key=lambda one: one.aic(self.recent))
             self.mean, self.covariance = best.means_, best.covariances_
