@@ -117,6 +117,20 @@ class Place:
         return self.scene.config | {self.key: [spec] if self.listed else spec}
 
 
+GIVEN: dict[str, dict[str, Any]] = {  # options without which the tiny scenes would be refused
+    "cure": {"first": 1, "top": 1},
+    "prompt_augmentation": {"templates": ["as_is"]},
+    "temperature": {"start": 1.0},
+    "truncate": {"alpha": 0.1, "least": 1},
+    "pear": {"end": "!"},
+    "alp_gmm": {"parameters": "difficulty"},
+}
+BUNDLED: dict[str, dict[str, Any]] = {"dot": {"alpha": 0.1, "least": 1}, "light_if": {"stage": "sft"}}
+BESIDE: dict[str, dict[str, Any]] = {  # and arguments
+    "drpo": {"loss_type": "grpo"},
+    "kl_cov": {"num_iterations": 2},
+    "dot": {"num_iterations": 2},
+}
 CLASSES = {"features": FeatureSettings, "proxy": Proxy}
 
 
@@ -138,7 +152,8 @@ def places() -> list[tuple[Place, type]]:
                 known = {one.name for one in dataclasses.fields(cls)}
                 given = {"measure": "probe"} if scene == "grpo-loss" and "measure" in known else {}
                 given |= {name: 1 for name in ("refresh_steps", "round_batches") if name in known}  # to act in time
-                given |= {"of": "uniform"} if method == "placebo" else {}
+                given |= {"of": "uniform"} if method == "placebo" else GIVEN.get(method, {})
+                given |= {"response": "loss"} if method == "pudf" and scene == "sft-arms" else {}
                 more = {"arms": "topic", "curriculum": {method: given}, **difficulty}
                 put(cls, scene, "curriculum", given, more | ({"probe": PROBE} if method == "edco" else {}))
     needs = {"columns": {"names": ["topic"]}, "clusters": {"k": 2}, "success_rate": {"bins": 2, "every": 1}}
@@ -148,7 +163,9 @@ def places() -> list[tuple[Place, type]]:
     for family in ("rollouts", "shaping"):
         for method, cls in FAMILIES[family].all().items():
             scene = "grpo-plain" if "GRPO" in cls.trainers else "sft-pairs"
-            put(cls, scene, family, more={family: [method]}, listed=True)
+            given = GIVEN.get(method, {})
+            more = {family: [{method: given}] if given else [method], **BESIDE.get(method, {})}
+            put(cls, scene, family, given, more, listed=True)
     for method, cls in FAMILIES["probes"].all().items():
         if method == "prefix_entropy":
             put(cls, "sft-edco", "probe", PROBE["prefix_entropy"])
@@ -168,7 +185,8 @@ def places() -> list[tuple[Place, type]]:
     for cls in FAMILIES["rounds"].all().values():
         put(cls, "evolve", "loop")
     for cls in FAMILIES["bundles"].all().values():
-        put(cls, "sft-pairs", "method", more={"method": cls.name})
+        scene, given = "sft-pairs" if "SFT" in cls.trainers else "grpo-plain", BUNDLED.get(cls.name, {})
+        put(cls, scene, "method", given, {"method": {cls.name: given}, **BESIDE.get(cls.name, {})})
     for key, cls in CLASSES.items():
         for scene in ("select", "evolve"):
             found.append((Place(SCENES[scene], key, "", dict(SCENES[scene].config[key])), cls))

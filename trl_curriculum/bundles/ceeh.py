@@ -5,7 +5,7 @@ from ..registry import option
 from .base import BUNDLES, Bundle
 
 
-@BUNDLES.add("ceeh", paper="arXiv 2602.22642")
+@BUNDLES.add("ceeh", paper="arXiv 2602.22642", trainers=("GRPO",))
 @dataclass(frozen=True)
 class CEEH(Bundle):
     """

@@ -5,7 +5,7 @@ from ..registry import option
 from .base import BUNDLES, Bundle
 
 
-@BUNDLES.add("cures", paper="arXiv 2510.01037")
+@BUNDLES.add("cures", paper="arXiv 2510.01037", trainers=("GRPO",))
 @dataclass(frozen=True)
 class CurES(Bundle):
     """

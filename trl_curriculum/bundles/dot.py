@@ -5,7 +5,7 @@ from ..registry import option
 from .base import BUNDLES, Bundle
 
 
-@BUNDLES.add("dot", paper="arXiv 2601.03969")
+@BUNDLES.add("dot", paper="arXiv 2601.03969", trainers=("GRPO",))
 @dataclass(frozen=True)
 class DOT(Bundle):
     """

@@ -5,7 +5,7 @@ from ..registry import option
 from .base import BUNDLES, Bundle
 
 
-@BUNDLES.add("spear", paper="arXiv 2509.22601")
+@BUNDLES.add("spear", paper="arXiv 2509.22601", trainers=("GRPO",))
 @dataclass(frozen=True)
 class SPEAR(Bundle):
     """
