@@ -118,7 +118,8 @@ def _of_grpo(pool: Pool, args: Any, draws: int, verified: bool, judged: bool) ->
     if draws >= PASSES * pool.size and "mopps" in CURRICULA.names():
         return Recommendation(
             "mopps",
-            f"{none}, and rows come back {draws / pool.size:.1f} times: a belief about each row (not measured)",
+            f"{none}, and rows come back {draws / pool.size:.1f} times: +.059 AUC over uniform on the ladder without "
+            "labels, +.072 with a refill, where SEC with labels has +.092",
         )
     often = f"a row is drawn {draws / pool.size:.2g} times"
     if verified and refill:
@@ -128,7 +129,7 @@ def _of_grpo(pool: Pool, args: Any, draws: int, verified: bool, judged: bool) ->
             "frac_zero_variance is high",
             refill,
         )
-    return Recommendation("uniform", f"{none}, and {often}: estimated arms gained +.019 ± .036 where given ones +.114")
+    return Recommendation("uniform", f"{none}, and {often}: estimated arms gained +.019 ± .036, and +.037 once more")
 
 
 def _of_sft(pool: Pool, passes: float | None) -> Recommendation:

@@ -100,8 +100,8 @@ Two thirds of the rows are solved or impossible, and no method but the last is t
 
 Area: mean exact pass@1 over the hard levels (sort 11, 14, 17; never trained on: 16, 18, 19) over all rollouts that
 were made, or all tokens that were generated, discarded ones included, up to the least that any run has made.
-Δ and wins: against uniform, seed by seed; intervals are over seeds. Useful: of a group whose rewards differ. Options
-are the methods' defaults.
+Δ and wins: against uniform, seed by seed; intervals are over seeds. Final: after the same steps, for which `refill`
+makes more rollouts. Useful: of a group whose rewards differ. Options are the methods' defaults.
 
 What comes nearest to the gain that SEC has with labels:
 
