@@ -98,6 +98,42 @@ def test_vllm_answers_the_drawn_rows(colocated: Make, monkeypatch: pytest.Monkey
     assert logged(run, "curriculum/staleness") == [0] * 5
 
 
+RIGHT = {"reward_funcs": tiny.reward}
+METHODS: dict[str, dict[str, Any]] = {
+    "refill": RIGHT | {"rollouts": [{"refill": {"tries": 3, "carry": True}}]},
+    "replay": RIGHT | {"rollouts": ["replay"]},
+    "allocation": RIGHT | {"rollouts": [{"allocation": {"rows": 0.5}}], "per_device_train_batch_size": 8},
+    "temperature": {"rollouts": [{"temperature": {"start": 1.5}}], "vllm_importance_sampling_correction": False},
+    "truncate": {
+        "rollouts": [{"truncate": {"alpha": 0.3, "least": 1, "right": 0.0}}],
+        "vllm_importance_sampling_mode": "token_truncate",
+    },
+    "rewritten": {"shaping": [{"budget": {"tell": "in {budget}"}}]},
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_rollouts(colocated: Make, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = colocated(**METHODS[name])
+    asked, generate = [], run.vllm_generation.generate
+    monkeypatch.setattr(
+        run.vllm_generation, "generate", lambda prompts, **rest: (asked.append(prompts), generate(prompts, **rest))[1]
+    )
+    start = weights(run).clone()
+    run.train()
+    assert run.state.global_step == 5 and (weights(run) - start).abs().max() > 0
+    history = run.history()
+    if name == "refill":
+        assert len(history) > 5, "nothing was drawn anew"
+    if name == "allocation":
+        assert history.groupby("step")["row"].nunique().max() == 1 and len(history) == 10
+    if name == "temperature":
+        assert logged(run, "rollouts/temperature") == [1.5] * 5
+    if name == "rewritten":
+        told = run.processing_class("in 256").input_ids
+        assert all(ids[-len(told) :] == told for step in asked for ids in step)
+
+
 def test_evaluation_draws_nothing(colocated: Make) -> None:
     run = colocated(eval_dataset=tiny.dataset(8), max_steps=1)
     run.train()
