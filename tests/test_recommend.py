@@ -73,7 +73,8 @@ def test_levels_of_a_difficulty_are_arms() -> None:
     found = grpo(pool, difficulty_column="level")
     assert (found.curriculum, found.arms) == (SEC, "level") and "its 3 levels" in found.reason
     assert str(found).startswith("curriculum: {sec: {tau: 0.2}}, arms: level; ")
-    assert grpo(Pool(300, difficulty=np.arange(300) / 7), difficulty_column="level").curriculum != SEC
+    many = grpo(Pool(300, difficulty=np.arange(300) / 7), difficulty_column="level")
+    assert many.curriculum != SEC and many.reason.startswith("no arms, and")
 
 
 def test_beliefs_of_rows_are_suggested_where_they_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,10 @@ class TestGrammar:
             ('{"hammer": {"weight": 1, "weight": 2}}', "The option 'weight' is given twice: leave one out"),
             ('{"hammer": {}, "hammer": {}}', "'hammer' is given twice"),
             ('{"hammer": ', r"The tool '\{\"hammer\": ' is no JSON"),
+            (
+                '["hammer"]',
+                r"The tool '\[\"hammer\"\]' is a list in one text: on the command line give its entries one",
+            ),
             ({}, "The tool {} is not a name, or"),
             ({"hammer": {}, "saw": {}}, "is not a name, or {name: {option: value}}"),
             ({"hammer": 3}, "is not a name, or"),

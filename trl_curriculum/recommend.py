@@ -114,7 +114,7 @@ def _of_grpo(pool: Pool, args: Any, draws: int, verified: bool, judged: bool) ->
         return Recommendation(
             "uniform", f"{draws:,} draws of {arms} arms are {draws / arms:.1f} each: a bandit learns nothing", refill
         )
-    none = "no arms" if arms == 1 else f"{arms:,} arms, too many to learn of each"
+    none = f"{arms:,} arms, too many to learn of each" if pool.n_arms > 1 and arms > 1 else "no arms"
     if draws >= PASSES * pool.size and "mopps" in CURRICULA.names():
         return Recommendation(
             "mopps",

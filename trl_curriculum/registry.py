@@ -157,6 +157,11 @@ class Registry(Generic[M]):
                 spec = json.loads(spec, object_pairs_hook=without_repeats)
             except json.JSONDecodeError as error:
                 raise ValueError(f"The {self.family} {spec!r} is no JSON: {error}.") from error
+        if isinstance(spec, str) and spec.lstrip().startswith("["):
+            raise ValueError(
+                f"The {self.family} {spec!r} is a list in one text: on the command line give its entries one after "
+                "the other, with spaces between them."
+            )
         if isinstance(spec, str):
             return spec, {}
         such_as = self.example or repr(next(iter(self.built_in), "name"))

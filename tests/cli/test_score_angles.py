@@ -149,3 +149,10 @@ def test_a_file_of_other_rows_is_refused(columns: dict[str, Any], words: str, tm
     Dataset.from_dict(columns).to_parquet(file)
     with pytest.raises(ValueError, match=words):
         _scored(str(file), 3)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (broken := tmp_path / "broken.parquet").write_text("no parquet")
+    for file in (tmp_path / "missing.parquet", broken):
+        with pytest.raises(ValueError, match=f"difficulty_from='{file}' is no file that can be read as parquet"):
+            _scored(str(file), 3)

@@ -323,8 +323,16 @@ class TestPUDF:
         assert sorted(PUDF().bind(pool).select(5).row.tolist()) == [0, 1, 2, 3, 4]  # b <= 0
         pudf = PUDF(lower=-1, upper=1).bind(pool)
         assert sorted(pudf.select(3).row.tolist()) == [3, 4, 5] and pudf.metrics()["admitted"] == pytest.approx(1 / 3)
+        assert pudf.outlook(9, 3).odd == ()
         far = PUDF().bind(Pool(4, difficulty=[7, 5, 9, 6]))
+        assert "fewer rows at first than are drawn at once" in far.outlook(9, 2).odd[0]
         assert sorted(far.select(2).row.tolist()) == [1, 3]  # none is: the nearest
+
+    def test_a_window_without_rows_is_said_once_losses_are_known(self, caplog: pytest.LogCaptureFixture) -> None:
+        pudf = PUDF(difficulty="probe", response="loss", refresh_steps=1).bind(Pool(4))
+        pudf.observe_probe(np.arange(4), np.array([0.9, 1.2, 0.8, 1.5]))  # b = ln(e^0.8 - 1) = .20 at the least
+        assert sorted(pudf.select(2).row.tolist()) == [0, 2]
+        assert "the nearest come again and again" in caplog.text
 
     def test_the_ability_follows_what_rows_show(self) -> None:
         b = np.repeat(np.arange(-4.0, 5), 10)

@@ -126,6 +126,7 @@ class TestNow:
         hive = bound(1000)
         outlook = hive.outlook(200, 16)
         assert (outlook.probes, outlook.probed_rows, outlook.odd) == (200, 64, ())
+        assert outlook.acts_at == 1
         (sentence,) = hive.outlook(200, 48).odd
         assert sentence.endswith("less than twice the 48 rows of a draw, so that prompts below the median are drawn too: set at least 96")  # fmt: skip  # noqa: E501
 

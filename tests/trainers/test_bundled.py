@@ -7,6 +7,7 @@ import pytest
 from harness import config, trainer
 
 from trl_curriculum import CurriculumSFTConfig
+from trl_curriculum.trainers.bundled import bundle_line
 
 
 WINDOW: dict[str, Any] = {"steps_per_generation": 2, "gradient_accumulation_steps": 1, "num_generations": 4}
@@ -26,6 +27,9 @@ def test_what_contradicts_it_is_refused_and_what_is_beside_it_wins(tmp_path: Pat
         config(tmp_path, method="ceeh", epsilon_high=0.3)
     args = config(tmp_path, method="cures", curriculum="uniform", per_device_train_batch_size=8)
     assert args.curriculum == "uniform" and args.rollouts == ["allocation"]
+    assert bundle_line(args) == {"method": "cures; not its curriculum, as the run names its own"}
+    whole = config(tmp_path, method="cures", curriculum={"cures": {"tau": 0.2}}, per_device_train_batch_size=8)
+    assert bundle_line(whole) == {"method": "cures"}
 
 
 def test_a_bundle_is_held_to_what_its_methods_refuse(tmp_path: Path) -> None:

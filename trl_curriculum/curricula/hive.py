@@ -100,6 +100,7 @@ class HIVECurriculum(Curriculum, of=HIVE):
         few = f"candidates={self.method.candidates} are less than twice the {rows} rows of a draw"
         odd = f"{few}, so that prompts below the median are drawn too: set at least {2 * (rows or 0)}"
         return Outlook(
+            acts_at=1,  # by what the prompts showed just before
             event="draw",
             probes=batches or 1,
             probed_rows=m,

@@ -32,8 +32,9 @@ class Placebo(CurriculumMethod):
     which is not the one that changes nothing. Between two arms that is a swap, so the opposite of the method.
 
     A method that chooses among rows has its rows exchanged: where it draws row i, row π(i) is trained on, so that rows
-    come again as often as its own would. A method that follows losses has another π after each refresh, `edco` in each
-    round, arms that are estimated whenever they are regrouped; all others have one for good.
+    come again as often as its own would. It has another π whenever the method chooses anew by what it has seen: in
+    each batch, after each refresh, in each round, and with estimated arms whenever these are regrouped. One that never
+    does has one for good.
 
     It trains where its method trains, and is probed like it.
 

@@ -1,3 +1,4 @@
+import logging
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +17,12 @@ from .outlook import Outlook
 from .parts.row_sampler import RowSampler
 
 
+logger = logging.getLogger(__name__)
+
+NARROW = (
+    "its window has fewer rows at first than are drawn at once, so that the nearest come again and again until the "
+    "ability rises: set upper, or scale: pass_rates where the difficulties are shares of right answers"
+)
 PATIENCE, NUDGE = 2, 0.1  # refreshes in which the ability may stall, and what it is raised by then
 NEVER = 0.01  # least and, from 1, largest pass rate: a handful of answers is no proof of a 0
 
@@ -132,8 +139,11 @@ class PUDFCurriculum(DifficultyCurriculum, of=PUDF):
         if every is None and rows is not None and self.hardness is not None:
             every = -(-max(int((self._away() == 0).sum()), rows) // rows)
         most = (batches or 0) - 1
+        seen = super().outlook(batches, rows)
+        few = rows is not None and self.hardness is not None and (self._away() == 0).sum() < min(rows, self.pool.size)
         return replace(
-            super().outlook(batches, rows),
+            seen,
+            odd=(*seen.odd, NARROW) if few else seen.odd,
             acts_at=None if every is None else every + 1,
             remedy=f"set refresh_steps to at most {most}" if most > 0 else "train for more steps",
             event="refresh",
@@ -187,6 +197,8 @@ class PUDFCurriculum(DifficultyCurriculum, of=PUDF):
         away = self._away()
         inside = away == 0
         if inside.sum() < n:
+            if self.refreshes == 1 and self.method.difficulty == "probe":  # of a column the outlook has said it
+                logger.warning("Curriculum %r: %s.", self.name, NARROW)
             inside[np.lexsort((self.rng.random(len(away)), away))[:n]] = True
         self.admitted = int(inside.sum())
         self.sampler.set(inside.astype(float))

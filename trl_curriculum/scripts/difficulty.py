@@ -52,7 +52,13 @@ def _scored(file: str, n: int) -> FloatArray:
     Difficulty of each of `n` rows from a file of `trl-curriculum score`: its column `difficulty`, or else `score`,
     of which a larger one is less certain. A row without a score is as hard as the median.
     """
-    frame = pd.read_parquet(file)
+    try:
+        frame = pd.read_parquet(file)
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        raise ValueError(
+            f"difficulty_from={file!r} is no file that can be read as parquet: give one that `trl-curriculum score` "
+            "has made."
+        ) from error
     column = "difficulty" if "difficulty" in frame else "score"
     if missing := [name for name in ("row", column) if name not in frame]:
         raise ValueError(

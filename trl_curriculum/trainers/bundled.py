@@ -4,6 +4,11 @@ from dataclasses import fields
 from typing import Any
 
 from ..bundles import BUNDLES, Bundle
+from ..curricula import CURRICULA
+from ..data.names import listed
+from ..probes import PROBES
+from ..rollouts import ROLLOUTS
+from ..shaping import SHAPING
 
 
 def set_bundle(args: Any, bundle: Bundle) -> None:
@@ -33,9 +38,24 @@ def spelled(values: dict[str, Any]) -> str:
 
 
 def bundle_line(args: Any) -> dict[str, str]:
-    """What the bundle of a run has set of TRL's arguments, as a line of what is printed before training."""
+    """What the bundle of a run has set of TRL's arguments, and what is not its own, in a line for the plan."""
     if getattr(args, "method", None) is None:
         return {}
     bundle = BUNDLES.make(args.method)
-    sets = spelled(bundle.needs())
-    return {"method": bundle.name + (f", which sets {sets}" if sets else "")}
+    sets, without = spelled(bundle.needs()), listed(_replaced(args, bundle))
+    line = bundle.name + (f", which sets {sets}" if sets else "")
+    return {"method": line + (f"; not its {without}, as the run names its own" if without else "")}
+
+
+def _replaced(args: Any, bundle: Bundle) -> list[str]:
+    """Families of which the run has no method of its bundle, since others are given beside it."""
+    families = {"curriculum": CURRICULA, "probe": PROBES, "rollouts": ROLLOUTS, "shaping": SHAPING}
+    found = []
+    for name, spec in bundle.expand().items():
+        family: Any = families.get(name)
+        if family is None:  # arms, which may be columns
+            continue
+        own, given = ({one.name for one in family.make_all(specs)} for specs in (spec, getattr(args, name)))
+        if not own <= given:
+            found.append(name)
+    return found
