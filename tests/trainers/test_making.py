@@ -318,7 +318,7 @@ class TestAEPO:
     }
 
     def test_right_rollouts_from_another_temperature_replace_those_that_teach_least(self, tmp_path: Path) -> None:
-        run = trainer(tmp_path, **self.OPTIONS)
+        run = trainer(tmp_path, shaping=[{"clip_b": {"mu": 1e6}}], **self.OPTIONS)  # which reads of what rollouts are
         sampled: list[float] = []
         generate, explore = run.model.generate, run._exploring.explore
         seen: list[tuple[Any, ...]] = []
@@ -366,6 +366,8 @@ class TestAEPO:
             kept = [k for k in range(32) if k not in changed]
             assert old[changed].abs().max() <= old[kept].abs().min()
             assert torch.equal(after["advantages"][kept], old[kept]) and (after["advantages"][changed] == 1).all()
+            draw = after["curriculum_draw"]
+            assert (draw[changed] == -1).all() and torch.equal(draw[kept], before["curriculum_draw"][kept])
             there = {
                 tuple(ids[mask.bool()].tolist())
                 for ids, mask, is_right in zip(extra["completion_ids"], extra["completion_mask"], right, strict=True)
