@@ -8,6 +8,7 @@ import pytest
 from trl_curriculum.rollouts import ROLLOUTS
 from trl_curriculum.shaping import SHAPING
 from trl_curriculum.trainers.fit import refuse_at_odds, refuse_clashing, refuse_unstreamable
+from trl_curriculum.trainers.grpo_checks import rewriters
 
 
 TRUNCATE = {"truncate": {"alpha": 0.3, "least": 1}}
@@ -71,3 +72,9 @@ def test_continuous_batching_was_not_tried_with_temperatures(spec: Any) -> None:
     )  # fmt: skip
     with pytest.raises(ValueError, match="was not tried with continuous batching: set use_transformers_continuous"):
         ROLLOUTS.make_all([spec])[0].refuse(args)
+
+
+def test_a_budget_that_is_not_told_needs_no_column_of_prompts() -> None:
+    """`GRPOChecks` refuses rewriters of datasets whose prompts an environment makes."""
+    assert len(rewriters((), SHAPING.make_all([{"budget": {"tell": "{budget}"}}]))) == 1
+    assert rewriters((), SHAPING.make_all(["budget"])) == []
