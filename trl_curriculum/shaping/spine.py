@@ -53,7 +53,7 @@ class Spine(Shaper):
     """
 
     steers_entropy = True
-    undone_by: ClassVar = dict.fromkeys(
+    undone_by: ClassVar[dict[str, str]] = dict.fromkeys(
         ("truncate", "keep", "share", "remember"), "goes by the rewards that {} replaces"
     )
 
