@@ -158,7 +158,7 @@ class Feedback:
 class Rollouts(Feedback):
     """
     Feedback of GRPO, as rollouts and shaping see it: one entry per rollout, gathered over all processes; the rollouts
-    of one draw are a group, and groups are contiguous.
+    of one draw are a group, and groups are contiguous, unless those of a row were made one.
 
     Args:
         reward, advantage, length:
@@ -195,7 +195,7 @@ class Rollouts(Feedback):
     @property
     def starts(self) -> IntArray:
         """Index of each group's first rollout, shape `(groups,)`."""
-        return np.flatnonzero(np.diff(self.group, prepend=-1))
+        return np.sort(np.unique(self.draw, return_index=True)[1])
 
 
 @dataclass

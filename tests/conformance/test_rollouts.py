@@ -119,7 +119,6 @@ class TestFilling:
             "rollouts/generated_per_kept": 2.0,
             "rollouts/tokens_per_kept": 34 / 4,
             "rollouts/frac_kept": 0.5,
-            "rollouts/frac_carried": 0.0,
             "rollouts/frac_filled_up": 0.0,
             "rollouts/discarded_tokens": 18.0,  # of 34
             "rollouts/reward_kept": 0.5,

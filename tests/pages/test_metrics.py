@@ -31,7 +31,7 @@ OURS = re.compile(
 )
 NOT_IN_TINY_RUNS = {  # which these runs do not log; the scan of the code finds them
     *("rewards/unscored", "rewards/tiers", "curriculum/probe_tokens", "curriculum/probe_seconds"),
-    *("rollouts/rows", "rollouts/most_rollouts", "rollouts/frac_replayed", "rollouts/stored"),
+    *("rollouts/rows", "rollouts/most_rollouts", "rollouts/frac_replayed", "rollouts/stored", "rollouts/frac_carried"),
 }
 
 

@@ -176,3 +176,14 @@ def test_spine_pays_for_agreeing() -> None:
     assert sorted(total[7:]) == [0, 1], "of two that are given equally often one is chosen"
     with pytest.raises(ValueError, match=r"low=0.6 of spine must not be above high=0.5"):
         Spine(low=0.6)
+
+
+def test_a_row_whose_draws_were_made_one_group_counts_once() -> None:
+    """`allocation` makes one group of all draws of a row, which need not stand side by side."""
+    group, long = np.array([0, 0, 1, 1, 0, 0]), np.array([0.0, 0, 1, 1, 8, 8])  # n' = round((4 + 1) / 2)
+    apart, order = rollouts([1.0] * 6, group=group, long=long, quantile=np.ones(6)), np.argsort(group, kind="stable")
+    beside = rollouts([1.0] * 6, group=group[order], long=long[order], quantile=np.ones(6))
+    assert apart.starts.tolist() == [0, 2] and beside.starts.tolist() == [0, 4]
+    made = bound(Ares())
+    made.threshold = 1.0
+    np.testing.assert_array_equal(made.reward(apart)[order], made.reward(beside))

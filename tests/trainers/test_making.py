@@ -193,6 +193,21 @@ class TestTruncate:
         assert calls == [16] * 3 and all(batch["completion_mask"].sum(1)[3] == 8 for batch in kept.batches)
 
 
+def test_a_refill_counts_the_tokens_that_were_generated(tmp_path: Path) -> None:
+    """All 4 groups of 22 tokens are kept, those of arm d as they are, and the others without 4 tokens."""
+
+    def ends(completions: Any, letter: Any, completion_ids: Any, **columns: Any) -> list[float]:
+        wrong = [arm == "d" and len(ids) == 3 for arm, ids in zip(letter, completion_ids, strict=True)]
+        return [float(text.endswith("a") and not no) for text, no in zip(completions, wrong, strict=True)]
+
+    options = TestTruncate.OPTIONS | {"rollouts": [*TestTruncate.OPTIONS["rollouts"], {"refill": {"tries": 1}}]}
+    run = trainer(tmp_path, reward_funcs=[ends], rollout_func=TestTruncate.completions, **options | {"max_steps": 1})
+    run.train()
+    assert logged(run, "rollouts/frac_kept") == [1.0] and logged(run, "rollouts/tokens_per_kept") == [22.0]
+    cut = logged(run, "rollouts/frac_cut")[0] * 16
+    assert cut > 0 and logged(run, "rollouts/discarded_tokens") == [2 * cut]
+
+
 def test_a_method_that_will_hardly_act_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "trl_curriculum"):
         trainer(tmp_path, rollouts=[{"truncate": {"alpha": 0.2, "least": 4}}])  # 3 / (1 - 1/4 - .2/2) = 4.6
@@ -318,7 +333,7 @@ class TestAEPO:
     }
 
     def test_right_rollouts_from_another_temperature_replace_those_that_teach_least(self, tmp_path: Path) -> None:
-        run = trainer(tmp_path, **self.OPTIONS)
+        run = trainer(tmp_path, shaping=[{"clip_b": {"mu": 1e6}}], **self.OPTIONS)  # which reads of what rollouts are
         sampled: list[float] = []
         generate, explore = run.model.generate, run._exploring.explore
         seen: list[tuple[Any, ...]] = []
@@ -366,6 +381,8 @@ class TestAEPO:
             kept = [k for k in range(32) if k not in changed]
             assert old[changed].abs().max() <= old[kept].abs().min()
             assert torch.equal(after["advantages"][kept], old[kept]) and (after["advantages"][changed] == 1).all()
+            draw = after["curriculum_draw"]
+            assert (draw[changed] == -1).all() and torch.equal(draw[kept], before["curriculum_draw"][kept])
             there = {
                 tuple(ids[mask.bool()].tolist())
                 for ids, mask, is_right in zip(extra["completion_ids"], extra["completion_mask"], right, strict=True)

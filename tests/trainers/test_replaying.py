@@ -1,6 +1,7 @@
 """Rollouts that are trained on again, end to end on a tiny model."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from harness import trainer, weights
 from off_policy import Steps, check_gradient
 
-from trl_curriculum.trainers.replaying import Replaying
+from trl_curriculum.rollouts import Replay
+from trl_curriculum.trainers.replaying import Replaying, Stored
 
 
 OPTIONS: dict[str, Any] = {
@@ -59,3 +61,18 @@ def test_a_resume_goes_on_with_what_is_stored(tmp_path: Path, monkeypatch: pytes
         run.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
         ends.append(torch.equal(weights(run), weights(whole)))
     assert ends == [True, False], "with the second the test could not fail"
+
+
+def test_widths_are_multiples_where_there_are_tokens_and_one_where_there_is_a_number(tmp_path: Path) -> None:
+    """vLLM's ratio of a whole rollout has one column, which TRL spreads over its tokens."""
+    args = SimpleNamespace(pad_to_multiple_of=8, data_seed=None, seed=0)
+    run = SimpleNamespace(args=args, processing_class=tiny.tokenizer(), accelerator=SimpleNamespace(process_index=0))
+    replaying = Replaying(Replay().remember(), run)
+    names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "old_per_token_logps")
+    stored = {name: torch.ones(5, dtype=torch.long) for name in names} | {"advantages": torch.tensor(2.0)}
+    replaying.stored = [Stored(stored | {"importance_sampling_ratio": torch.tensor([0.5])}, 1.0, 2.0, 0)]
+    output = {name: torch.ones(2, 3, dtype=torch.long) for name in names} | {"advantages": torch.tensor([0.0, 1.0])}
+    output["importance_sampling_ratio"] = torch.tensor([[0.9], [0.8]])
+    assert replaying._replace(output, 1) == 1
+    assert output["importance_sampling_ratio"].tolist() == [[0.5], pytest.approx([0.8])]
+    assert all(output[name].shape == (2, 8) for name in names) and output["advantages"].tolist() == [2.0, 1.0]

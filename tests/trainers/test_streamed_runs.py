@@ -105,11 +105,22 @@ def test_a_row_that_cannot_be_used_is_named_when_it_is_drawn(tmp_path: Path) -> 
         ({"remove_unused_columns": True}, "take `select_columns`"),
         ({"curriculum": "hive"}, "'hive' has the prompt entropy of rows measured"),
         ({"curriculum": "ucb1", "arms": {"success_rate": {}}}, "has no effect on streams"),
+        ({"rollouts": ["aepo"]}, "aepo asks prompts once more, and a row of a stream is gone"),
     ],
 )
 def test_what_streams_cannot_do_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         streamed(tmp_path, **changes)
+
+
+def test_a_row_must_fit_in_its_longest_form_when_it_is_drawn(tmp_path: Path) -> None:
+    long = {"a": [*OF["a"], *OF["a"], OF["a"][0] | {"prompt": "a" * 60}], "b": OF["b"]}  # + 67 letters of the form
+    run = streamed(
+        tmp_path, streams(long), curriculum={"mixture": {"weights": {"a": 1, "b": 0}}}, max_steps=8,
+        rollouts=[{"prompt_augmentation": {"templates": ["as_is", "hashes"]}}],
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"row 24 .*do not fit into 128 tokens|do not fit into 128 tokens.*24"):
+        run.train()
 
 
 def test_sft_needs_all_rows(tmp_path: Path) -> None:

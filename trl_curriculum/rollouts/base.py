@@ -136,6 +136,10 @@ def refuse_weighing_away(args: Any, method: str) -> None:
     """Refuses what would undo a temperature that is not the trainer's: another one, and ratios to the model."""
     if "temperature" in (args.generation_kwargs or {}):
         raise ValueError(f"temperature in generation_kwargs and {method} both set the temperature: leave one out.")
+    if getattr(args, "use_transformers_continuous_batching", False):
+        raise ValueError(
+            f"{method} was not tried with continuous batching: set use_transformers_continuous_batching to false."
+        )
     for name, off in (("vllm_importance_sampling_correction", False), ("off_policy_mask_threshold", None)):
         if args.use_vllm and getattr(args, name) not in (None, False):
             raise ValueError(

@@ -89,6 +89,7 @@ class Shaper(Method, Hooks):
     trainers: ClassVar[tuple[str, ...]] = ("GRPO",)
     replaces: ClassVar[bool] = False  # its advantages do not depend on those that it is given
     steers_entropy: ClassVar[bool] = False  # it raises or lowers the policy's entropy on purpose
+    undone_by: ClassVar[dict[str, str]] = {}  # hooks of rollout methods that undo what it does, and how they do
 
     def refuse(self, args: Any) -> None:
         """Raises a `ValueError` of one sentence where it cannot work with these arguments of the trainer."""

@@ -3,10 +3,11 @@ from typing import Any
 
 import numpy as np
 
+from ..pool import Pool
 from ..registry import option
 from ..rewriting import Moment, reworded
 from ..signals import FloatArray, Rollouts
-from .base import SHAPING, Shaper
+from .base import SHAPING, Hooks, Shaper
 
 
 @SHAPING.add("budget", paper="arXiv 2508.08940")
@@ -59,16 +60,28 @@ class Budget(Shaper):
         if self.tell is not None and "{budget}" not in self.tell:
             raise ValueError(f"tell={self.tell!r} of budget must say {{budget}} where the number of tokens stands.")
 
+    def bind(self, pool: Pool, seed: int) -> Hooks:
+        return Untold(self) if self.tell is None else self
+
     def budget(self, step: int) -> int:
         """Tokens of the budget at an optimizer step."""
         return max(1, int(self.initial * self.decay ** (step // self.every)))
 
     def rewrite(self, row: dict[str, Any], moment: Moment) -> dict[str, Any]:
-        if self.tell is None:
-            return row
+        assert self.tell is not None  # or else it is `Untold`
         told = self.tell.replace("{budget}", str(self.budget(moment.step)))
         return row | {"prompt": reworded(row["prompt"], lambda question: f"{question}\n\n{told}")}
 
     def reward(self, rollouts: Rollouts) -> FloatArray:
         share = rollouts.length / self.budget(rollouts.step)
         return self.weight * np.maximum(0.0, np.minimum(share, 2 - share))
+
+
+class Untold(Hooks):
+    """A [`Budget`] that leaves prompts as they are."""
+
+    def __init__(self, method: Budget) -> None:
+        self.method = method
+
+    def reward(self, rollouts: Rollouts) -> FloatArray:
+        return self.method.reward(rollouts)

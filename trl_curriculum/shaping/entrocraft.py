@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ class Entrocraft(Shaper):
     """
 
     steers_entropy = True
+    undone_by: ClassVar[dict[str, str]] = {"remember": "puts stored rollouts in the place of those that {} leaves out"}
 
     low: float = option(0.6, "Lower bound of the entropy at the start, in nats per token.", "paper", least=0)
     high: float = option(0.7, "Upper bound at the start.", "paper", least=0)

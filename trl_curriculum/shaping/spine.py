@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -52,6 +53,9 @@ class Spine(Shaper):
     """
 
     steers_entropy = True
+    undone_by: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("truncate", "keep", "share", "remember"), "goes by the rewards that {} replaces"
+    )
 
     share: float = option(0.2, "Share of a completion's tokens that are forks.", "paper", above=0, most=1)
     low: float = option(0.1, "Quantile of the forks' entropies below which they are raised.", "paper", least=0, most=1)

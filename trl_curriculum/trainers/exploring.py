@@ -10,7 +10,7 @@ from accelerate.utils import gather
 from ..rollouts import RolloutMethod
 from ..signals import IntArray, Rollouts
 from .joining import wide
-from .late_entropy import ROW, label
+from .late_entropy import DRAW, ROW, label
 from .shaping import OLD_LOGPS
 
 
@@ -54,6 +54,7 @@ class Exploring:
         more_output, more = self._make(rollouts, again, size, wanted.temperature, generate)
         if ROW in output:
             label(more_output, more, self._own(len(more)))
+            more_output[DRAW][:] = -1  # the curriculum does not see them
         advantage = gather(output["advantages"]).cpu().numpy()
         right = np.flatnonzero(more.advantage > wanted.least)
         n = int(wanted.taken * min(len(right), max(1, round(wanted.most * len(rollouts)))))

@@ -6,6 +6,7 @@ from typing import Any
 from trl import SFTConfig
 
 from ..pool import Pool
+from ..records import Stateful
 from ..registry import nearest
 from ..rollouts import RolloutMethod
 from ..rollouts.base import overrides
@@ -40,6 +41,7 @@ def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]
     refuse_clashing(methods)
     refuse_two_makers(methods, args)
     refuse_unshapable(shapers, args)
+    refuse_at_odds(methods, shapers)
 
 
 def refuse_clashing(methods: tuple[RolloutMethod, ...]) -> None:
@@ -54,6 +56,9 @@ def refuse_clashing(methods: tuple[RolloutMethod, ...]) -> None:
         raise ValueError(
             f"{' and '.join([*shares, *keeps])} would each decide which rollouts a batch consists of: leave one out."
         )
+    cuts = [method.name for method in methods if overrides(method, "truncate")]
+    if shares and cuts:  # whose beliefs about rows would be made of what is left
+        raise ValueError(f"{shares[0]} and {cuts[0]} were not tried together: leave one out.")
 
 
 def refuse_two_makers(methods: tuple[RolloutMethod, ...], args: Any) -> None:
@@ -113,6 +118,37 @@ def refuse_unshapable(shapers: tuple[Shaper, ...], args: Any) -> None:
             f"label_smoothing_factor={args.label_smoothing_factor} makes a loss in which tokens cannot be weighed: "
             "leave it out, or the shaping."
         )
+
+
+def refuse_at_odds(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]) -> None:
+    """Refuses a rollout method beside a shaper that steers the same as it, or whose effect it undoes."""
+    for method in methods:
+        for shaper in shapers:
+            if overrides(method, "explore") and shaper.steers_entropy:
+                raise ValueError(
+                    f"{method.name} and {shaper.name} would both control the entropy: leave one of them out."
+                )
+            for hook, what in shaper.undone_by.items():
+                if overrides(method, hook):
+                    raise ValueError(f"{method.name} {what.format(shaper.name)}: leave one out.")
+
+
+def refuse_unstreamable(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]) -> None:
+    """Refuses what needs to read a row twice, or to meet it twice, beside streams."""
+    for method in methods:
+        if overrides(method, "explore"):
+            raise ValueError(
+                f"{method.name} asks prompts once more, and a row of a stream is gone once it was read: leave it out, "
+                "or load the rows without streaming."
+            )
+    bound: list[tuple[str, Any]] = [(method.name, method.share(1, 1)) for method in methods]
+    bound += [(shaper.name, shaper.bind(Pool(1), 0)) for shaper in shapers]
+    for name, one in bound:
+        if isinstance(one, Stateful) and any(declared.kind == "row" for declared in one.declared().values()):
+            raise ValueError(
+                f"{name} remembers something of every row, and rows of streams come once: leave it out, or load them "
+                "without streaming."
+            )
 
 
 def refuse_two_controls(shapers: tuple[Shaper, ...], args: Any) -> None:

@@ -107,7 +107,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         refuse_own_generation(made[0], kwargs)
         checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, own_rollouts, made)
         given = checks.rows.dataset
-        streamed = None if self.streams is None else self.streams.make_pool(args, made[0])
+        streamed = None if self.streams is None else self.streams.make_pool(args, made)
         pool = streamed or Pool.from_dataset(given, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)
         self._rewards_as_given = checks.reward_funcs

@@ -91,6 +91,7 @@ class MakingMixin:
             return rollouts
         left, cut = self._cutting.cut(output, rollouts)
         self._made_since_log["frac_cut"].append(cut.mean())
+        self.refilling.cut_tokens += int((rollouts.length - left.length).sum())
         return left
 
     def _finished(self, output: dict[str, Any], rollouts: Rollouts) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Refilling:
         memories = {method.name: method.remember() for method in methods}
         self.replaying = {name: Replaying(one, trainer) for name, one in memories.items() if one is not None}
         self._has_logps = False  # whether TRL gives those of fresh rollouts
+        self.cut_tokens = 0  # of completions of this batch, by methods that truncate them
         self._weight: float | FloatArray = 1.0
         self._barren: list[tuple[int, float]] = []  # groups and mean reward of batches of which none was kept
         self._since_log: dict[str, list[float]] = defaultdict(list)
@@ -110,7 +111,7 @@ class Refilling:
 
     def _filled(self, attempt: Callable[[int], tuple[Output, Rollouts]], n: int) -> tuple[Output, Rollouts]:
         size = self.trainer.args.num_generations
-        self.carried, carried = None, fitting(self.carried, n, size)
+        self.cut_tokens, self.carried, carried = 0, None, fitting(self.carried, n, size)
         needed = n - (0 if carried is None else len(carried))
         output, rollouts = attempt(self.divisible(needed, size))
         outputs, kept, self._has_logps = [output], self._kept(rollouts), OLD_LOGPS in output
@@ -126,7 +127,7 @@ class Refilling:
         self._weight = math.prod(method.weight(made) for method in self.methods)
         self._watch(made, rollouts)
         if carried is None and len(outputs) == 1:
-            self._log(made, rollouts, kept, n, 0)
+            self._log(made, rollouts, kept, n, self.cut_tokens)
             return outputs[0], rollouts
         every = rollouts if carried is None else carried.before(rollouts)
         good = np.r_[np.ones(n - needed, dtype=bool), kept]
@@ -134,7 +135,8 @@ class Refilling:
         chosen, left = (_rollouts_of(np.sort(part), size) for part in (order[:n], order[n : good.sum()]))
         if not any(method.carries() for method in self.methods):
             left = left[:0]
-        self._log(made, rollouts, kept, n, int(every.length.sum() - every.length[np.r_[chosen, left]].sum()))
+        discarded = int(every.length.sum() - every.length[np.r_[chosen, left]].sum()) + self.cut_tokens
+        self._log(made, rollouts, kept, n, discarded)
         batch = every[chosen]
         if batch.scale == "batch":  # the standard deviation is that of what is trained on
             batch = replace(batch, advantage=batch.advantages_of(batch.reward))
@@ -145,7 +147,7 @@ class Refilling:
         return np.logical_and.reduce(kept)
 
     def _made(self, needed: int, outputs: list[Output], kept: BoolArray, rollouts: Rollouts) -> Made:
-        return Made(needed, len(outputs), len(kept), int(kept.sum()), int(rollouts.length.sum()))
+        return Made(needed, len(outputs), len(kept), int(kept.sum()), int(rollouts.length.sum()) + self.cut_tokens)
 
     def _again(self, made: Made) -> int:
         """Groups to generate: what methods ask for while kept ones are missing, and enough for a whole batch."""
@@ -195,12 +197,14 @@ class Refilling:
     def _log(self, made: Made, rollouts: Rollouts, kept: BoolArray, n: int, discarded: int) -> None:
         if all(type(method).keep is RolloutMethod.keep for method in self.methods):
             return  # nothing is left out, and nothing refilled
-        used = made.kept if any(method.carries() for method in self.methods) else min(made.kept, made.needed)
+        carries = any(method.carries() for method in self.methods)
+        used = made.kept if carries else min(made.kept, made.needed)
         self._since_log["tries"].append(made.tries)
         self._since_log["generated_per_kept"].append(made.groups / max(1, used))
         self._since_log["tokens_per_kept"].append(made.tokens / max(1, used))
         self._since_log["frac_kept"].append(made.kept / made.groups)
-        self._since_log["frac_carried"].append((n - made.needed) / n)
+        if carries:
+            self._since_log["frac_carried"].append((n - made.needed) / n)
         self._since_log["frac_filled_up"].append(made.missing / n)
         self._since_log[DISCARDED].append(discarded)
         is_kept = np.repeat(kept, len(rollouts) // len(kept)) & np.isfinite(rollouts.reward)

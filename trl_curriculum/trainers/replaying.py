@@ -121,7 +121,8 @@ class Replaying:
         for name, value in whole.items():
             parts = [value, *(self.stored[k].tensors[name][None].to(value.device) for k in chosen)]
             if value.ndim > 1:
-                parts = at_one_width(parts, fill_of(name, self.trainer.processing_class), name in PROMPT, unit)
+                multiple = 1 if value.shape[1:] == (1,) and name not in PROMPT else unit  # one value a rollout
+                parts = at_one_width(parts, fill_of(name, self.trainer.processing_class), name in PROMPT, multiple)
             output[name] = torch.cat(parts)[index]
         output["advantages"][places] = torch.as_tensor(advantage[chosen]).to(output["advantages"])
         if DRAW in output:

@@ -1,7 +1,6 @@
 """Streams in place of a dataset: GRPO reads their rows when they are drawn, and looks at each before it is used."""
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ from ..data.names import listed
 from ..data.reserved import without_images
 from ..data.rows import Rows, form_flaws
 from ..data.streams import Streams, streams_of
-from ..rollouts import RolloutMethod
 from ..signals import IntArray
 from ..stream_pool import StreamPool
-from .grpo_checks import check_grpo_prompts
+from .fit import refuse_unstreamable
+from .grpo_checks import Rewrite, check_grpo_prompts, rewriters
 from .outlook import grpo_run
 from .row_checks import with_roles_in
 
@@ -45,6 +44,7 @@ class StreamedRows:
         self.pool: StreamPool | None = None
         self.draws = 0
         self.trainer: Any = None
+        self.longest: list[Rewrite] = []  # by which prompts are checked for length
 
     @classmethod
     def of(cls, args: Any, train_dataset: Any) -> "StreamedRows | None":
@@ -70,12 +70,25 @@ class StreamedRows:
             raise ValueError("Streams have no length, so that epochs end nowhere: set max_steps.")
         return cls(Streams(named))
 
-    def make_pool(self, args: Any, rollouts: Sequence[RolloutMethod]) -> StreamPool:
-        """The streams as a curriculum sees them, with as many rows as the run can draw."""
+    def make_pool(self, args: Any, made: tuple[tuple[Any, ...], tuple[Any, ...]]) -> StreamPool:
+        """
+        The streams as a curriculum sees them, with as many rows as the run can draw.
+
+        Args:
+            args ([`CurriculumGRPOConfig`]):
+                Of the run.
+            made (`tuple`):
+                Methods of rollouts and shapers.
+
+        Raises:
+            `ValueError`: where one of them can do nothing with rows that come once.
+        """
+        refuse_unstreamable(*made)
+        self.longest = rewriters(*made)
         run = grpo_run(args, 0, args.world_size)
         assert run.batches is not None and run.rows is not None
         self.draws = (run.batches + 1) * run.rows  # one more: an open window may be generated anew
-        tries = max((getattr(method, "tries", 1) for method in rollouts), default=1)
+        tries = max((getattr(method, "tries", 1) for method in made[0]), default=1)
         self.pool = StreamPool(self.streams.names, self.draws * tries, self.streams.key)
         return self.pool
 
@@ -107,7 +120,7 @@ class StreamedRows:
         rows = Rows(table, np.array(numbers), len(numbers), what)
         texts = ["prompt"] if "prompt" in table.column_names else []
         rows = rows.without(form_flaws(table, texts, quiet=bool(args.disable_tqdm)))
-        return check_grpo_prompts(rows, self.trainer).rows.dataset
+        return check_grpo_prompts(rows, self.trainer, self.longest).rows.dataset
 
     def state_dict(self) -> dict[str, Any]:
         """Where the streams are."""
