@@ -37,7 +37,8 @@ from trl_curriculum.data.tasks import disjoint, reasoning_gym_dataset
 from trl_curriculum.rewards import reasoning_gym_accuracy
 
 
-ARMS = {  # reasoning-gym family and its configuration
+Arms = dict[str, tuple[str, dict[str, int]]]
+ARMS: Arms = {  # reasoning-gym family and its configuration
     "copy": ("chain_sum", {"min_terms": 1, "max_terms": 1, "min_digits": 2, "max_digits": 3}),
     "add": ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}),
     "letters": ("letter_counting", {"min_words": 1, "max_words": 2}),
@@ -56,13 +57,13 @@ CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, **QUIET}
 console = Console(width=110)
 
 
-def problems(seed: int) -> tuple[Dataset, Dataset]:
+def problems(seed: int, arms: Arms = ARMS, held_out_rows: int = HELD_OUT) -> tuple[Dataset, Dataset]:
     """Rows to train on and held-out ones: from other seeds, and no prompt is in both or in the held-out rows twice."""
 
     def generate(size: int, seed: int) -> Dataset:
         specs = [
             {"family": family, "size": size, "seed": seed, "config": config, "arm": arm}
-            for arm, (family, config) in ARMS.items()
+            for arm, (family, config) in arms.items()
         ]
         rows = reasoning_gym_dataset(specs, instruction=None)
         # A plain text prompt is half as long as a chat, and so is a step
@@ -72,8 +73,8 @@ def problems(seed: int) -> tuple[Dataset, Dataset]:
     def same_size(rows: Dataset, frame: pd.DataFrame, size: int) -> Dataset:
         return rows.select(frame.groupby("arm").head(size).index)
 
-    rows = generate(4 * HELD_OUT, 2 * seed + 1)
-    held_out = same_size(rows, rows.to_pandas().drop_duplicates("prompt"), HELD_OUT)
+    rows = generate(4 * held_out_rows, 2 * seed + 1)
+    held_out = same_size(rows, rows.to_pandas().drop_duplicates("prompt"), held_out_rows)
     train = disjoint(generate(1000, 2 * seed), held_out)
     return same_size(train, train.to_pandas(), 500), held_out
 

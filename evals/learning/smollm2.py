@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (0, 1, 2, 3, 4)
 MATCHES = ("steps", "generated_tokens")
 POOL_SEED = 100  # of the rows, which all runs share, and of the first model
+HELD_OUT = 16  # rows of each arm
 SHARP = {"alpha": 0.3, "tau": 0.2}
 
 
@@ -48,16 +49,14 @@ ARMS = {
 
 def prepare(folder: Path) -> dict[str, Any]:
     """Makes the first model and the rows, unless they are there; returns the recipe that all runs share."""
-    if not (folder / "base" / "config.json").exists():
-        sys.path.insert(0, str(ROOT))
+    if not (folder / "base" / "tokenizer.json").exists():  # what is written last
         from transformers import AutoTokenizer
 
-        import recipes.demo as demo
         from trl_curriculum.data.smollm2 import smollm2
+        from trl_curriculum.recipes import demo
 
-        demo.ARMS, demo.HELD_OUT = ARMS, 16
         tokenizer = AutoTokenizer.from_pretrained(smollm2())
-        train, held_out = demo.problems(POOL_SEED)
+        train, held_out = demo.problems(POOL_SEED, ARMS, HELD_OUT)
         (folder / "rows").mkdir(parents=True, exist_ok=True)
         train.to_json(folder / "rows" / "train.jsonl")
         held_out.to_json(folder / "rows" / "test.jsonl")

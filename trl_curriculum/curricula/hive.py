@@ -10,7 +10,7 @@ from ..registry import option
 from ..signals import Feedback, FloatArray, IntArray
 from .base import CURRICULA, Curriculum, CurriculumMethod
 from .outlook import Outlook
-from .parts.queues import Queues
+from .parts.queues import OneQueue
 
 
 EQUAL = 1e-8  # spread of rewards that counts as none
@@ -89,7 +89,7 @@ class HIVECurriculum(Curriculum, of=HIVE):
 
     def __init__(self, method: HIVE, pool: Pool, seed: int = 0) -> None:
         super().__init__(method, pool, seed)
-        self.queues = Queues(np.broadcast_to(np.int32(0), pool.size), 1, self.rng)
+        self.queue = OneQueue(pool.size, self.rng)
 
     @property
     def choice(self) -> int:
@@ -120,7 +120,7 @@ class HIVECurriculum(Curriculum, of=HIVE):
         passed, away = np.empty(0, np.int64), np.empty(0, np.int64)
         came = 0
         while len(passed) < n and came < self.pool.size:
-            row = self.queues.pop(np.zeros(min(n - len(passed), self.pool.size - came), np.int64))
+            row = self.queue.pop(np.zeros(min(n - len(passed), self.pool.size - came), np.int64))
             came += len(row)
             through = self.rng.random(len(row)) < self.chance(row)
             passed, away = np.union1d(passed, row[through]), np.concatenate([away, row[~through]])
@@ -175,9 +175,6 @@ class HIVECurriculum(Curriculum, of=HIVE):
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
     # State
-
-    def own_mapping(self, mapping: PoolMapping) -> PoolMapping:
-        return mapping.with_arms(np.zeros(1, np.int64))
 
     def _loaded(self, mapping: PoolMapping | None) -> None:
         if mapping is not None:  # other rows: there are new candidates
