@@ -43,6 +43,14 @@ def test_stored_rollouts_count_by_their_ratio_in_place_of_dead_ones(tmp_path: Pa
     assert len(run.history()) == 3 * 5 == run.curriculum.drawn, "what is replayed is observed again"
 
 
+@pytest.mark.parametrize(("max_age", "oldest"), [(1, 1), (10, 4)])
+def test_what_is_older_than_max_age_is_thrown_away(tmp_path: Path, max_age: int, oldest: int) -> None:
+    run = trainer(tmp_path, **OPTIONS | {"rollouts": [{"replay": {"max_age": max_age}}]})
+    run.train()
+    (replaying,) = run.refilling.replaying.values()
+    assert max(4 - one.step for one in replaying.stored) == oldest  # the last step is number 4
+
+
 def test_a_resume_goes_on_with_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = OPTIONS | {
         "rollouts": [{"self_imitation": {"steps": 2}}],
