@@ -15,7 +15,7 @@ from .registry import Spec
 from .rewards import REWARDS
 from .rewards.base import Accuracy
 from .rollouts import ROLLOUTS
-from .trainers.outlook import grpo_run, sft_run
+from .trainers.sizes import grpo_run, sft_run
 
 
 MOST_ARMS = 64  # a bandit learns of each by itself

@@ -13,7 +13,8 @@ from trl import ModelConfig
 from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, Pool
 from trl_curriculum.curricula import CURRICULA
 from trl_curriculum.scripts.plan import grpo_plan, sft_plan
-from trl_curriculum.trainers.outlook import Run, block, grpo_run, refuse_powerless, sft_run, warn_of_odd
+from trl_curriculum.trainers.outlook import block, refuse_powerless, warn_of_odd
+from trl_curriculum.trainers.sizes import Run, grpo_run, sft_run
 
 
 CPU: dict[str, Any] = {"use_cpu": True, "bf16": False}

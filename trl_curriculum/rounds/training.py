@@ -19,10 +19,11 @@ from ..signals import SHOWS
 from ..trainers.checks import refuse_unmeasured, refuse_unseen
 from ..trainers.config import CurriculumConfig, CurriculumGRPOConfig, CurriculumSFTConfig
 from ..trainers.grpo import CurriculumGRPOTrainer
-from ..trainers.outlook import grpo_run, refuse_one_arm, refuse_powerless, sft_run
+from ..trainers.outlook import refuse_one_arm, refuse_powerless
 from ..trainers.resuming import AUTO
 from ..trainers.run_settings import IGNORED_PREFIXES
 from ..trainers.sft import CurriculumSFTTrainer
+from ..trainers.sizes import grpo_run, sft_run
 from .model import Model
 from .stage import RecordedBy, Report, Stage
 

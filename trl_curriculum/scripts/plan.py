@@ -19,8 +19,9 @@ from ..trainers.checks import refuse_unevaluated, refuse_unmeasured, refuse_unse
 from ..trainers.found import golds_line
 from ..trainers.grpo_checks import check_reward_weights
 from ..trainers.grpo_host import GRPOHost
-from ..trainers.outlook import Run, block, grpo_run, is_late, refuse_one_arm, refuse_powerless, sft_run, warn_of_odd
+from ..trainers.outlook import block, is_late, refuse_one_arm, refuse_powerless, warn_of_odd
 from ..trainers.sft_host import SFTHost
+from ..trainers.sizes import Run, grpo_run, sft_run
 from .preview import preview
 from .train import check_model
 

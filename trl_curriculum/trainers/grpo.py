@@ -34,9 +34,10 @@ from .late_entropy import LatePrefixEntropy, label
 from .making import MakingMixin
 from .mixin import CurriculumMixin
 from .open_window import OpenWindow
-from .outlook import Run, grpo_run, refuse_one_arm
+from .outlook import refuse_one_arm
 from .reward_watch import RewardWatch
 from .row_checks import with_roles_in
+from .sizes import Run, grpo_run
 from .streamed import StreamedRows
 from .vllm_cpu import reload_weights_on_cpu
 

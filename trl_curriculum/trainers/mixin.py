@@ -37,12 +37,13 @@ from .fit import refuse_unfit
 from .given_model import GivenModel
 from .host import TrainerHost
 from .live import LiveEvaluation
-from .outlook import Run, block, refuse_powerless, warn_of_odd
+from .outlook import block, refuse_powerless, warn_of_odd
 from .probing import TrainerProbe
 from .refilling import Refilling
 from .resuming import begin_afresh, refuse_earlier_run, refuse_other_run, refuse_weights_only, resolve_checkpoint
 from .run_settings import run_settings
 from .shaping import Shaping
+from .sizes import Run
 from .trackers import report_to_trackers
 
 

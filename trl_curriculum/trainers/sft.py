@@ -31,12 +31,13 @@ from .config import CurriculumSFTConfig
 from .content import columns_of_sft
 from .fit import refuse_own_loss
 from .mixin import CurriculumMixin
-from .outlook import Run, refuse_one_arm, sft_run
+from .outlook import refuse_one_arm
 from .packing import draw_packed
 from .row_checks import FORMATS, TRAINING, SFTChecks, with_roles_in, without_images_in
 from .sft_host import SFTHost
 from .sft_rows import SFTRows, with_positions
 from .shaped_head import ShapedHead
+from .sizes import Run, sft_run
 from .token_budget import TokenBudget
 
 

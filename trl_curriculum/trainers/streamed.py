@@ -14,8 +14,8 @@ from ..signals import IntArray
 from ..stream_pool import StreamPool
 from .fit import refuse_unstreamable
 from .grpo_checks import Rewrite, check_grpo_prompts, rewriters
-from .outlook import grpo_run
 from .row_checks import with_roles_in
+from .sizes import grpo_run
 
 
 WHY = "streams have no rows that are known beforehand"
