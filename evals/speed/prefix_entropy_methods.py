@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from prefix_entropy_scores import LENGTHS, Pool, agreement, bootstrap, ceiling, interval
+from prefix_entropy_scores import LENGTHS, Pool, agreement, bootstrap, interval, reliability
 
 from trl_curriculum.curricula.parts.shared_belief import SharedBelief
 
@@ -122,7 +122,7 @@ def judge(pool: Pool, method: Method, share: float, seed: int = 0) -> dict:
             pairs.append((value, pool.score(1 - run, None, share)))
             costs.append(cost / len(value))
             base.append((task_mean(LONG, PARTS[1], share)(pool, run, rng)[0], pairs[-1][1]))
-    top = ceiling(pool, share)
+    top = reliability(pool, share)
     found, most = agreement(pairs, pool.rows), agreement(top, pool.rows)
     drawn, drawn_top, drawn_base = bootstrap(pool, pairs, top, base)
     return {

@@ -7,10 +7,10 @@ SmolLM2-135M-Instruct (bfloat16), chat template, answers of {whole} tokens at mo
 
 How to read the numbers: a row's score is the mean entropy of its answer's tokens, or of the 20 % with the largest
 entropies, in nats. Everything is *cross-run*: a prefix of run A, or of the greedy answer, against the whole
-answers of an independent run. rho is Spearman's. The *ceiling* is rho between the whole answers of runs A and B;
+answers of an independent run. rho is Spearman's. The *reliability* is rho between the whole answers of runs A and B;
 *ratio* is rho as a share of it. It can exceed 1, since one sampled answer is a noisy measurement itself and a
-greedy or an averaged score is a steadier one: a score without any noise would reach rho = √ceiling, a ratio of 1 /
-√ceiling. *Within* is the mean of rho within each task; values in brackets after a number are that one. Square
+greedy or an averaged score is a steadier one: a score without any noise would reach rho = √reliability, a ratio of 1 /
+√reliability. *Within* is the mean of rho within each task; values in brackets after a number are that one. Square
 brackets are 95 % bootstrap intervals over prompts.
 """
 NOTES = """
@@ -18,8 +18,8 @@ In plain words:
 
 - Most of what whole answers agree on is the task. On a pool of several tasks a task mean from a few rows is nearly
   all that can be had, and the mere length of the prompt ranks rows better than another whole answer does.
-- Within a task one sampled answer of this model says little. On the eight tasks the ceiling within a task is
-  hardly above 0, so a ratio to it means little, and rho is given instead. The one task was chosen for a ceiling
+- Within a task one sampled answer of this model says little. On the eight tasks the reliability within a task is
+  hardly above 0, so a ratio to it means little, and rho is given instead. The one task was chosen for a reliability
   that can be seen.
 - Take the greedy answer: it ranks about as well as a sampled one or better at every length, since it has no noise
   of its own.
@@ -40,7 +40,7 @@ In plain words:
   neighbouring lines too.
 """
 METHOD_NOTES = """
-The score is the mean over the top 20 % of the tokens. *of √ceiling* is rho as a share of what a score without
+The score is the mean over the top 20 % of the tokens. *of √reliability* is rho as a share of what a score without
 noise would reach; the task mean that is compared with has L = 64 of 15 % of the rows. Only generated tokens are
 counted here, not the reading of the prompt (see Seconds). *two-level*: a task's mean is learned from long prefixes
 of a part of its rows, deviations from prefixes of 2 tokens of all rows (8 where so said). *with prompt length*: a
@@ -50,7 +50,7 @@ is used, GRPO would have a group of them. In bold what was chosen on other promp
 one task; all other lines are there for comparison.
 """
 TRUNCATED_NOTES = """
-Ratio to the ceiling of greedy prefixes against exact whole answers; in brackets the rank correlation with the
+Ratio to the reliability of greedy prefixes against exact whole answers; in brackets the rank correlation with the
 exact score of the same prefix.
 """
 SECONDS_NOTES = """

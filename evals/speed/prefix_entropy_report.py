@@ -8,7 +8,7 @@ import numpy as np
 from prefix_entropy_data import KINDS, TEMPERATURE, TOP_P, WHOLE
 from prefix_entropy_methods import CHOSEN, METHODS, SHARE, judge
 from prefix_entropy_notes import HEAD, METHOD_NOTES, NOTES, SECONDS_NOTES, TRUNCATED_NOTES, USEFUL_NOTES
-from prefix_entropy_scores import LENGTHS, Pool, against, agreement, bootstrap, ceiling, interval, rank_correlation
+from prefix_entropy_scores import LENGTHS, Pool, against, agreement, bootstrap, interval, rank_correlation, reliability
 
 
 AGGREGATIONS = {"mean": 1.0, "top 20 %": 0.2}
@@ -25,7 +25,7 @@ def both(value: np.ndarray) -> str:
 
 
 def lengths_table(pools: list[Pool], results: dict) -> str:
-    """Cross-run correlation by prefix length as a share of the ceiling, over all rows and (within tasks)."""
+    """Cross-run correlation by prefix length as a share of the reliability, over all rows and (within tasks)."""
     rows = []
     for pool, prompt, target in (
         (pools[0], "plain", "plain"),
@@ -36,7 +36,7 @@ def lengths_table(pools: list[Pool], results: dict) -> str:
     ):
         whole = np.mean([pool.tokens(run, prompt=target).mean() for run in (0, 1)])
         for name, share in AGGREGATIONS.items():
-            most = agreement(ceiling(pool, share, target), pool.rows)
+            most = agreement(reliability(pool, share, target), pool.rows)
             for run, kind in ((None, "sampled"), (2, "greedy")):
                 cells, saved = [], []
                 for length in LENGTHS:
@@ -54,20 +54,20 @@ def lengths_table(pools: list[Pool], results: dict) -> str:
                 title = NAMES[pool.name] + (f", {len(pool.task)} prompts" if pool is pools[2] else "")
                 label = f"{title}: {prompt} → whole {target}, {name}, {kind}"
                 results[label] = {
-                    "ceiling": most.tolist(),
+                    "reliability": most.tolist(),
                     "ratio": dict(zip(map(str, LENGTHS), [c.tolist() for c in cells], strict=True)),
                     "saved": dict(zip(map(str, LENGTHS), saved, strict=True)),
                 }
                 end = " / ".join(f"{100 * s:.0f}" for s in saved) + " %"
                 rows.append([label, both(most), *map(both, cells), end])
-    return lines(["pool, prompt, score, prefix", "ceiling", *(f"L = {n}" for n in LENGTHS), "tokens saved"], rows)
+    return lines(["pool, prompt, score, prefix", "reliability", *(f"L = {n}" for n in LENGTHS), "tokens saved"], rows)
 
 
 def truncation_table(pools: list[Pool], results: dict) -> str:
     rows = []
     for pool in pools[:2]:
         for name, share in AGGREGATIONS.items():
-            most = agreement(ceiling(pool, share), pool.rows)
+            most = agreement(reliability(pool, share), pool.rows)
             for kind in KINDS:
                 cells = []
                 for length in LENGTHS:
@@ -84,7 +84,7 @@ def baseline_table(pools: list[Pool], results: dict) -> str:
     rows = []
     for pool in pools[:2]:
         for name, share in AGGREGATIONS.items():
-            top = ceiling(pool, share)
+            top = reliability(pool, share)
             most = agreement(top, pool.rows)
 
             def left_out(run: int, pool: Pool = pool, share: float = share) -> np.ndarray:
@@ -93,7 +93,7 @@ def baseline_table(pools: list[Pool], results: dict) -> str:
                 return (pool.means(value) * n - value) / (n - 1)
 
             cheap = {
-                "another whole answer (ceiling)": top,
+                "another whole answer (reliability)": top,
                 "the greedy whole answer": against(pool, lambda r, p=pool, s=share: p.score(2, None, s), share),
                 "task mean of run A": against(pool, lambda r, p=pool, s=share: p.means(p.score(r, None, s)), share),
                 "task mean of run A, the row left out": against(pool, left_out, share),
@@ -127,8 +127,8 @@ def methods_table(pools: list[Pool], results: dict) -> str:
                 enough &= found["ratio_within"] >= 0.9
             met.append(bool(enough and found["saved"] >= 0.9))
         rows.append([*cells, " / ".join("yes" if one else "no" for one in met)])
-    head = ["scores from", "8 tasks: saved", "ratio", "of √ceiling", "rho over task mean's", "rho within"]
-    return lines([*head, "one task: saved", "ratio", "of √ceiling", ".9 at 90 %"], rows)
+    head = ["scores from", "8 tasks: saved", "ratio", "of √reliability", "rho over task mean's", "rho within"]
+    return lines([*head, "one task: saved", "ratio", "of √reliability", ".9 at 90 %"], rows)
 
 
 def ranged(found: dict, name: str, sign: str = "") -> str:
@@ -189,7 +189,7 @@ def verdict(results: dict) -> str:
         and found["mixed"]["ratio_within"] >= 0.9
     ]
     sure = [title for title in reached if min(results[title][p]["ratio_interval"][0] for p in ("mixed", "one")) >= 0.9]
-    return f"""## Was .9 of the ceiling reached at 90 % saved?
+    return f"""## Was .9 of the reliability reached at 90 % saved?
 
 - Eight tasks, chosen setting: {100 * two["saved"]:.1f} % saved, ratio {ranged(two, "ratio")}. Over a task
   mean, which knows nothing of the row, this is {ranged(two, "over_task_mean", "+")} of rho. Within tasks rho is
@@ -210,7 +210,7 @@ def figure(results: dict, file: Path) -> None:
 
     panels = (
         ("mixed", "ratio", "8 tasks, all rows"),
-        ("mixed", "ratio_within", "8 tasks, within a task (ceiling hardly above 0)"),
+        ("mixed", "ratio_within", "8 tasks, within a task (reliability hardly above 0)"),
         ("one", "ratio", "one task"),
     )
     fig, axes = plt.subplots(1, 3, figsize=(15, 4.8), layout="constrained", sharey=True)
@@ -224,7 +224,7 @@ def figure(results: dict, file: Path) -> None:
             x, y = [100 * one["saved"] for one in found], [one[part] for one in found]
             axis.plot(x, y, "o-", color=plt.cm.tab10(k), ms=5, lw=1.3, label=group)
         axis.set(title=title, xlabel="generated tokens saved, %", xlim=(50, 101), ylim=(-0.15, 2.1))
-    axes[0].set_ylabel("rank correlation with a whole answer's entropy\nas a share of the noise ceiling")
+    axes[0].set_ylabel("rank correlation with a whole answer's entropy\nas a share of the reliability")
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncol=4, fontsize=9)
     axes[1].text(90.3, 2.0, "target", fontsize=9)

@@ -87,7 +87,7 @@ def interval(values: np.ndarray) -> list[float]:
     return np.nanquantile(values, [0.025, 0.975]).tolist()
 
 
-def ceiling(pool: Pool, share: float, prompt: str = "plain") -> Pairs:
+def reliability(pool: Pool, share: float, prompt: str = "plain") -> Pairs:
     return [(pool.score(0, None, share, prompt=prompt), pool.score(1, None, share, prompt=prompt))]
 
 
