@@ -25,7 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from datasets import disable_progress_bars
-from prefix_entropy_data import TASKS, WHOLE, answers, questions, tokenize
+from prefix_entropy_data import LEARNED, TASKS, WHOLE, answers, questions, tokenize
 from prefix_entropy_report import write_report
 from prefix_entropy_scores import LENGTHS, Pool
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -99,13 +99,13 @@ def timing(model: Any, tokenizer: Any) -> dict[str, list[float]]:
 def usefulness(tokenizer: Any) -> dict[str, list]:
     """
     What rows turn out to be worth: mean |A| of each row's groups in a GRPO run that draws all rows alike, and scores
-    by the model that the run starts from. The arms and the warm-up are those of `recipes/demo.py`.
+    by the model that the run starts from. The warm-up is that of `recipes/demo.py`.
     """
     sys.path.append(str(ROOT / "recipes"))
     import demo
 
     folder = CACHE / "grpo"
-    pool = demo.problems(SEED)[0]
+    pool = demo.problems(SEED, LEARNED)[0]
     frame = pool.to_pandas().drop_duplicates("prompt")
     chosen = frame.groupby("arm").head(ROWS).index
     rows = pool.select(chosen)
