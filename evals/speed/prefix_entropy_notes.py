@@ -58,7 +58,7 @@ The library's own probe with transformers, 16 prompts in one batch, all lengths 
 are medians of each round's ratio. The machine was shared with other work.
 """
 USEFUL_NOTES = """
-120 problems of six arms of reasoning-gym, after the warm-up of `recipes/demo.py`; GRPO with uniform draws, every row drawn
-twice, 8 rollouts a draw, answers of 6 tokens at most. The last line tells how much of mean abs. A is the row's own:
-how far two draws of it agree. Two of the six arms never pay, so that nothing can be ranked within them.
+120 problems of six arms of reasoning-gym, after the warm-up of `recipes/demo.py`; GRPO with uniform draws, every row
+drawn twice, 8 rollouts a draw, answers of 6 tokens at most. The last line tells how much of mean abs. A is the row's
+own: how far two draws of it agree. Two of the six arms never pay, so that nothing can be ranked within them.
 """
