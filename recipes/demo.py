@@ -34,6 +34,7 @@ from trl import SFTConfig, SFTTrainer
 from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer
 from trl_curriculum.data.smollm2 import smollm2
 from trl_curriculum.data.tasks import disjoint, reasoning_gym_dataset
+from trl_curriculum.lm.cpu import contiguous_head
 from trl_curriculum.rewards import reasoning_gym_accuracy
 
 
@@ -93,8 +94,7 @@ def load(folder: Path) -> PreTrainedModel:
 
     dtype = min((torch.float32, torch.bfloat16), key=seconds)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
-    # On the CPU torch copies frozen head weights once a sequence when its input is a slice, which costs half the time
-    model.lm_head.register_forward_pre_hook(lambda module, args: (args[0].contiguous(),))
+    contiguous_head(model)
     return model
 
 

@@ -19,6 +19,7 @@ from trl.models import unwrap_model_for_generation
 from ..disk.fingerprint import fingerprint
 from ..signals import FloatArray
 from .batches import pad_ids
+from .cpu import contiguous_head
 from .engines import Completion, Engine, Prompt, Sampling, TokenEntropy, encode
 from .entropy import exact_entropy, truncated_entropy
 from .generate import end_tokens, generates_as, length_with_end, own_random, padding_token, read, sampling_config
@@ -57,6 +58,8 @@ class TransformersEngine(Engine):
         with loading():
             loaded = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=trust_remote_code, **kwargs)
         check_weights(loaded, f"{MODEL}={str(model)!r}")
+        if loaded.device.type == "cpu":
+            contiguous_head(loaded)
         if tokenizer is None:
             tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
         return cls(loaded, tokenizer)

@@ -7,6 +7,7 @@ import transformers
 from packaging.version import Version
 from trl import ModelConfig
 
+from ..lm.cpu import contiguous_head
 from ..lm.dtypes import check_dtype
 from ..lm.loading import check_folder
 from ..trainers.resuming import refuse_earlier_run
@@ -79,6 +80,8 @@ def model_path(name: str | None) -> str:
 
 def train_and_save(trainer: Any, training_args: Any, dataset_name: str | None) -> None:
     """Train, save the model and only then print where the draws went, push the model, and finish the trackers."""
+    if trainer.accelerator.device.type == "cpu":
+        contiguous_head(trainer.model)
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint, summary=False)
     trainer.accelerator.print("✅ Training completed.")
     trainer.save_model(training_args.output_dir)
