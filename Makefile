@@ -7,8 +7,8 @@ UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 export DS_BUILD_OPS ?= 0
 
-.PHONY: demo test test-vllm upstream golden lint pages ladder hidden mixture simulated prefix pool overhead scale selection kills fuzz soak
-.PHONY: ranks report-pages docs dist clean
+.PHONY: demo test test-vllm upstream golden lint pages evidence smollm2 ladder hidden mixture simulated prefix pool
+.PHONY: overhead scale selection kills fuzz soak ranks report-pages docs dist clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
 demo: $(VENV)/.demo
@@ -69,6 +69,13 @@ hidden: $(VENV)/.dev
 
 mixture: $(VENV)/.dev
 	$(BIN)/python evals/learning/mixture.py --jobs 2
+
+# SmolLM2-135M on a mostly dead pool: 25 runs, about an hour of two cores; resumable.
+smollm2: $(VENV)/.dev
+	$(BIN)/python evals/learning/smollm2.py --jobs 2
+
+# All tables and figures of docs/results that say what is learned: a day of two cores; each goes on where it was stopped.
+evidence: smollm2 simulated ladder hidden mixture pool prefix
 
 # Every curriculum with simulated learners: no model, about 8 minutes of one core.
 simulated: $(VENV)/.dev

@@ -2,7 +2,7 @@
 
     python evals/learning/smollm2.py --jobs 2     # 25 runs; a stop loses what is since a run's last checkpoint
 
-SmolLM2-135M-Instruct learns twelve arms of reasoning-gym by GRPO with LoRA, of which seven are out of its reach. A
+SmolLM2-135M-Instruct learns the demo's twelve arms of reasoning-gym by GRPO with LoRA; seven are out of its reach. A
 short SFT on the form of an answer comes first, once, and all runs start from its model. `trl-curriculum compare` makes
 the runs and compares them by the reward of held-out rows of all arms, at equal optimizer steps and at equal generated
 tokens, seed by seed. What it writes goes to `docs/results/smollm2/`.
@@ -30,23 +30,6 @@ HELD_OUT = 16  # rows of each arm
 SHARP = {"alpha": 0.3, "tau": 0.2}
 
 
-def chain(terms: int, digits: int) -> tuple[str, dict[str, int]]:
-    return "chain_sum", {"min_terms": terms, "max_terms": terms, "min_digits": digits, "max_digits": digits}
-
-
-def product(digits: int) -> tuple[str, dict[str, int]]:
-    return "products", {"min_terms": 2, "max_terms": 2, "min_digits": digits, "max_digits": digits}
-
-
-ARMS = {
-    **{"copy 2": chain(1, 2), "copy 3": chain(1, 3)},
-    **{"add 1": chain(2, 1), "add 2": chain(2, 2), "gcd": ("gcd", {"max_value": 20})},
-    **{"sum 3x3": chain(3, 3), "sum 4x3": chain(4, 3), "sum 5x4": chain(5, 4), "sum 6x4": chain(6, 4)},
-    **{"product 3": product(3), "product 4": product(4)},
-    "power": ("power_function", {"min_base": -99, "max_base": 99, "min_exponent": 3, "max_exponent": 3}),
-}
-
-
 def prepare(folder: Path) -> dict[str, Any]:
     """Makes the first model and the rows, unless they are there; returns the recipe that all runs share."""
     if not (folder / "base" / "tokenizer.json").exists():  # what is written last
@@ -56,7 +39,7 @@ def prepare(folder: Path) -> dict[str, Any]:
         from trl_curriculum.recipes import demo
 
         tokenizer = AutoTokenizer.from_pretrained(smollm2())
-        train, held_out = demo.problems(POOL_SEED, ARMS, HELD_OUT)
+        train, held_out = demo.problems(POOL_SEED, demo.ARMS, HELD_OUT)
         (folder / "rows").mkdir(parents=True, exist_ok=True)
         train.to_json(folder / "rows" / "train.jsonl")
         held_out.to_json(folder / "rows" / "test.jsonl")
@@ -86,7 +69,7 @@ def prepare(folder: Path) -> dict[str, Any]:
         "temperature": 1.0,
         "top_k": 0,
         "eval_strategy": "steps",
-        "num_generations_eval": 4,
+        "num_generations_eval": 2,
         "per_device_eval_batch_size": 64,
         "eval_on_start": True,
         "logging_steps": 1,
@@ -107,7 +90,7 @@ def grid(folder: Path, steps: int, seeds: list[int], jobs: int, match: str) -> P
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--steps", type=int, default=40, help="optimizer steps a run")
+    parser.add_argument("--steps", type=int, default=60, help="optimizer steps a run")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, one core each")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "smollm2")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "smollm2")
