@@ -74,7 +74,7 @@ mixture: $(VENV)/.dev
 smollm2: $(VENV)/.dev
 	$(BIN)/python evals/learning/smollm2.py --jobs 2
 
-# All tables and figures of docs/results that say what is learned: a day of two cores; each goes on where it was stopped.
+# All tables and figures of docs/results that say what is learned: about five hours of two cores, resumable run by run.
 evidence: smollm2 simulated ladder hidden mixture pool prefix
 
 # Every curriculum with simulated learners: no model, about 8 minutes of one core.
