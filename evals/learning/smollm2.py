@@ -1,13 +1,13 @@
 """A small real model on a pool that is mostly dead: uniform, SEC, DUMP, refill and a placebo at equal cost.
 
-    python evals/learning/smollm2.py --jobs 2     # 25 runs; a stop loses what is since a run's last checkpoint
+    python evals/learning/smollm2.py --jobs 2     # 25 runs; a finished run is not made again
 
 SmolLM2-135M-Instruct learns the demo's twelve arms of reasoning-gym by GRPO with LoRA; seven are out of its reach. A
 short SFT on the form of an answer comes first, once, and all runs start from its model. `trl-curriculum compare` makes
 the runs and compares them by the reward of held-out rows of all arms, at equal optimizer steps and at equal generated
 tokens, seed by seed. What it writes goes to `docs/results/smollm2/`.
 
-The sizes were chosen on seed 100, whose runs are not reported.
+Sizes were set before any of the runs was made, by the time that a step takes; nothing was tried on their seeds.
 """
 
 import argparse
