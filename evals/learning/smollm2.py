@@ -36,14 +36,15 @@ def prepare(folder: Path) -> dict[str, Any]:
         from transformers import AutoTokenizer
 
         from trl_curriculum.data.smollm2 import smollm2
-        from trl_curriculum.recipes import demo
+        from trl_curriculum.recipes.demo import warm_up
+        from trl_curriculum.recipes.demo_pool import ARMS, problems
 
         tokenizer = AutoTokenizer.from_pretrained(smollm2())
-        train, held_out = demo.problems(POOL_SEED, demo.ARMS, HELD_OUT)
+        train, held_out = problems(POOL_SEED, ARMS, HELD_OUT)
         (folder / "rows").mkdir(parents=True, exist_ok=True)
         train.to_json(folder / "rows" / "train.jsonl")
         held_out.to_json(folder / "rows" / "test.jsonl")
-        demo.warm_up(train, tokenizer, folder, POOL_SEED)
+        warm_up(train, tokenizer, folder, POOL_SEED)
         tokenizer.save_pretrained(folder / "base")
     return {
         "model_name_or_path": str(folder / "base"),

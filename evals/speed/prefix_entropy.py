@@ -103,9 +103,10 @@ def usefulness(tokenizer: Any) -> dict[str, list]:
     """
     sys.path.append(str(ROOT / "recipes"))
     import demo
+    import demo_pool
 
     folder = CACHE / "grpo"
-    pool = demo.problems(SEED, LEARNED)[0]
+    pool = demo_pool.problems(SEED, LEARNED, 64)[0]
     frame = pool.to_pandas().drop_duplicates("prompt")
     chosen = frame.groupby("arm").head(ROWS).index
     rows = pool.select(chosen)

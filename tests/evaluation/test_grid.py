@@ -141,8 +141,8 @@ def test_simulated_learners_in_place_of_runs() -> None:
     points = simulated_points(made, find_world("mostly_dead"), sizes, "grpo", "generated_tokens")
     assert points["cost"].max() == 150 * 64 * 100 and points["step"].max() == 150
     found = {row.method: row for row in Comparison(made.entries, points, Metric("competence", ""), "steps").rows}
-    assert found["sec"].area.uniform.wins == 3 and found["sec"].area.placebo.wins == 3
-    assert found["sec"].area.uniform.low > 0 and found["uniform"].area.uniform is None
+    assert found["sec"].area.baseline.wins == 3 and found["sec"].area.placebo.wins == 3
+    assert found["sec"].area.baseline.low > 0 and found["uniform"].area.baseline is None
     assert found["placebo-sec"].area.placebo is None
 
 

@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from trl import GRPOConfig
 
 from ..disk.fingerprint import redact
 from ..evaluation.cells import LOG, Cells
-from ..evaluation.compare import MATCHES, Comparison, measure
-from ..evaluation.comparison_page import HEAD, said, tables, write
-from ..evaluation.curves import SIGNAL, read_run
-from ..evaluation.grid import Grid, make_grid
+from ..evaluation.compare import MATCHES, Comparison, Metric, measure
+from ..evaluation.comparison_page import said, tables, write
+from ..evaluation.curves import read_run
+from ..evaluation.grid import CHOICES, Cell, Grid, make_grid
+from ..evaluation.rounds import measure_rounds
 from ..evaluation.simulated_grid import COMPETENCE, Sizes, find_world, refuse_unsimulated, simulated_points
 from ..evaluation.worlds import WORLDS
 from ..report.figures import is_installed
@@ -43,13 +45,14 @@ class CompareArguments:
 
     Args:
         command (`str`, *optional*, defaults to `"grpo"`):
-            What trains: `"grpo"` or `"sft"`.
+            What trains: `"grpo"`, `"sft"`, or `"evolve"`, whose methods are selections.
         base (`str` or `dict`):
             The recipe that all cells share: its name, its path, or what it holds.
         output_dir (`str`, *optional*, defaults to `"comparison"`):
             Where cells and results go.
         methods (`list[str or dict]`):
-            Of each its spec, as in `curriculum`, or a mapping with a `name` and what it sets in the base.
+            Of each its spec, as in `curriculum` (of rounds, as in `selection`), or a mapping with a `name` and what it
+            sets in the base.
         seeds (`list[int]`, *optional*, defaults to `[0, 1, 2, 3, 4]`):
             Of each cell, its `seed`.
         match (`str`, *optional*, defaults to `"steps"`):
@@ -57,6 +60,7 @@ class CompareArguments:
         metric (`str`, *optional*):
             What is compared, a name in the log; `reward_as_uniform` (`loss_as_uniform`) is that of all draws, arms
             weighted as uniform draws them. Default: `eval_reward` (`eval_loss`) where there is one, else the latter.
+            Of rounds, `accuracy` or `loss` of the held-out rows; default: the first that there is.
         jobs (`int`, *optional*, defaults to `1`):
             Cells that run at a time, among which GPUs are shared out.
         simulate (`str`, *optional*):
@@ -65,7 +69,7 @@ class CompareArguments:
             Whether to print the grid and end.
     """
 
-    command: str = field(default="grpo", metadata={"help": "What trains.", "choices": [*SIGNAL]})
+    command: str = field(default="grpo", metadata={"help": "What trains.", "choices": [*CHOICES]})
     base: dict[str, Any] | str | None = field(default=None, metadata={"help": "The recipe that all cells share."})
     output_dir: str = field(default="comparison", metadata={"help": "Where cells and results go."})
     methods: list[str] | None = field(
@@ -89,6 +93,8 @@ class CompareArguments:
             )
         if self.match == "generated_tokens" and self.command == "sft":
             raise ValueError("match=generated_tokens: SFT generates nothing; match by trained_tokens.")
+        if self.command == "evolve" and self.simulate is not None:
+            raise ValueError(f"simulate={self.simulate}: there are no simulated learners for rounds.")
 
     def grid(self) -> Grid:
         """Methods by seeds, with all that can be checked without reading data."""
@@ -100,7 +106,7 @@ class CompareArguments:
         if isinstance(base, str):
             base = read_json(base) if base.lstrip().startswith("{") else read_yaml(find_recipe(base, self.command))
         methods = [read_json(one) if isinstance(one, str) and one[:1] == "{" else one for one in self.methods]
-        return make_grid(methods, self.seeds, base, self.output_dir)
+        return make_grid(methods, self.seeds, base, self.output_dir, self.command)
 
 
 def make_parser(prog: str | None = None) -> RecipeParser:
@@ -137,15 +143,21 @@ def run(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 130
-    generations = GRPOConfig.num_generations or 0 if args.command == "grpo" else 0
-    runs = {cell: read_run(cell.folder, grid.recipe(cell), generations) for cell in cells.finished()}
-    if not runs:
-        raise ValueError(f"No cell has finished: each has a {LOG} in {grid.output_dir} that says why.")
-    points, metric = measure(runs, args.metric, args.match)
+    points, metric = _points(args, grid, cells.finished())
     title = f"{args.command.upper()}: {len(grid.entries)} methods x {len(grid.seeds)} seeds"
     title += f" from {args.base}" if isinstance(args.base, str) and args.base[:1] != "{" else ""
-    _report(Comparison(grid.entries, points, metric, args.match), grid.output_dir, title, cells.failed)
+    _report(Comparison(grid.entries, points, metric, args.match, grid.baseline), grid.output_dir, title, cells.failed)
     return 1 if cells.failed else 0
+
+
+def _points(args: CompareArguments, grid: Grid, finished: list[Cell]) -> tuple[pd.DataFrame, Metric]:
+    if not finished:
+        raise ValueError(f"No cell has finished: each has a {LOG} in {grid.output_dir} that says why.")
+    if args.command == "evolve":
+        return measure_rounds(finished, args.metric, args.match)
+    generations = GRPOConfig.num_generations or 0 if args.command == "grpo" else 0
+    runs = {cell: read_run(cell.folder, grid.recipe(cell), generations) for cell in finished}
+    return measure(runs, args.metric, args.match)
 
 
 def check(command: str, grid: Grid, names: set[str]) -> dict[str, str]:
@@ -171,8 +183,9 @@ def check(command: str, grid: Grid, names: set[str]) -> dict[str, str]:
             except MISTAKES as error:
                 text = str(error).replace(f"{recipe}, ", "").replace(str(recipe), "the recipe")
                 raise ValueError(f"{cell.name}: {text}") from error
-        runs = (line.removeprefix("run ").strip() for line in plan.getvalue().splitlines() if line.startswith("run "))
-        plans[cell.entry.name] = next(runs, "")
+        lines = plan.getvalue().splitlines()
+        runs = (line.removeprefix("run ").strip() for line in lines if line.startswith("run "))
+        plans[cell.entry.name] = next(runs, lines[-1] if lines else "")  # rounds are one line
     return plans
 
 
@@ -212,7 +225,8 @@ def _report(comparison: Comparison, folder: Path, title: str, failed: dict[str, 
     for line in said(comparison):
         say(line)
     for heading, rows in tables(comparison).items():
-        show(table(heading, dict.fromkeys(HEAD, "words"), rows, boxed=True))
+        words = dict.fromkeys(rows[0], "words")
+        show(table(heading, words, [tuple(row.values()) for row in rows], boxed=True))
     say(f"Written: {', '.join(map(str, files))}.")
     if not is_installed():
         say("comparison.html takes altair and vl-convert-python: `pip install trl_curriculum[report]`.")

@@ -1,4 +1,4 @@
-"""Compares methods at equal cost over seeds: values and areas of curves, differences to uniform and to placebos."""
+"""Compares methods at equal cost over seeds: values and areas, differences to the baseline and to placebos."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,12 +50,12 @@ class Reached:
     Args:
         mean (`float`):
             Over its seeds.
-        uniform, placebo ([`Difference`], *optional*):
+        baseline, placebo ([`Difference`], *optional*):
             To both on the same seeds, where there are any.
     """
 
     mean: float
-    uniform: Difference | None
+    baseline: Difference | None
     placebo: Difference | None
 
 
@@ -98,12 +98,25 @@ class Comparison:
             What `value` is.
         by (`str`):
             What `cost` is, a key of `MATCHES`.
+        baseline (`str`, *optional*, defaults to `"uniform"`):
+            Name of the method that all are compared with.
     """
 
     entries: tuple[Entry, ...]
     points: pd.DataFrame
     metric: Metric
     by: str
+    baseline: str = UNIFORM
+
+    @property
+    def has_placebos(self) -> bool:
+        """Whether any method has one."""
+        return any(entry.placebo_of is not None for entry in self.entries)
+
+    @property
+    def counts_shares(self) -> bool:
+        """Whether its runs have probes and refills to count; rounds do not."""
+        return bool(self.points["probe_tokens"].notna().any())
 
     @cached_property
     def curves(self) -> dict[tuple[str, int], Curve]:
@@ -150,7 +163,7 @@ class Comparison:
             values_of, of_baseline = np.array(pairs).reshape(-1, 2).T
             return difference(values_of, of_baseline, self.metric.less_is_better) if pairs else None
 
-        return Reached(float(np.mean(list(own.values()))), to(UNIFORM), to(placebo))
+        return Reached(float(np.mean(list(own.values()))), to(self.baseline), to(placebo))
 
 
 def measure(runs: dict[Cell, Run], metric: str | None, by: str) -> tuple[pd.DataFrame, Metric]:

@@ -12,14 +12,12 @@ from ..disk.atomic import atomic_write
 from ..report.figures import is_installed
 from ..report.markdown import table
 from ..report.vegalite import library, script_json
-from .compare import MATCHES, Comparison, Reached
-from .grid import UNIFORM
+from .compare import MATCHES, Comparison, Reached, Row
 from .statistics import Difference, coverage, smallest_p
 
 
 RESULTS, MARKDOWN, PAGE = "results.parquet", "comparison.md", "comparison.html"
 DRAWN = 200  # points of a curve on the page
-HEAD = ("method", "seeds", "mean", "minus uniform", "minus its placebo", "probes", "refills")
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { border: 1px solid #ccc; padding: .3rem .6rem }
@@ -59,7 +57,10 @@ def write(comparison: Comparison, folder: Path, title: str, failed: dict[str, st
 def markdown(comparison: Comparison, title: str, failed: dict[str, str]) -> str:
     """The comparison in Markdown."""
     parts = [f"# {title}\n", *(f"{line}\n" for line in said(comparison))]
-    parts += [f"## {heading}\n\n{table(HEAD, rows)}" for heading, rows in tables(comparison).items()]
+    parts += [
+        f"## {heading}\n\n{table(list(rows[0]), [tuple(row.values()) for row in rows])}"
+        for heading, rows in tables(comparison).items()
+    ]
     parts += ["## How to read it\n", "".join(f"- {line}\n" for line in notes(comparison, failed))]
     return "\n".join(parts)
 
@@ -69,7 +70,7 @@ def page(comparison: Comparison, title: str, failed: dict[str, str]) -> str:
     text = html.escape
     parts = [f"<h1>{text(title)}</h1>", *(f"<p>{text(line)}</p>" for line in said(comparison)), curves(comparison)]
     for heading, rows in tables(comparison).items():
-        cells = [_html_row("th", HEAD), *(_html_row("td", row) for row in rows)]
+        cells = [_html_row("th", list(rows[0])), *(_html_row("td", list(row.values())) for row in rows)]
         parts += [f"<h2>{text(heading)}</h2>", f'<div class="wide"><table>{"".join(cells)}</table></div>']
     items = "".join(f"<li>{text(line)}</li>" for line in notes(comparison, failed))
     parts += ["<h2>How to read it</h2>", f"<ul>{items}</ul>"]
@@ -128,24 +129,34 @@ def said(comparison: Comparison) -> list[str]:
     ]
 
 
-def tables(comparison: Comparison) -> dict[str, list[tuple[str, ...]]]:
-    """The rows of both tables, by their headings."""
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for heading, name in (("Over the run (area under the curve)", "area"), ("At the end", "final")):
-        found[heading] = [
-            (row.method, str(row.seeds), *_cells(getattr(row, name)), f"{row.probes:.0%}", f"{row.refills:.0%}")
-            for row in comparison.rows
-        ]
-    return found
+def tables(comparison: Comparison) -> dict[str, list[dict[str, str]]]:
+    """The rows of both tables, by their headings, each with the names of its columns."""
+    headings = {"Over the run (area under the curve)": "area", "At the end": "final"}
+    return {
+        heading: [_row(comparison, row, getattr(row, name)) for row in comparison.rows]
+        for heading, name in headings.items()
+    }
+
+
+def _row(comparison: Comparison, row: Row, reached: Reached) -> dict[str, str]:
+    cells = {"method": row.method, "seeds": str(row.seeds), "mean": f"{reached.mean:.4g}"}
+    cells[f"minus {comparison.baseline}"] = _difference(reached.baseline)
+    if comparison.has_placebos:
+        cells["minus its placebo"] = _difference(reached.placebo)
+    if comparison.counts_shares:
+        cells |= {"probes": f"{row.probes:.0%}", "refills": f"{row.refills:.0%}"}
+    return cells
 
 
 def notes(comparison: Comparison, failed: dict[str, str]) -> list[str]:
     """What the numbers mean, and what is missing."""
-    pairs = max((row.area.uniform.pairs for row in comparison.rows if row.area.uniform is not None), default=0)
+    pairs = max((row.area.baseline.pairs for row in comparison.rows if row.area.baseline is not None), default=0)
+    paired = f"Differences are paired: a method's seed n minus the same seed of {comparison.baseline}"
+    if comparison.has_placebos:
+        paired += ", or of its placebo, which draws as unevenly as the method, from the wrong rows or arms"
     lines = [
         "Every number is over seeds; means are of the metric, averaged over the costs (area) or at the end.",
-        "Differences are paired: a method's seed n minus the same seed of uniform, or of its placebo, which draws as "
-        "unevenly as the method, from the wrong rows or arms.",
+        f"{paired}.",
     ]
     if pairs < 2:
         lines.append(
@@ -161,19 +172,16 @@ def notes(comparison: Comparison, failed: dict[str, str]) -> list[str]:
             f"p is two-sided, from all flips of the differences' signs. With {pairs} pairs it is at least "
             f"{smallest_p(pairs):.2g}{enough}.",
         ]
-    lines.append(
-        "probes and refills are shares of a run's tokens: those that probes have read or generated, and completions "
-        "that were generated and not trained on."
-    )
-    if UNIFORM not in {row.method for row in comparison.rows}:
-        lines.append("No cell of uniform is finished, so nothing is compared with it.")
+    if comparison.counts_shares:
+        lines.append(
+            "probes and refills are shares of a run's tokens: those that probes have read or generated, and "
+            "completions that were generated and not trained on."
+        )
+    if comparison.baseline not in {row.method for row in comparison.rows}:
+        lines.append(f"No cell of {comparison.baseline} is finished, so nothing is compared with it.")
     if failed:
         lines.append(f"Without a result: {listed((f'{name} ({why})' for name, why in failed.items()), 20, '; ')}.")
     return lines
-
-
-def _cells(reached: Reached) -> tuple[str, ...]:
-    return f"{reached.mean:.4g}", _difference(reached.uniform), _difference(reached.placebo)
 
 
 def _difference(found: Difference | None) -> str:

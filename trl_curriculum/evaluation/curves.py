@@ -15,7 +15,7 @@ from ..probes import PrefixEntropy
 from ..registry import nearest
 from ..report.history import read_history
 from ..signals import FloatArray
-from .grid import curriculum_of
+from .grid import CURRICULUM
 
 
 READ = 1 / 3  # of what a trained token costs is what a token costs that is only read: a forward without a backward
@@ -91,7 +91,7 @@ def read_run(folder: Path, recipe: Mapping[str, Any], default_generations: int =
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{folder / STATE}, the log of a run, cannot be read ({error}): remove {folder}.") from error
     generations = default_generations and int(recipe.get("num_generations") or default_generations)
-    generates = curriculum_of(dict(recipe), folder.name).probe == PrefixEntropy.name
+    generates = CURRICULUM.of(dict(recipe), folder.name).probe == PrefixEntropy.name
     return Run(log, read_history(folder), generations, generates)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ..bundles import BUNDLES
-from ..curricula import CURRICULA, CurriculumMethod
+from ..curricula import CURRICULA
 from ..disk.fingerprint import redact
 from ..disk.stages import flatten
+from ..registry import Method, Registry
+from ..selection import SELECTION
 
 
 UNIFORM, PLACEBO = "uniform", "placebo"
@@ -17,6 +19,54 @@ SET_HERE = ("output_dir", "seed", "resume_from_checkpoint", "disable_tqdm")  # o
 LEFT_OUT = ("dry_run", "overwrite_output_dir")  # of the base, which would not go with cells
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")  # of a method: it becomes a folder
 SAVES = {"save_strategy": "steps", "save_steps": 0.1}  # of a base that saves nothing: a cell must be able to go on
+
+
+@dataclass(frozen=True)
+class Choice:
+    """
+    What the methods of a grid are.
+
+    Args:
+        argument (`str`):
+            Of a recipe, by which one is chosen.
+        registry ([`~trl_curriculum.registry.Registry`]):
+            Where they are.
+        baseline (`str`):
+            The one that all are compared with.
+        default (`str`):
+            The one of a recipe that does not say.
+        placebos (`bool`, *optional*, defaults to `True`):
+            Whether each has a placebo. A selection has none: its scores permuted over the candidates are `random`.
+    """
+
+    argument: str
+    registry: Registry[Any]
+    baseline: str
+    default: str
+    placebos: bool = True
+
+    def of(self, recipe: dict[str, Any], name: str) -> Any:
+        """
+        The [`~trl_curriculum.registry.Method`] of a recipe: its own, or that of its bundle.
+
+        Raises:
+            `ValueError`: with the `name` of what the recipe is for.
+        """
+        try:
+            spec = recipe.get(self.argument)
+            if spec is None and recipe.get("method") is not None:
+                spec = BUNDLES.make(recipe["method"]).expand().get(self.argument)
+            return self.registry.make(self.default if spec is None else spec)
+        except (ValueError, TypeError, ImportError) as error:
+            raise ValueError(f"{name}: {error}") from error
+
+
+CURRICULUM = Choice("curriculum", CURRICULA, UNIFORM, UNIFORM)
+CHOICES = {  # by the command that trains
+    "grpo": CURRICULUM,
+    "sft": CURRICULUM,
+    "evolve": Choice("selection", SELECTION, "random", "evoselect", placebos=False),
+}
 
 
 @dataclass(frozen=True)
@@ -66,12 +116,20 @@ class Grid:
             The recipe that all cells share.
         output_dir (`Path`):
             Folder of the comparison.
+        command (`str`, *optional*, defaults to `"grpo"`):
+            What trains, a key of `CHOICES`.
     """
 
     entries: tuple[Entry, ...]
     seeds: tuple[int, ...]
     base: dict[str, Any]
     output_dir: Path
+    command: str = "grpo"
+
+    @property
+    def baseline(self) -> str:
+        """Name of the method that all are compared with."""
+        return CHOICES[self.command].baseline
 
     @property
     def cells(self) -> list[Cell]:
@@ -84,63 +142,70 @@ class Grid:
 
     @property
     def keeps_checkpoints(self) -> bool:
-        """Whether the base saves; else those of a cell are only there until it is done."""
-        return self.base.get("save_strategy", "steps") not in ("no", False)
+        """Whether the base saves; else those of a cell are only there until it is done. Rounds keep what they make."""
+        return self.command == "evolve" or self.base.get("save_strategy", "steps") not in ("no", False)
 
     def recipe(self, cell: Cell) -> dict[str, Any]:
         """The recipe of a cell: the base, what the method sets, and what a cell of a comparison needs."""
         made = {name: value for name, value in self.base.items() if name not in LEFT_OUT} | cell.entry.changes
         if not self.keeps_checkpoints:
             made |= SAVES | ({"save_steps": 500} if made.get("max_tokens") else {})  # a share needs a number of steps
-        own: dict[str, Any] = {"output_dir": str(cell.folder), "seed": cell.seed}
-        own |= {"resume_from_checkpoint": "auto", "disable_tqdm": True}
+        own: dict[str, Any] = {"output_dir": str(cell.folder), "seed": cell.seed, "disable_tqdm": True}
+        if self.command != "evolve":  # whose stages go on by themselves
+            own["resume_from_checkpoint"] = "auto"
         return {"save_total_limit": 1} | made | own
 
 
-def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | Path) -> Grid:
+def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | Path, command: str = "grpo") -> Grid:
     """
-    Reads a grid; adds `uniform`, and the placebo of each method whose curriculum is another one, also of those that
-    follow a fixed order, unless the grid names placebos itself.
+    Reads a grid; adds the baseline (`uniform`, of rounds the selection `random`), and the placebo of each method whose
+    curriculum is another one, also of those that follow a fixed order, unless the grid names placebos itself.
 
     Args:
         methods (`list`):
-            Of each method its spec, as in `curriculum`, or a mapping with a `name` and what it sets in the base.
+            Of each method its spec, as in `curriculum` (of rounds, as in `selection`), or a mapping with a `name` and
+            what it sets in the base.
         seeds (`list[int]`):
             Seeds.
         base (`dict`):
             The recipe that all cells share.
         output_dir (`str` or `Path`):
             Folder of the comparison.
+        command (`str`, *optional*, defaults to `"grpo"`):
+            What trains, a key of `CHOICES`.
 
     Raises:
         `ValueError` or `TypeError`: in one sentence that names the method or the seed.
     """
+    choice = CHOICES[command]
     _check_base(base)
     _refuse_secrets(base, "base")
-    entries = [_entry(spec, k) for k, spec in enumerate(methods if isinstance(methods, list) else [methods])]
+    listed = methods if isinstance(methods, list) else [methods]
+    entries = [_entry(spec, k, choice) for k, spec in enumerate(listed)]
     named = {entry.name: entry for entry in entries}
-    if UNIFORM not in named:
-        entries.insert(0, Entry(UNIFORM, {"curriculum": UNIFORM}))
-    elif (found := curriculum_of(base | named[UNIFORM].changes, UNIFORM)).name != UNIFORM:
+    if choice.baseline not in named:
+        entries.insert(0, Entry(choice.baseline, {choice.argument: choice.baseline}))
+    elif (found := choice.of(base | named[choice.baseline].changes, choice.baseline)).name != choice.baseline:
         raise ValueError(
-            f"The method called {UNIFORM!r}, which all are compared with, has the curriculum {found.name}."
+            f"The method called {choice.baseline!r}, which all are compared with, has the {choice.argument} "
+            f"{found.name}."
         )
-    methods_of = {entry.name: curriculum_of(base | entry.changes, entry.name) for entry in entries}
-    if not any(found.name == PLACEBO for found in methods_of.values()):
+    methods_of = {entry.name: choice.of(base | entry.changes, entry.name) for entry in entries}
+    if any(found.name == PLACEBO for found in methods_of.values()):
+        entries = [_with_its_method(entry, entries, methods_of) for entry in entries]
+    elif choice.placebos:
         for entry in list(entries):
             found = methods_of[entry.name]
-            if found.name != UNIFORM:
+            if found.name != choice.baseline:
                 changes = entry.changes | {"curriculum": {PLACEBO: {"of": found.spec}}}
                 entries.append(Entry(f"{PLACEBO}-{entry.name}", changes, placebo_of=entry.name))
-    else:
-        entries = [_with_its_method(entry, entries, methods_of) for entry in entries]
     for k, entry in enumerate(entries):
         if entry.name in [other.name for other in entries[:k]]:
             raise ValueError(
                 f"Two methods are called {entry.name!r}: give each a name, as in "
-                f"{{name: another, curriculum: {entry.changes.get('curriculum', '…')}}}."
+                f"{{name: another, {choice.argument}: {entry.changes.get(choice.argument, '…')}}}."
             )
-    return Grid(tuple(entries), _seeds(seeds), base, Path(output_dir))
+    return Grid(tuple(entries), _seeds(seeds), base, Path(output_dir), command)
 
 
 def _check_base(base: Any) -> None:
@@ -162,7 +227,7 @@ def _refuse_secrets(recipe: dict[str, Any], where: str) -> None:
             raise ValueError(f"{where}: {name} holds a secret, and cells are written down: set it in the environment.")
 
 
-def _entry(spec: Any, k: int) -> Entry:
+def _entry(spec: Any, k: int, choice: Choice) -> Entry:
     where = f"methods[{k}]"
     if isinstance(spec, dict) and "name" in spec:
         changes = {key: value for key, value in spec.items() if key != "name"}
@@ -182,29 +247,13 @@ def _entry(spec: Any, k: int) -> Entry:
             "name, such as {name: refilled, curriculum: sec, rollouts: refill}."
         )
     try:
-        method = CURRICULA.make(spec)
+        method = choice.registry.make(spec)
     except (ValueError, TypeError, ImportError) as error:
         raise ValueError(f"{where}: {error}") from error
-    return Entry(method.name, {"curriculum": method.spec})
+    return Entry(method.name, {choice.argument: method.spec})
 
 
-def curriculum_of(recipe: dict[str, Any], name: str) -> CurriculumMethod:
-    """
-    The curriculum of a recipe: its own, or that of its bundle.
-
-    Raises:
-        `ValueError`: with the `name` of what the recipe is for.
-    """
-    try:
-        spec = recipe.get("curriculum")
-        if spec is None and recipe.get("method") is not None:
-            spec = BUNDLES.make(recipe["method"]).expand().get("curriculum")
-        return CURRICULA.make(UNIFORM if spec is None else spec)
-    except (ValueError, TypeError, ImportError) as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _with_its_method(entry: Entry, entries: list[Entry], methods_of: dict[str, CurriculumMethod]) -> Entry:
+def _with_its_method(entry: Entry, entries: list[Entry], methods_of: dict[str, Method]) -> Entry:
     """A placebo that the grid names, with the method that it is the placebo of: first one that sets nothing else."""
     placebo = methods_of[entry.name]
     if placebo.name != PLACEBO:

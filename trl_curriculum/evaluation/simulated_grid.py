@@ -10,7 +10,7 @@ from tqdm import tqdm
 from ..registry import nearest
 from .compare import Metric
 from .curves import cost
-from .grid import Grid, curriculum_of
+from .grid import CURRICULUM, Grid
 from .simulated import simulate
 from .worlds import WORLDS, World
 
@@ -88,7 +88,7 @@ def simulated_points(grid: Grid, world: World, sizes: Sizes, command: str, by: s
     trainer: Literal["GRPO", "SFT"] = "GRPO" if command == "grpo" else "SFT"
     parts = []
     for cell in tqdm(grid.cells, desc="cells", unit="cell", file=sys.stderr):
-        method = curriculum_of(grid.recipe(cell), cell.name)
+        method = CURRICULUM.of(grid.recipe(cell), cell.name)
         try:
             found = simulate(method, world, cell.seed, sizes.steps, sizes.batch, sizes.generations, trainer=trainer)
         except (TypeError, ValueError) as error:

@@ -88,7 +88,8 @@ class Train(Stage):
         )
         trainer.train(resume_from_checkpoint=AUTO)
         trainer.save_model(str(folder))
-        return {"rows": len(rows), "steps": trainer.state.global_step}
+        tokens = [entry["num_tokens"] for entry in trainer.state.log_history if "num_tokens" in entry]
+        return {"rows": len(rows), "steps": trainer.state.global_step, "trained_tokens": tokens[-1] if tokens else 0}
 
 
 def refuse_idle(args: CurriculumSFTConfig | CurriculumGRPOConfig, rows: int) -> None:
