@@ -164,7 +164,7 @@ def test_another_configuration_is_refused(compared: Path, tmp_path: Path) -> Non
         ({"jobs": 0}, "jobs=0 must be at least 1"),
         ({"jobs": 2, "match": "time"}, "cells that run side by side slow each other; set jobs: 1."),
         ({"command": "sft", "match": "generated_tokens"}, "SFT generates nothing; match by trained_tokens."),
-        ({"command": "evolve"}, "command='evolve' must be one of"),
+        ({"command": "select"}, "command='select' must be one of"),
         ({"methods": None}, "No methods: give some to compare, such as `methods: [sec, dump]`."),
         ({"method": ["sec"]}, "Unknown argument 'method' in the config file"),
         ({"simulate": "laddr"}, "simulate='laddr' (did you mean 'ladder'?) is no world"),
