@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ class Method:
     labels: bool | None = True  # whether the curriculum may see the arms; `None`: it estimates arms of its own
     coin: bool = False  # whether one impossible arm pays by a coin flip
     rollouts: tuple[str, ...] = ()  # methods of making rollouts
+    shaping: Callable[[int], Any] | None = None  # shapers for a seed; then entropies and pass@8 are kept as well
 
 
 FLIP, FINITE = {"baseline": "coin_uniform", "coin": True}, {"baseline": "finite_uniform", "rows_per_arm": 40}
@@ -127,19 +129,20 @@ def curriculum(name: str, options: dict[str, Any]) -> Any:
     return {"placebo": {"of": name.removeprefix("placebo_of_")}} if "_of_" in name else {name: options}
 
 
-def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
+def run(name: str, method: Method, seed: int, steps: int, base: str, file: str) -> str:
     """Trains one method with one seed and writes what was measured."""
     from datasets import Dataset
-    from transformers import LlamaForCausalLM, TrainerCallback
+    from transformers import LlamaForCausalLM, PrinterCallback, TrainerCallback
 
     from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer
     from trl_curriculum.disk.state import write_json
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", FutureWarning)  # the trainer's, once a step
-    method, tokenizer = (METHODS | LABELS_HIDDEN)[name], make_tokenizer()
+    tokenizer = make_tokenizer()
     rows = make_rows(ARMS, method.rows_per_arm or steps * PROMPTS, [seed, 3])
     measure, curve, coin = ExactPass(tokenizer), {}, np.random.default_rng([seed, 2])
+    more: dict[int, dict[str, float]] = {}  # pass@8
 
     def exact(completion_ids, answer, arm, **_):
         right = [list(ids) == tokenizer(a + EOS).input_ids for ids, a in zip(completion_ids, answer, strict=True)]
@@ -150,6 +153,8 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
         def on_train_begin(self, args, state, control, model=None, **_):
             if state.global_step % EVERY == 0:
                 curve[state.global_step] = trainer.curriculum.passed = measure(model)  # only the oracle reads it
+                if method.shaping is not None:
+                    more[state.global_step] = measure(model, k=8)
 
         on_step_end = on_train_begin
 
@@ -177,7 +182,8 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
             gradient_checkpointing=False,
             report_to="none",
             save_strategy="no",
-            logging_strategy="no",
+            logging_strategy="no" if method.shaping is None else "steps",
+            logging_steps=1,
             disable_tqdm=True,
         )
         trainer = CurriculumGRPOTrainer(
@@ -188,7 +194,9 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
             processing_class=tokenizer,
             callbacks=[Measure()],
             curriculum=curriculum(method.curriculum, kwargs),
+            shaping=None if method.shaping is None else method.shaping(seed),
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         history = trainer.history()
 
@@ -212,12 +220,19 @@ def run(name: str, seed: int, steps: int, base: str, file: str) -> str:
         "pass": list(curve.values()),
         "spent": spent.tolist(),  # prompts per arm in each interval between two measurements
     }
+    if method.shaping is not None:
+        result["pass8"] = list(more.values())
+        result["entropy"] = [entry["entropy"] for entry in trainer.state.log_history if "entropy" in entry]
     write_json(Path(file), result)
     return f"{name:17} seed {seed}: AUC {result['auc']:.3f}, final {result['final']:.3f}"
 
 
-def run_all(methods, seeds, steps: int, jobs: int, folder: Path) -> tuple[list[dict], dict]:
-    """Makes the missing runs, seed by seed so that what an interruption leaves is balanced; returns all that exist."""
+def run_all(methods, seeds, steps: int, jobs: int, folder: Path, known=None) -> tuple[list[dict], dict]:
+    """
+    Makes the missing runs of some methods, by name, seed by seed so that what an interruption leaves is balanced;
+    returns all that exist.
+    """
+    known = METHODS | LABELS_HIDDEN if known is None else known
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     base, gate = make_base(folder, WARM_UP_SEED)
@@ -228,7 +243,7 @@ def run_all(methods, seeds, steps: int, jobs: int, folder: Path) -> tuple[list[d
     }
     missing = [key for key, file in files.items() if key[0] in methods and not file.exists()]
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(run, *key, steps, str(base), str(files[key])) for key in missing]
+        futures = [pool.submit(run, m, known[m], s, steps, str(base), str(files[m, s])) for m, s in missing]
         for i, future in enumerate(as_completed(futures)):
             print(f"[{i + 1}/{len(futures)}]", future.result(), flush=True)
     return [json.loads(file.read_text()) for file in files.values() if file.exists()], gate

@@ -89,15 +89,19 @@ class ExactPass:
         self.ids, self.mask, self.labels = encode(tokenizer, make_rows(self.levels, n, seed))
 
     @torch.no_grad()
-    def __call__(self, model) -> dict[str, float]:
-        """No random number is drawn, so measuring does not change the rollouts of the run it measures."""
+    def __call__(self, model, k: int = 1) -> dict[str, float]:
+        """
+        Exact pass@k, the chance that one of k answers is right. No random number is drawn, so measuring does not
+        change the rollouts of the run it measures.
+        """
         training = model.training
         model.eval()
         logits = model(input_ids=self.ids, attention_mask=self.mask).logits[:, :-1]
         model.train(training)
         labels = self.labels[:, 1:]
         logps = logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
-        passed = (logps * (labels >= 0)).sum(-1).exp().view(len(self.levels), self.n).mean(-1)
+        right = (logps * (labels >= 0)).sum(-1).exp()
+        passed = (1 - (1 - right) ** k if k > 1 else right).view(len(self.levels), self.n).mean(-1)
         return dict(zip(self.levels, passed.tolist(), strict=True))
 
 
