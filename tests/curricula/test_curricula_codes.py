@@ -38,12 +38,12 @@ def test_greso_of_16() -> None:
 def test_greso_target() -> None:
     given, theirs = case("greso_target")
     begin, target = given["begin"], given["target"]
-    greso = bound({"greso": {"easy": begin, "hard": begin, "target": target}}, 4)
+    greso = bound({"greso": {"easy": begin, "hard": begin, "target": target}}, 10)
     found = []
     for easy, hard in given["easy and hard share"]:
-        greso.select(4)
-        right = [4] * int(4 * easy) + [0] * int(4 * hard)
-        greso.observe(shown(range(4), right + [2] * (4 - len(right))))
+        greso.select(10)
+        right = [4] * round(10 * easy) + [0] * round(10 * hard)
+        greso.observe(shown(range(10), right + [2] * (10 - len(right))))
         found.append([greso.easy, greso.hard])
     assert np.array(found) == pytest.approx(np.array(theirs["easy and hard q"]))
 
