@@ -36,8 +36,9 @@ class GRESO(SuccessMethod):
     With a `target`, q moves by .01 after each batch of the second pass and later, within [.05, .95]: down, where easy
     groups are a third of the target or more of all, hard ones two thirds, and up, where they are fewer.
 
-    Equal rewards are right where they are above 1/2 (ours; its code: from .98 on, and wrong up to .11). A group of
-    which a single rollout has a reward shows neither, and is no visit. Adaptive batch sizes are left out.
+    Equal rewards are right where they are above 1/2. Its code goes by their mean, right from .98 on and wrong up to
+    .11, which one right answer of ten or more stays below; and hard ones are to q only groups that all earn .1. A
+    group of which a single rollout has a reward shows neither, and is no visit. Adaptive batch sizes are left out.
 
     It skips what is learned and what is out of reach, and orders nothing else: use it where zero-variance groups are
     the waste. Not in a run of one pass or less: nothing is skipped before a row comes again.

@@ -27,13 +27,15 @@ class LILO(BeliefMethod):
     Both lists are made anew every `every` batches, or when the fresh rows are used up. That looks at the whole pool,
     in O(size): the largest of all cannot be known otherwise. Between two times a batch takes as long in any pool.
 
-    LILO and SFL measure p by rollouts of many candidates that are made for it alone. Here p is what training has
-    shown anyway, so that the fresh rows are what finds new ones (ours). A row of p(1 - p) = 0 by chance falls back to
-    what is believed of its arm as it ages.
+    LILO and SFL measure p by rollouts of many candidates that are made for it alone. Here p is what training has shown
+    anyway, so that the fresh rows are what finds new ones (ours). A row of p(1 - p) = 0 by chance falls back to what
+    is believed of its arm as it ages. Its code takes the variance of the rewards, so that one right of two is better
+    than three of eight; here it is the other way round.
 
     Not for rewards that are random: a coin flip has the largest p(1 - p) that there is, and stays in.
 
-    Source: Foster et al. 2025, arXiv 2502.12272; Rutherford et al. 2024, arXiv 2408.15099, and its code.
+    Source: Foster et al. 2025, arXiv 2502.12272, and a fork of VinePPO by thomfoster; Rutherford et al. 2024, arXiv
+    2408.15099.
 
     Example:
 
@@ -50,9 +52,11 @@ class LILO(BeliefMethod):
     ```
     """
 
-    share: float = option(0.5, "Share of a batch that are best rows.", "SFL's code", least=0, most=1)
-    best: float = option(0.25, "Share of the seen rows that are the best ones.", "ours", above=0, most=1)
-    every: int = option(20, "Batches between two choices of the best rows.", "ours", least=1)
+    share: float = option(0.5, "Share of a batch that are best rows.", "its code's", least=0, most=1)
+    best: float = option(
+        0.25, "Share of the seen rows that are the best ones.", "its code's (.2 to .5)", above=0, most=1
+    )
+    every: int = option(20, "Batches between two choices of the best rows.", "ours (its code: 5 to 50)", least=1)
 
 
 class LILOCurriculum(BeliefCurriculum, of=LILO):

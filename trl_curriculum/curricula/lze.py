@@ -32,7 +32,7 @@ class LZE(CandidateMethod):
     The paper makes rollouts of all rows that come, and trains on the share of the groups with the largest E of these;
     pruning is a second part of it. Here rows are chosen *before* their rollouts, by what they have shown earlier, so
     that rollouts are saved too (ours). So p(1 - p) is what is believed of it now, and a row that was never seen has
-    that of its arm, D0 of its arm's mean, and no movement.
+    that of its arm, D0 of its arm's mean, and no movement. Its code leaves places of a batch empty where E is 0.
 
     Movement has no sign and is noisy: with 8 rollouts min(2 |p - μ|, 1) of a coin flip stays at .27, on average.
 

@@ -29,8 +29,9 @@ class Allocation(RolloutMethod):
 
     p is the mean of a Beta posterior of each row, whose prior is 1 and 1; at each visit what earlier ones have shown
     is first multiplied by `memory`. CurES's weights by norms of gradients are left out (it reduces to this where those
-    of right and wrong answers are equal), and its posterior starts afresh every few steps instead. Knapsack RL (arXiv
-    2509.25849) allocates single rollouts, 2 at least, by the rates that a task has shown last.
+    of right and wrong answers are equal), and its posterior starts afresh every few steps instead; its code rounds
+    each share, and so does not keep to the sum. Knapsack RL (arXiv 2509.25849) allocates single rollouts, 2 at least,
+    by the rates that a task has shown last.
 
     Rewards must lie in [0, 1], or name the one in `outcome`. Rows that are rarely drawn twice are all alike to it, and
     get equal shares. A batch has fewer different rows: not for small batches.

@@ -28,7 +28,7 @@ class Truncate(RolloutMethod):
     `num_generations` of 8, so that alpha = 3 needs 11 at the very least and is of use from 16 on. This is one of the
     paper's three parts; the others are KL-Cov and dynamic sampling (`refill`). Reward functions run a second time in
     steps in which something is cut, and what they log by `log_metric` and `log_extra` stays that of the first. Not
-    where rewards are no success; name the one that is in `outcome`.
+    where rewards are no success; name the one that is in `outcome`. In its code exactly 1 is right.
 
     Example:
 

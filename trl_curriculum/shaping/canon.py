@@ -25,9 +25,10 @@ class Canon(Shaper):
     mu = .5 and halves of one size they are TRL's own advantages for `scale_rewards: none`; nothing is divided by a
     standard deviation here.
 
-    Rollouts that are tied in the middle belong to both halves in equal parts. The paper also lets mu follow the
-    batch's accuracy or a cosine, and has a directed form that favours one half; both are left out. Its code divides by
-    the largest length, which TRL's `dr_grpo` does by itself. Not for groups of fewer than about 8.
+    Rollouts that are tied in the middle belong to both halves in equal parts; in its code their order decides. The
+    paper also lets mu follow the batch's accuracy or a cosine, and has a directed form that favours one half; both are
+    left out. Its code divides by the largest length, which TRL's `dr_grpo` does by itself. Not for groups of fewer
+    than about 8.
 
     Example:
 

@@ -27,7 +27,8 @@ class DRPO(Shaper):
 
     With `loss_type: grpo` the gradient is that of the paper's discriminative loss at the model that generated; others
     are refused. The paper bounds the KL from that model by a penalty of its own, which is left out: PPO's clip and
-    `beta` take its place. Right is a reward above one half.
+    `beta` take its place. In its code s is of the model that is trained, so that both differ once that has moved.
+    Right is a reward above one half; there 1 is right, and 0 wrong.
 
     Example:
 

@@ -22,10 +22,11 @@ class Entrocraft(Shaper):
 
     and gets 0 otherwise. Both bounds fall linearly over the training, from `low`, `high` to `last_low`, `last_high`.
 
-    The paper's code is coarser: above the band it sets negative scores to 0, below it trains on negative scores
-    alone. This is the rule of the text, which keeps the baseline of the group. Denominators of the loss count the
-    rollouts that were set to 0, so outside the band steps become smaller. The bounds are those of Qwen3-4B: look at
-    `entropy` in a run's log before setting others. Not beside another control of the entropy.
+    The paper's code is coarser: outside the band it trains on the rewards themselves, above it on positive ones alone,
+    below it on negative ones alone, of which there are none where wrong answers earn 0. This is the rule of the text,
+    which keeps the baseline of the group. Denominators of the loss count the rollouts that were set to 0, so outside
+    the band steps become smaller. The bounds are those of Qwen3-4B: look at `entropy` in a run's log before setting
+    others. Not beside another control of the entropy.
 
     Example:
 

@@ -18,8 +18,8 @@ class EntropySFT(Shaper):
         d = CE - c H
 
     and of each device batch the `max(1, int(share N))` of the N tokens with the highest score are trained on. They
-    weigh N / kept, so that the loss is the mean over those that are kept. The logged loss and what the
-    curriculum sees are those of all tokens, unweighted.
+    weigh N / kept, so that the loss is the mean over those that are kept (its code divides by `int(share N)`, which
+    may be 0). The logged loss and what the curriculum sees are those of all tokens, unweighted.
 
     The method's paper uses it on answers that were filtered for quality: on noisy data the most surprising tokens are
     the wrong ones. Small device batches make a coarse threshold.

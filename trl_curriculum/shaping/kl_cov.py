@@ -23,8 +23,8 @@ class KLCov(Shaper):
 
     The paper has no PPO clip with it (`epsilon=1.0`, `epsilon_high=1.0`), makes 8 updates per generation and leaves
     out groups whose rewards are all equal (`rollouts: refill`). At p = p_old the penalty's gradient is its sign, which
-    is that of rounding: below `dead_band` it is 0 here. In the first update of a generation nothing has moved, so it
-    begins with the second; where there is only one, it is refused.
+    is that of rounding: below `dead_band` it is 0 here, and not in its code. In the first update of a generation
+    nothing has moved, so it begins with the second; where there is only one, it is refused.
 
     Example:
 

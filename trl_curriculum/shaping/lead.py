@@ -30,9 +30,10 @@ class Lead(Shaper):
     rollouts, with its mean brought from [-1, 1] to [0, 1]; the variance is that within groups and between.
 
     Too short is as bad as too long: this is the form of the paper's script; its code's default is another. That code
-    sets `least` to 1000 tokens, which makes short answers longer where that is more than they need: four right ones
-    of 10, 20, 30 and 40 tokens get -1.16, -.39, .39, 1.16. Whitening is over rollouts here, over tokens there. Right
-    is a reward above one half.
+    sets `least` to 1000 tokens, which makes short answers longer where that is more than they need: four right ones of
+    10, 20, 30 and 40 tokens get -1.16, -.39, .39, 1.16. Whitening is over rollouts here, over tokens there. Where
+    there is nothing to learn w stays here; there it rises where all are wrong, and falls where all are right and of
+    one length, by what keeps its divisions from 0. Right is a reward above one half.
 
     Example:
 

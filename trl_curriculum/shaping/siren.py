@@ -27,9 +27,10 @@ class Siren(Shaper):
     where H_0 is H of the first generation batch, of all processes, before any training.
 
     The paper's entropy is that of the nucleus, the most likely tokens of a total probability of .8, which needs all
-    logits; this is the entropy over the whole vocabulary, which TRL computes. The square pulls from both sides: it
-    holds the entropy down as well as up. To know H_0 the first generation costs a forward more, where TRL makes none
-    before it trains. Not beside another control of the entropy.
+    logits; this is the entropy over the whole vocabulary, which TRL computes. In its code the nucleus leaves out the
+    token by which it reaches .8, and a token exactly at the quantile does not count, so that a completion of one token
+    counts as 0. The square pulls from both sides: it holds the entropy down as well as up. To know H_0 the first
+    generation costs a forward more, where TRL makes none before it trains. Not beside another control of the entropy.
 
     Example:
 

@@ -25,7 +25,8 @@ class TEARL(Shaper):
     This is Light-IF's TEA-RL, of which `entropy_sft` is the other part. Its code opens PPO's clip (`epsilon=1.0`,
     `epsilon_high=1.0`) and keeps a KL of weight .001 (`beta`). There w has a gradient of its own, by which the model
     could raise the weights of tokens in place of their entropy; here it has none. The weights of a completion of T
-    tokens sum to `scale`, so that long completions are paid less per token. Not beside another control of the entropy.
+    tokens sum to `scale`, so that long completions are paid less per token. As it was published that code does not
+    train on the term: the lines after it overwrite the loss. Not beside another control of the entropy.
 
     Example:
 
