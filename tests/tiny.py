@@ -47,6 +47,13 @@ def model(seed: int = 0) -> LlamaForCausalLM:
     return LlamaForCausalLM(LlamaConfig(**SIZES))
 
 
+def eager_model(seed: int = 0) -> LlamaForCausalLM:
+    """The same, whose attention can be looked at."""
+    made = model(seed)
+    made.set_attn_implementation("eager")
+    return made
+
+
 def moe_model(seed: int = 0) -> MixtralForCausalLM:
     torch.manual_seed(seed)
     return MixtralForCausalLM(MixtralConfig(**SIZES, num_local_experts=2, num_experts_per_tok=1))
