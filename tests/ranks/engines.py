@@ -53,7 +53,12 @@ def edco(top_n: int) -> dict[str, Any]:  # a fresh optimizer a round is refused 
 
 # A pass of the policy (pear), added rewards and a state a row (ceeh), advantages, and weights of tokens (the others).
 SHAPED: dict[str, Any] = {
-    "shaping": [{"pear": {"end": "|"}}, {"ceeh": {"length": 1.0}}, {"puzzlecraft": {"gamma": 0}}, "attention_entropy"],
+    "shaping": [
+        {"pear": {"end": "|", "alpha": 0}},
+        {"ceeh": {"length": 1.0}},
+        {"puzzlecraft": {"gamma": 0}},
+        "attention_entropy",
+    ],
     "eager": True,
     "per_device_train_batch_size": 8,
     "train_dataset": tiny.dataset(6),

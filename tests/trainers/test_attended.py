@@ -10,21 +10,11 @@ import torch
 from contracts import changed
 from harness import trainer, weights
 from peft import LoraConfig, get_peft_model
-from test_shaped_runs import TWO_STEPS, Gradient, count_passes, gradient_of, logged
+from test_shaped_runs import TWO_STEPS, Gradient, count_passes, gradient_of, logged, odd
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from trl_curriculum.shaping import AttentionEntropy
 from trl_curriculum.trainers.attended import attention_layers
-
-
-def sharp() -> Any:
-    """The tiny model, whose heads look around less evenly than random ones do."""
-    model = tiny.eager_model()
-    with torch.no_grad():
-        for layer in model.model.layers:
-            layer.self_attn.q_proj.weight.mul_(40)
-            layer.self_attn.k_proj.weight.mul_(10)
-    return model
 
 
 def entropies(model: Any, ids: torch.Tensor, mask: torch.Tensor, n: int) -> torch.Tensor:
@@ -48,8 +38,8 @@ def test_the_gradient_is_that_of_weighed_tokens(tmp_path: Path) -> None:
         "per_device_train_batch_size": 8,
         "max_grad_norm": 0.0,
     }
-    run = trainer(tmp_path / "ours", model=sharp(), shaping=[AttentionEntropy(start=-3.0)], **options)
-    model, gradient = sharp(), Gradient(run)
+    run = trainer(tmp_path / "ours", model=tiny.eager_model(), shaping=[AttentionEntropy(start=-3.0)], **options)
+    model, gradient = tiny.eager_model(), Gradient(run)
     run.train()
     total, spread = torch.tensor(0.0), []
     for batch in run._buffered_inputs:
@@ -67,7 +57,7 @@ def test_the_gradient_is_that_of_weighed_tokens(tmp_path: Path) -> None:
             total = total + each.sum() / (batch["num_items_in_batch"] / 3) / 3
     assert max(spread) > 0.1, "all weights are near 1"
     torch.testing.assert_close(gradient.value, gradient_of(total, model), atol=1e-6, rtol=1e-4)
-    plain = trainer(tmp_path / "plain", model=sharp(), **options)
+    plain = trainer(tmp_path / "plain", model=tiny.eager_model(), **options)
     unshaped = Gradient(plain)
     plain.train()
     assert (gradient.value - unshaped.value).norm() > 0.02 * unshaped.value.norm()
@@ -76,7 +66,7 @@ def test_the_gradient_is_that_of_weighed_tokens(tmp_path: Path) -> None:
 def test_with_equal_weights_a_run_is_that_without(tmp_path: Path) -> None:
     runs = []
     for name, shaping in (("ours", [AttentionEntropy(start=0.0, end=0.0)]), ("stock", None)):
-        runs.append(trainer(tmp_path / name, model=sharp(), shaping=shaping, max_steps=3, **TWO_STEPS))
+        runs.append(trainer(tmp_path / name, model=tiny.eager_model(), shaping=shaping, max_steps=3, **TWO_STEPS))
         runs[-1].train()
     assert torch.equal(weights(runs[0]), weights(runs[1]))
     assert runs[0].history().equals(runs[1].history())
@@ -86,7 +76,8 @@ def test_with_equal_weights_a_run_is_that_without(tmp_path: Path) -> None:
 def test_it_makes_no_forward_more_and_works_in_an_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passes = count_passes(monkeypatch)
     adapter = LoraConfig(r=4, target_modules="all-linear")
-    run = trainer(tmp_path, model=sharp(), shaping=["attention_entropy"], max_steps=2, peft_config=adapter)
+    options = {"reward_funcs": odd, "max_steps": 2, "peft_config": adapter}
+    run = trainer(tmp_path, model=tiny.eager_model(), shaping=["attention_entropy"], **options)
     run.train()
     assert passes == [True, True]
     assert all(0 < value < 1 for value in logged(run, "shaping/attention_entropy/entropy"))
@@ -96,6 +87,7 @@ def test_it_makes_no_forward_more_and_works_in_an_adapter(tmp_path: Path, monkey
 
 def test_a_resume_in_the_middle_of_a_window_is_exact(tmp_path: Path) -> None:
     options: dict[str, Any] = {
+        "reward_funcs": odd,
         "gradient_accumulation_steps": 2,
         "steps_per_generation": 4,
         "num_iterations": 2,
@@ -105,9 +97,10 @@ def test_a_resume_in_the_middle_of_a_window_is_exact(tmp_path: Path) -> None:
     }
     runs = []
     for name, resume in (("whole", None), ("resumed", str(tmp_path / "whole" / "checkpoint-1"))):
-        runs.append(trainer(tmp_path / name, model=sharp(), shaping=["attention_entropy"], **options))
+        runs.append(trainer(tmp_path / name, model=tiny.eager_model(), shaping=["attention_entropy"], **options))
         runs[-1].train(resume_from_checkpoint=resume)
     assert torch.equal(weights(runs[0]), weights(runs[1]))
+    assert any(logged(runs[0], "shaping/attention_entropy/changed"))
 
 
 def test_a_model_without_eager_attention_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
