@@ -95,7 +95,7 @@ def attention_layers(model: torch.nn.Module) -> list[tuple[torch.nn.Module, int]
             kind, index = getattr(spec, "target_class", spec), getattr(spec, "index", 1)
             within = getattr(spec, "layer_name", None) or ""
             for name, module in part.named_modules():
-                if isinstance(kind, type) and isinstance(module, kind) and within.strip(".") in name:
+                if isinstance(kind, type) and issubclass(type(module), kind) and within.strip(".") in name:
                     found[module] = index
     return list(found.items())
 
