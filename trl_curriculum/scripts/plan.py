@@ -58,8 +58,8 @@ def grpo_plan(
     run = grpo_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
     check_reward_weights(args, list(reward_funcs))
-    loaded_with = {"attn_implementation": model_args.attn_implementation} | (args.model_init_kwargs or {})
-    refuse_unattended(args.shapers, loaded_with["attn_implementation"], args)
+    kwargs: Any = args.model_init_kwargs or {}
+    refuse_unattended(args.shapers, kwargs.get("attn_implementation", model_args.attn_implementation), args)
     more: dict[str, str] = {}
     if whole:
         more = golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)
