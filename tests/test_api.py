@@ -180,6 +180,7 @@ NAMES: dict[str, list[str]] = {
         "Hooks",
         "Shaper",
         "Ares",
+        "AttentionEntropy",
         "Budget",
         "Canon",
         "CEEH",
@@ -473,6 +474,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "shaping": {
         "ares": {"weight": 0.5, "window": 4, "quantile": 0.95, "momentum": 0.99, "outcome": None},
+        "attention_entropy": {"start": -4.0, "end": 4.0, "depth": 0.5},
         "canon": {"by": "entropy", "mu": 1.0},
         "ceeh": {"bonus": 1.0, "length": 0.1, "outcome": None},
         "clip_b": {"mu": 2.5},

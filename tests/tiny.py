@@ -47,6 +47,17 @@ def model(seed: int = 0) -> LlamaForCausalLM:
     return LlamaForCausalLM(LlamaConfig(**SIZES))
 
 
+def eager_model(seed: int = 0) -> LlamaForCausalLM:
+    """The same, whose attention can be looked at, and is less even than a random model's."""
+    made = model(seed)
+    made.set_attn_implementation("eager")
+    with torch.no_grad():
+        for layer in made.model.layers:
+            layer.self_attn.q_proj.weight.mul_(40)
+            layer.self_attn.k_proj.weight.mul_(10)
+    return made
+
+
 def moe_model(seed: int = 0) -> MixtralForCausalLM:
     torch.manual_seed(seed)
     return MixtralForCausalLM(MixtralConfig(**SIZES, num_local_experts=2, num_experts_per_tok=1))

@@ -227,6 +227,9 @@ class Tokens:
             Where PPO's clip leaves no gradient; `None` where there is no such clip.
         row, draw (`torch.Tensor`, shape `(sequences,)`, *optional*):
             Row of the pool and draw that each answers; `None` in SFT, where a sequence can hold several.
+        attention (`torch.Tensor`, *optional*):
+            Entropy of the attention from which each is predicted, in one layer and without gradient, as a share of the
+            largest that its context allows; `None` where no shaper asks for it.
     """
 
     ids: "torch.Tensor"
@@ -241,6 +244,7 @@ class Tokens:
     clipped: "torch.Tensor | None" = None
     row: "torch.Tensor | None" = None
     draw: "torch.Tensor | None" = None
+    attention: "torch.Tensor | None" = None
 
     def detach(self) -> "Tokens":
         """The same without gradient."""

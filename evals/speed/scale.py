@@ -1,5 +1,6 @@
 """
-How curricula scale: time of `select` + `observe` of 512 rows, of a refresh, and memory, at 1,000,000 rows and more.
+How curricula scale: time of `rows_to_probe` + `select` + `observe` of 512 rows, of a refresh, and memory, at 1,000,000
+rows and more.
 
     python evals/speed/scale.py            # about 6 minutes and 8 GB: two cases have 100,000,000 rows
     python evals/speed/scale.py --small    # without those
@@ -40,6 +41,7 @@ class Case:
     arms: bool = True
     sft: bool = False
     estimated: bool = False
+    difficulty: bool = False
 
 
 CASES: dict[str, Case] = {
@@ -48,6 +50,13 @@ CASES: dict[str, Case] = {
     "sec": Case("sec", {"tau": 0.2}),
     "dump": Case("dump"),
     **{name: Case(name, steps=1_000) for name in ("greso", "mopps", "cures", "lilo", "lze")},
+    "adarft": Case("adarft", steps=1_000, difficulty=True),
+    "e2h, 5 levels": Case("e2h", {"levels": 5}, steps=1_000, difficulty=True),
+    "rmt_tiers": Case("rmt_tiers", steps=1_000, difficulty=True),
+    "gain_rl": Case("gain_rl", steps=200, difficulty=True),  # a subset is two batches
+    "pudf": Case("pudf", {"refresh_steps": 100}, steps=400, difficulty=True),
+    "hive": Case("hive", {"candidates": 2 * BATCH}, steps=400),
+    "wiki_r1, no neighbours": Case("wiki_r1", {"neighbours": 0}, steps=100),  # with them it is not for such pools
     "sec, estimated arms": Case("sec", {"tau": 0.2}, steps=50, arms=False, estimated=True),
     "evo_curate, free": Case("evo_curate", steps=400, arms=False, sft=True),
     "evo_curate, free, progress": Case("evo_curate", {"variability": "progress"}, steps=400, arms=False, sft=True),
@@ -81,14 +90,17 @@ def measure(name: str) -> dict[str, float]:
     arm = np.arange(case.rows, dtype=np.int32) % ARMS if case.arms else None
     row_hash = np.arange(case.rows, dtype=np.uint64) if case.rows <= MILLION else None
     names = [str(k) for k in range(ARMS)] if case.arms else None
+    difficulty = rng.normal(size=case.rows) if case.difficulty else None
     start = time.perf_counter()
     estimated = ARM_SOURCES.make("success_rate") if case.estimated else None
-    pool = Pool(case.rows, arm, names, row_hash=row_hash, estimated=estimated)
+    pool = Pool(case.rows, arm, names, difficulty, row_hash, estimated)
     curriculum = CURRICULA.make({case.curriculum: case.options}).bind(pool)
     built = time.perf_counter() - start
     times, refreshes = [], []
     for step in range(case.steps):
-        asked = curriculum.rows_to_probe()
+        start = time.perf_counter()
+        asked = curriculum.rows_to_probe(step / case.steps)
+        looked = time.perf_counter() - start
         if asked is not None:
             losses = rng.random(len(asked))
             start = time.perf_counter()
@@ -104,7 +116,7 @@ def measure(name: str) -> dict[str, float]:
         end = time.perf_counter()
         if getattr(curriculum, "refreshes", 0) > before:
             refreshes.append(middle - start)
-        times.append(1000 * (end - again + middle - start))
+        times.append(1000 * (looked + end - again + middle - start))
     return {
         "rows": case.rows,
         "build_s": built,
@@ -155,11 +167,11 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     where = f"{os.cpu_count()} cores, {platform.machine()}"
     text = (
-        f"# Scale\n\n`python evals/speed/scale.py`, {where}: `select({BATCH})` + `observe`. GRPO methods: "
-        f"{BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (1,000 where rows are "
-        "drawn by their success, 50 with estimated arms, which regroup all rows at every fifth); a refill of a "
-        "queue is in p99 and max. SFT methods: 512 sequences, 200 to 400 steps; a refresh of all weights is in "
-        "max, and what a probe costs in forwards is not in it.\n\n"
+        f"# Scale\n\n`python evals/speed/scale.py`, {where}: `rows_to_probe` + `select({BATCH})` + `observe`. GRPO "
+        f"methods: {BATCH * GENERATIONS:,} rollouts a step over {ARMS:,} arms, {STEPS:,} steps (100 to 1,000 where "
+        "rows are drawn by their success or difficulty, 50 with estimated arms, which regroup all rows at every "
+        "fifth); a refill of a queue is in p99 and max. SFT methods: 512 sequences, 200 to 400 steps; a "
+        "refresh of all weights is in max, and what a probe costs in forwards is not in it.\n\n"
     )
     seconds = hashing()
     end = f"\n\nReading and hashing the rows at the start: {seconds:.1f} s per million rows of about 400 characters.\n"

@@ -224,6 +224,9 @@ SHAPERS = {
     "budget-told": shaper(
         {"budget": {"initial": 5, "tell": "In {budget} tokens."}}, None, {"budget": {"initial": 5}}, adds=True
     ),
+    "attention_entropy": shaper(
+        "attention_entropy", {"attention_entropy": {"start": 0, "end": 0}}, {"attention_entropy": {"depth": 0.0}}
+    ),
     "entropy_sft": shaper("entropy_sft", {"entropy_sft": {"share": 1.0}}, {"entropy_sft": {"c": 0}}),
     "shorter": shaper(SHORTER(), SHORTER(0.0), SHORTER(2.0)),
     "same": shaper(shapers.Same(), shapers.Same()),

@@ -20,6 +20,7 @@ import harness
 import numpy as np
 import pandas as pd
 import peft
+import tiny
 import torch
 from processes import together
 
@@ -50,6 +51,18 @@ def edco(top_n: int) -> dict[str, Any]:  # a fresh optimizer a round is refused 
     return {"curriculum": {"edco": {"rounds": 2, "top_n": top_n, "optimizer": "keep"}}} | PROBE
 
 
+# A pass of the policy (pear), added rewards and a state a row (ceeh), advantages, and weights of tokens (the others).
+SHAPED: dict[str, Any] = {
+    "shaping": [
+        {"pear": {"end": "|", "alpha": 0}},
+        {"ceeh": {"length": 1.0}},
+        {"puzzlecraft": {"gamma": 0}},
+        "attention_entropy",
+    ],
+    "eager": True,
+    "per_device_train_batch_size": 8,
+    "train_dataset": tiny.dataset(6),
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", EVO),
     "sft accumulated": ("sft", EVO | {"gradient_accumulation_steps": 2}),
@@ -60,6 +73,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "grpo lora": ("grpo", {"lora": True}),
     "grpo edco": ("grpo", edco(4) | {"per_device_train_batch_size": 8}),
     "grpo several steps": ("grpo", {"steps_per_generation": 4}),
+    "grpo shaped": ("grpo", SHAPED),
 }
 
 
@@ -72,6 +86,8 @@ def trainer(kind: str, folder: Path, changes: dict[str, Any]) -> Any:
     if changes.pop("lora", False):
         torch.manual_seed(0)
         changes["peft_config"] = peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    if changes.pop("eager", False):
+        changes["model"] = tiny.eager_model()
     options = {"max_steps": STEPS, "save_strategy": "steps", "save_steps": 1, "learning_rate": 1e-3} | changes
     return (harness.sft_trainer if kind == "sft" else harness.trainer)(folder, **options)
 

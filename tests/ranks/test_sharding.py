@@ -57,7 +57,7 @@ def test_an_engine_does_as_ddp(folder: Path, engine: str, case: str) -> None:
 def begun(case: str, name: str) -> torch.Tensor:
     """A weight as training begins: that of the tiny model, or an adapter's, of which B is 0."""
     if "lora" not in name:
-        return tiny.model().state_dict()[name]
+        return (tiny.eager_model() if CASES[case][1].get("eager") else tiny.model()).state_dict()[name]
     return torch.zeros(()) if ".lora_B." in name else torch.tensor(float("inf"))
 
 

@@ -140,6 +140,22 @@ def test_evaluations_that_cannot_be_are_refused(changes: dict, held_out: Any, wo
         sft_plan(rows, given, sft(**changes), ModelConfig(model_name_or_path="x"))
 
 
+def test_attention_that_cannot_be_looked_at_is_refused() -> None:
+    prompts, args = Dataset.from_list([{"prompt": f"q{i}"} for i in range(40)]), grpo(shaping="attention_entropy")
+    for given, kwargs, words in (
+        (None, None, "the default attn_implementation"),
+        ("sdpa", None, "attn_implementation='sdpa'"),
+        ("eager", {"attn_implementation": "sdpa"}, "attn_implementation='sdpa'"),  # which wins, as where it is loaded
+    ):
+        args.model_init_kwargs = kwargs
+        model = ModelConfig(model_name_or_path="nobody/has-this", attn_implementation=given)
+        with pytest.raises(ValueError, match=f"which {words} does not give: set attn_implementation: eager"):
+            grpo_plan(prompts, None, [tiny.reward], args, model, 1, whole=False)
+    args.model_init_kwargs = None
+    model = ModelConfig(model_name_or_path="nobody/has-this", attn_implementation="eager")
+    assert grpo_plan(prompts, None, [tiny.reward], args, model, 1, whole=False)
+
+
 def test_numbers_of_a_plan() -> None:
     model = ModelConfig(model_name_or_path="nobody/has-this")
     prompts = Dataset.from_list([{"prompt": f"q{i}"} for i in range(40)])

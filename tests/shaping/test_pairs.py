@@ -79,8 +79,8 @@ def test_what_is_refused_and_what_must_be_first() -> None:
 
 def test_where_the_order_matters() -> None:
     assert {first for first, _ in pairs()["first"]} == set(row("replace"))
-    names = row("order matters")
-    assert pairs()["order"] == {tuple(sorted((names[0], other))) for other in names[1:]}
+    named = [row(begins) for begins in ("order matters", "order matters too")]
+    assert pairs()["order"] == {tuple(sorted((names[0], other))) for names in named for other in names[1:]}
     assert len(pairs()["commute"]) > 20
 
 

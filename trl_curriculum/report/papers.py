@@ -57,6 +57,7 @@ TITLES = {
     "2603.25184": "Train at the Moving Edge: Efficient RL for Large Reasoning Models via Rollout Selection",
     "2604.06268": "RAGEN-2: Reasoning Collapse in Agentic RL",
     "2604.26326": "Addressing Performance Saturation for LLM RL via Precise Entropy Curve Control",
+    "2605.07660": "Not All Tokens Learn Alike: Attention Entropy Reveals Heterogeneous Signals in RL Reasoning",
     "2605.09806": "LEAD: Length-Efficient Adaptive and Dynamic Reasoning for Large Language Models",
     "2605.17003": "Learning-Zone Energy: Online Data Selection for Efficient RL Post-Training",
 }

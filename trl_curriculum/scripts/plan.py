@@ -15,6 +15,7 @@ from ..recommend import suggestion
 from ..report.terminal import lines as as_lines
 from ..stdout import say
 from ..trainers import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, CurriculumSFTTrainer
+from ..trainers.attended import refuse_unattended
 from ..trainers.checks import refuse_unevaluated, refuse_unmeasured, refuse_unseen, warn_of_arms
 from ..trainers.found import golds_line
 from ..trainers.grpo_checks import check_reward_weights
@@ -57,6 +58,8 @@ def grpo_plan(
     run = grpo_run(args, len(train_dataset), processes)
     outlook = curriculum.outlook(run.batches, run.rows)
     check_reward_weights(args, list(reward_funcs))
+    kwargs: Any = args.model_init_kwargs or {}
+    refuse_unattended(args.shapers, kwargs.get("attn_implementation", model_args.attn_implementation), args)
     more: dict[str, str] = {}
     if whole:
         more = golds_line(reward_funcs, train_dataset) | preview(train_dataset, model_args, args)

@@ -51,6 +51,15 @@ class Hooks:
         """Whether it measures the next batch; the same on every process."""
         return has(self, "measure")
 
+    @property
+    def attends(self) -> float | None:
+        """
+        Depth of the layer, from 0 (first) to 1 (last), whose attention it needs as `Tokens.attention`; `None`: none.
+
+        The model's attention must be eager then.
+        """
+        return None
+
     def reward(self, rollouts: Rollouts) -> FloatArray:
         """What is *added* to the reward of each rollout, shape `(rollouts,)`; NaN adds nothing."""
         raise NotImplementedError

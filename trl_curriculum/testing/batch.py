@@ -3,7 +3,7 @@
 from copy import copy
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,23 @@ from ..trainers.shaping import ENTROPY, Shaping
 
 
 END_OF_THINKING = 20
+
+
+class Attends(torch.nn.Module):
+    """A layer that pays the attention that it is told to pay."""
+
+    def forward(self, weights: torch.Tensor) -> tuple[None, torch.Tensor]:
+        return None, weights
+
+
+class Model(torch.nn.Module):
+    """What a model is to the frame: whether it is trained, and a layer with attention."""
+
+    can_record_outputs: ClassVar[dict[str, Any]] = {"attentions": Attends}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = Attends()
 
 
 def trainer(**args: Any) -> Any:
@@ -32,7 +49,7 @@ def trainer(**args: Any) -> Any:
         accelerator=SimpleNamespace(num_processes=1, process_index=0, device=torch.device("cpu")),
         args=SimpleNamespace(**(defaults | args)),
         current_gradient_accumulation_steps=1,
-        model=SimpleNamespace(training=True),
+        model=Model(),
         host=SimpleNamespace(progress=lambda: 0.25),
         pool=Pool(10),
         processing_class=SimpleNamespace(
@@ -70,6 +87,10 @@ class Batch:
         self.entropy = torch.as_tensor(rng.uniform(0, 4, (self.n, 7)), dtype=torch.float32)
         self.ids = torch.as_tensor(rng.integers(3, 40, (self.n, 7)))
         self.ids[:, 1] = END_OF_THINKING
+        self.prompt_mask = torch.as_tensor(np.arange(3) >= rng.integers(0, 3, self.n)[:, None]).long()
+        seen = torch.cat([self.prompt_mask, self.mask], 1).bool()[:, None, None, :] & torch.ones(10, 10).bool().tril()
+        scores = torch.as_tensor(rng.normal(0, 2, (self.n, 2, 10, 10)), dtype=torch.float32)
+        self.attention = scores.masked_fill(~seen, -torch.inf).softmax(-1).nan_to_num()  # of two heads
 
     def surer(self) -> "Batch":
         other = copy(self)
@@ -78,7 +99,8 @@ class Batch:
 
     def permuted(self, order: Any) -> "Batch":
         other = Batch(self.reward[order])
-        for name in ("row", "draw", "length", "mask", "logp", "old_logp", "entropy", "ids"):
+        names = ("row", "draw", "length", "mask", "logp", "old_logp", "entropy", "ids", "prompt_mask", "attention")
+        for name in names:
             setattr(other, name, getattr(self, name)[order])
         other.texts = [self.texts[k] for k in order]
         return other
@@ -88,6 +110,7 @@ class Batch:
         for name, value in (("mask", 0), ("logp", -7.0), ("old_logp", -3.0), ("entropy", 50.0), ("ids", 2)):
             wider = torch.nn.functional.pad(getattr(self, name), (0, 3), value=value)
             setattr(other, name, wider)
+        other.attention = torch.nn.functional.pad(self.attention, (0, 3, 0, 3))
         return other
 
     @property
@@ -103,6 +126,7 @@ class Batch:
     @property
     def output(self) -> dict[str, Any]:
         return {
+            "prompt_mask": self.prompt_mask,
             "completion_ids": self.ids,
             "completion_mask": self.mask,
             "advantages": torch.as_tensor(self.rollouts.advantage, dtype=torch.float32),
@@ -125,8 +149,12 @@ class Batch:
         logp, entropy = self.logp.clone().requires_grad_(), self.entropy.clone().requires_grad_()
         seen = {}
 
+        def forward(model: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor, None]:
+            model.attention(self.attention)
+            return logp, entropy, None
+
         def compute(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-            frame.forward(lambda *args, **kwargs: (logp, entropy, None), model)
+            frame.forward(forward, model)
             advantage = inputs["advantages"]
             seen["advantage"] = advantage if advantage.dim() > 1 else advantage[:, None].expand(logp.shape)
             mask = inputs["completion_mask"]

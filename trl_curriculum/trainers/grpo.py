@@ -15,6 +15,7 @@ from ..rewards.returned import guarded
 from ..signals import FloatArray, IntArray, Rollouts
 from .agreement import check_arguments
 from .arguments import own_config
+from .attended import attention_of, refuse_unattended
 from .checks import (
     refuse_other_orders,
     refuse_parallelism,
@@ -106,6 +107,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
         environment = len(positional) > 0 or kwargs.get("environment_factory") is not None
         own_rollouts = kwargs.get("rollout_func") is not None
         refuse_own_generation(made[0], kwargs)
+        refuse_unattended(made[1], attention_of(model, args), args)
         checks = GRPOChecks(train_dataset, eval_dataset, reward_funcs, args, environment, own_rollouts, made)
         given = checks.rows.dataset
         streamed = None if self.streams is None else self.streams.make_pool(args, made)

@@ -16,6 +16,7 @@ from ..rewards.answers import text_of
 from ..shaping import Shaper
 from ..shaping.base import has
 from ..signals import FloatArray, Rollouts, Tokens
+from .attended import attended_layer
 from .late_entropy import DRAW, ROW
 from .policy_pass import policy_pass
 
@@ -49,6 +50,7 @@ class Shaping:
         self.shapes_tokens = any(has(one, "tokens") or has(one, "loss") for one in self.bound.values())
         for one in self.bound.values():
             one.meet(trainer.args, trainer.processing_class)
+        self._attended = attended_layer(self.bound, trainer.model)
         self._scored: tuple[torch.Tensor, torch.Tensor] | None = None  # log-probabilities, entropies
         self.read_off: dict[
             str, torch.Tensor
@@ -159,6 +161,8 @@ class Shaping:
         """TRL's forward over completions: of a scoring pass entropies are kept, and in training tokens are shaped."""
         scoring = self._inputs is None and self._measures and self._scored is None and not torch.is_grad_enabled()
         scoring = scoring and model is self.trainer.model and model.training
+        if self._attended is not None and self._inputs is not None:
+            self._attended.watch()
         output = compute(model, *args, **kwargs | ({"compute_entropy": True} if scoring else {}))
         if scoring:
             self._scored = output[:2]
@@ -186,6 +190,9 @@ class Shaping:
 
     def _shape_tokens(self, inputs: dict[str, Any], logp: torch.Tensor, entropy: torch.Tensor) -> None:
         tokens = self._make_tokens(inputs, logp, entropy)
+        if self._attended is not None:
+            there = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+            tokens = replace(tokens, attention=self._attended.take(there, logp.shape[1]))
         if not tokens.mask.any():
             return
         self._tokens = self.weigh(tokens)
