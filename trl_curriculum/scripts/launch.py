@@ -106,7 +106,7 @@ def _in_one_file(argv: list[str], recipe: Any) -> Iterator[list[str]]:
     place = argv.index("--config") + 1
     with TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
-        file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        file.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
         yield [*argv[:place], str(file), *argv[place + 1 :]]
 
 
