@@ -31,10 +31,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def installed(wheel: Path, *argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    code = (
-        "import sys; from trl_curriculum.cli import main; code = main(); print('torch' in sys.modules); sys.exit(code)"
-    )
+MAIN = "import sys; from trl_curriculum.cli import main; code = main(); print('torch' in sys.modules); sys.exit(code)"
+
+
+def installed(wheel: Path, *argv: str, folder: Path, code: str = MAIN) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(wheel)}
     return subprocess.run(
         [sys.executable, "-c", code, *argv], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
@@ -124,6 +124,11 @@ def test_from_a_wheel(wheel: Path, tmp_path: Path) -> None:
     done = installed(wheel, "recipes", "cpu/sec_countdown", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith((COUNTDOWN.parent / "cpu" / COUNTDOWN.name).read_text())
+    (tmp_path / "mine.yaml").write_text("base: grpo/cpu/greso\n")
+    code = f"from trl_curriculum.scripts.recipes import read_recipe; print(read_recipe('mine.yaml')['arms']); {MAIN}"
+    done = installed(wheel, "sft", "--config", "mine.yaml", folder=tmp_path, code=code)
+    assert "mine.yaml: base grpo/cpu/greso: this recipe is one of `trl-curriculum grpo`" in done.stderr
+    assert done.stdout == "level\nFalse\n", "it is told before torch is imported"
     done = installed(wheel, "sft", "--config", "evo_curate_no_robot", "--dry_run", folder=tmp_path)
     assert done.returncode == 1 and "did you mean 'evo_curate_no_robots'" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

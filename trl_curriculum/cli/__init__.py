@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         words = with_found_config(argv[1:], command)  # a name with a typo is told before anything is imported
-        use_the_cache_where_the_hub_is_silent(words)
+        use_the_cache_where_the_hub_is_silent(words, command)
         return importlib.import_module(f".{command}", __name__).run(words)
     except BrokenPipeError:  # `trl-curriculum methods | head`
         sys.stderr.close()

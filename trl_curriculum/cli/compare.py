@@ -32,8 +32,8 @@ from ..report.terminal import show, table
 from ..scripts import MISTAKES
 from ..scripts.launch import parse
 from ..scripts.parser import RecipeParser
-from ..scripts.recipes import find_recipe
-from ..scripts.repeats import read_json, read_yaml
+from ..scripts.recipes import find_recipe, read_recipe
+from ..scripts.repeats import read_json
 from ..stdout import say
 from .recipe import run_recipe
 
@@ -104,7 +104,8 @@ class CompareArguments:
         if base is None and self.simulate is not None:
             base = {"curriculum": "uniform"}  # a world has rows of its own
         if isinstance(base, str):
-            base = read_json(base) if base.lstrip().startswith("{") else read_yaml(find_recipe(base, self.command))
+            told = base.lstrip().startswith("{")
+            base = read_json(base) if told else read_recipe(find_recipe(base, self.command), self.command)
         methods = [read_json(one) if isinstance(one, str) and one[:1] == "{" else one for one in self.methods]
         return make_grid(methods, self.seeds, base, self.output_dir, self.command)
 
@@ -119,7 +120,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     if not argv:
         raise ValueError("Say what to compare: `--config GRID.yaml`, or `--help` for all arguments.")
-    args, launch_args = parse(make_parser("trl-curriculum compare"), argv)
+    args, launch_args = parse(make_parser("trl-curriculum compare"), argv, command="compare")
     if launch_args.from_config:
         name = launch_args.from_config[0].removeprefix("--")
         raise ValueError(f"{name} says how a run is launched: set it in the base.")

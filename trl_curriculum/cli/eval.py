@@ -165,7 +165,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     if not argv:
         raise ValueError("Say what to evaluate: `--config RECIPE.yaml`, or `--help` for all arguments.")
-    args, launch_args = parse(make_parser("trl-curriculum eval"), argv)
+    args, launch_args = parse(make_parser("trl-curriculum eval"), argv, command="eval")
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: evaluating is one process, leave it out.")
     check_lm_eval()

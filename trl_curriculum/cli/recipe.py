@@ -17,7 +17,8 @@ def run_recipe(name: str, argv: Sequence[str], script_name: str | None = None) -
     if not argv:
         raise ValueError("Say what to do: `--config RECIPE.yaml`, or `--help` for all arguments.")
     script = load_recipe(script_name or name)
-    *arguments, launch_args = parse(script.make_parser(prog=f"trl-curriculum {name}"), argv, launching=True)
+    parser = script.make_parser(prog=f"trl-curriculum {name}")
+    *arguments, launch_args = parse(parser, argv, launching=True, command=name)
     if arguments[0].dry_run:  # one process can plan for many
         script.main(*arguments, num_processes=launch_args.num_processes)
     else:

@@ -154,7 +154,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command on the arguments after its name."""
     if not argv:
         raise ValueError("Say what to score: `--config score.yaml`, or `--help` for all arguments.")
-    args, dataset_args, launch_args = parse(make_parser("trl-curriculum score"), argv)
+    args, dataset_args, launch_args = parse(make_parser("trl-curriculum score"), argv, command="score")
     if launch_args.from_config:
         raise ValueError(f"{launch_args.from_config[0].removeprefix('--')}: scoring is one process, leave it out.")
     file, name = args.file, model_path(args.model_name_or_path)

@@ -211,6 +211,8 @@ def make_grid(methods: Any, seeds: Any, base: dict[str, Any], output_dir: str | 
 def _check_base(base: Any) -> None:
     if not isinstance(base, dict) or not base:
         raise TypeError("base must be a recipe: its name, its path, or the mapping that it holds.")
+    if "base" in base:
+        raise ValueError("base holds a base of its own: give the name or the path of a recipe that does.")
     if base.get("data_seed") is not None:
         raise ValueError("base sets data_seed, by which all seeds would draw alike: leave it out.")
     if base.get("push_to_hub"):
@@ -236,6 +238,8 @@ def _entry(spec: Any, k: int, choice: Choice) -> Entry:
             raise ValueError(
                 f"{where}: name={name!r} must be a word of letters, digits and any of . _ + -: it becomes a folder."
             )
+        if "base" in changes:
+            raise ValueError(f"{name}: base is the recipe that all methods share: leave it out of the method.")
         for key in changes:
             if key in (*SET_HERE, *LEFT_OUT, "data_seed"):
                 raise ValueError(f"{name}: {key} is set for each cell: leave it out of the method.")

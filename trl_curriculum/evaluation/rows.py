@@ -34,11 +34,10 @@ def of_recipe(recipe: str, rows: dict[str, Any] | None = None, **metadata: Any) 
     from ..data.entries import MixtureConfig
     from ..scripts.arguments import CurriculumScriptArguments
     from ..scripts.data import load_prompts
-    from ..scripts.recipes import find_recipe
-    from ..scripts.repeats import read_yaml
+    from ..scripts.recipes import find_recipe, read_recipe
 
     file, wanted = find_recipe(recipe), rows or {}
-    written = read_yaml(file)
+    written = read_recipe(file)
     known = {field.name for field in dataclasses.fields(CurriculumScriptArguments)}
     values = {name: value for name, value in written.items() if name in known and name != "eval_per_arm"}
     command = next((name for name in file.parts[::-1] if name in ("grpo", "sft", "evolve")), "grpo")

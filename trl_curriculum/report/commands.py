@@ -20,6 +20,10 @@ line as `--name value`, which wins; a value that is a mapping is JSON there. Wha
 `grpo`, `sft` and `evolve` take every argument of TRL's scripts besides, of which [What TRL takes](trl.md) tells, and
 those of `accelerate launch`. `--help` of a command prints all. An error is one line; with `TRL_CURRICULUM_DEBUG=1` in
 the environment, with its traceback.
+
+A recipe may start from another: `base: grpo/one_gpu`, a name or a path from its own folder. It has the keys of that
+one besides its own, and where both have a key its own counts, with all that it holds. A `method` beside the base's
+`curriculum` therefore needs `curriculum: null`, or another one, in the recipe.
 """
 COLUMNS = ("argument", "default", "what it is")
 

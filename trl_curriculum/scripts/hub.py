@@ -13,10 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import yaml
-
 from . import MADE, ROOTS, apart
-from .recipes import find_recipe
+from .recipes import find_recipe, read_recipe
 
 
 SECONDS = 4.0
@@ -33,13 +31,13 @@ NAMING = {
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
-def use_the_cache_where_the_hub_is_silent(argv: Sequence[str]) -> None:
+def use_the_cache_where_the_hub_is_silent(argv: Sequence[str], command: str | None = None) -> None:
     """
     Sets `HF_HUB_OFFLINE=1` for this process and those that it starts, and says so, where the arguments name something
     that is no local path and the Hub cannot be reached. What is in the cache is then used, and all else is refused at
     once.
     """
-    if any(os.environ.get(name) for name in OFFLINE) or not (names := _names(argv)) or is_reachable():
+    if any(os.environ.get(name) for name in OFFLINE) or not (names := _names(argv, command)) or is_reachable():
         return
     os.environ["HF_HUB_OFFLINE"] = "1"
     print(
@@ -75,20 +73,18 @@ def _address() -> tuple[str, int]:
     return url.hostname or "huggingface.co", url.port or (80 if url.scheme == "http" else 443)
 
 
-def _names(argv: Sequence[str]) -> list[str]:
+def _names(argv: Sequence[str], command: str | None = None) -> list[str]:
     """Models and datasets that the arguments, and the recipe in them, name and that are no local paths."""
     given: dict[str, Any] = {}
     pairs = [(word.removeprefix("--"), after) for word, after in pairwise(apart(argv))]
     for name, value in pairs:
         if name == "config" and Path(value).is_file():
-            try:
-                recipe = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-            except (yaml.YAMLError, UnicodeDecodeError):
-                continue  # which the parser tells of
-            given |= recipe if isinstance(recipe, dict) else {}
-            if isinstance(base := given.get("base"), str):  # of a grid: a recipe too
-                with suppress(OSError, yaml.YAMLError, UnicodeDecodeError):
-                    given["base"] = yaml.safe_load(find_recipe(base).read_text(encoding="utf-8"))
+            with suppress(OSError, ValueError):  # which the parser tells of
+                recipe = read_recipe(value, command)
+                given |= recipe if isinstance(recipe, dict) else {}
+                if isinstance(base := given.get("base"), str):  # of a grid: a recipe too
+                    trains = given.get("command", "grpo")
+                    given["base"] = read_recipe(find_recipe(base, trains), trains)
     given |= {name: value for name, value in pairs if name in NAMING}
     return [name for name in dict.fromkeys(_walk(given)) if name != MADE and not _is_local(name)]
 

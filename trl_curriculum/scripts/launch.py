@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import trl
+import yaml
 from trl import TrlParser
 
 from ..disk.fingerprint import redact
@@ -21,8 +24,8 @@ from ..registry import nearest
 from ..trainers.config import MOVED
 from ..trainers.declared import refuse_undeclared
 from . import MISTAKES, apart
-from .recipes import with_found_config
-from .repeats import check_words, read_yaml
+from .recipes import read_recipe, with_found_config
+from .repeats import check_words
 
 
 TRAINERS = Path(trl.__file__).resolve().parent / "trainer"
@@ -48,7 +51,9 @@ class LaunchArguments:
             raise ValueError(f"{error}: give a number of processes, such as `--num_processes 8`.") from error
 
 
-def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool = False) -> tuple[Any, ...]:
+def parse(
+    parser: TrlParser, argv: Sequence[str] | None = None, launching: bool = False, command: str | None = None
+) -> tuple[Any, ...]:
     """
     Parse the arguments of a recipe script, and tell those of `accelerate launch` from mistakes.
 
@@ -62,22 +67,26 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
             Arguments, by default those of the process.
         launching (`bool`, *optional*, defaults to `False`):
             Whether options of `accelerate launch` may stand on the command line too.
+        command (`str`, *optional*):
+            Name of the command, for recipes that are named.
 
     Returns:
         The dataclasses of the script, and then the [`LaunchArguments`].
     """
-    argv = with_found_config(sys.argv[1:] if argv is None else argv)
+    argv = with_found_config(sys.argv[1:] if argv is None else argv, command)
+    recipe = read_recipe(argv[argv.index("--config") + 1], command) if "--config" in argv[:-1] else None
     ours = {option for action in parser._actions for option in action.option_strings}
     planning = any(word in ("--dry_run", "--dry_run=true", "--dry_run=True") for word in argv)
     if planning and "--use_cpu" in ours and "--use_cpu" not in argv:
         argv += ["--use_cpu"]  # TrainingArguments refuses bf16 without a GPU, and a plan needs none
     check_words(argv)
-    _say_what_is_replaced(argv)
-    _refuse_undeclared(parser, argv)
+    _say_what_is_replaced(argv, recipe)
+    _refuse_undeclared(parser, argv, recipe)
     try:
-        *arguments, from_config, from_command_line = parser.parse_args_and_config(
-            argv, return_remaining_strings=True, separate_remaining_strings=True
-        )
+        with _in_one_file(argv, recipe) as words:
+            *arguments, from_config, from_command_line = parser.parse_args_and_config(
+                words, return_remaining_strings=True, separate_remaining_strings=True
+            )
     except (ImportError, TypeError, ValueError) as error:
         if _found_here(error):
             raise
@@ -88,12 +97,24 @@ def parse(parser: TrlParser, argv: Sequence[str] | None = None, launching: bool 
     return (*arguments, LaunchArguments(from_config, from_command_line))
 
 
-def _refuse_undeclared(parser: TrlParser, argv: list[str]) -> None:
+@contextmanager
+def _in_one_file(argv: list[str], recipe: Any) -> Iterator[list[str]]:
+    """The arguments with a recipe that says itself what it has from its base: TRL's parser reads one file."""
+    if not isinstance(recipe, dict):  # of which TRL's parser tells
+        yield argv
+        return
+    place = argv.index("--config") + 1
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "recipe.yaml"
+        file.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+        yield [*argv[:place], str(file), *argv[place + 1 :]]
+
+
+def _refuse_undeclared(parser: TrlParser, argv: list[str], recipe: Any) -> None:
     """Checks all arguments before any dataclass works anything out of them; argparse checks texts only."""
     words = list(argv)
     if "--config" in words[:-1]:
         place = words.index("--config")
-        recipe = read_yaml(words[place + 1])
         del words[place : place + 2]
         if isinstance(recipe, dict):
             parser.set_defaults_with_config(**{str(name): value for name, value in recipe.items() if name != "env"})
@@ -108,7 +129,7 @@ def run_script(main: Callable[..., None], parser: TrlParser) -> None:
     anything else with its traceback.
     """
     try:
-        *arguments, launch_args = parse(parser)
+        *arguments, launch_args = parse(parser, command=Path(sys.argv[0]).stem)
         with name_lost_process():
             main(*arguments, num_processes=launch_args.num_processes)
     except MISTAKES as error:
@@ -152,13 +173,12 @@ def launch(script: str, launch_args: LaunchArguments, script_args: list[str]) ->
         sys.exit(1)
 
 
-def _say_what_is_replaced(argv: list[str]) -> None:
+def _say_what_is_replaced(argv: list[str], recipe: Any) -> None:
     """Says which options of a recipe go, because the command line has another spec in its place."""
     words = apart(argv)
     if "--config" not in words[:-1] or os.environ.get("RANK", "0") != "0":
         return
     file = words[words.index("--config") + 1]
-    recipe = read_yaml(file)
     for name, specs in recipe.items() if isinstance(recipe, dict) else ():
         if f"--{name}" not in words[:-1]:
             continue

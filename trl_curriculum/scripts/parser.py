@@ -52,6 +52,6 @@ class RecipeParser(TrlParser):
             formatter.end_section()
         notes = (
             "--config takes a recipe: a file, or a name from `trl-curriculum recipes`. Its keys are these arguments; "
-            "those on the command line win."
+            "those on the command line win. A key `base` names a recipe that it starts from."
         )
         return f"{self.format_usage()}\n{notes}\n\n{formatter.format_help()}"
