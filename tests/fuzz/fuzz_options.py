@@ -226,6 +226,7 @@ def option_value(rng: random.Random) -> Input:
         (
             *name(option.name),
             "(?i)the .*rewards need",
+            f"{place.method} pays none of .* right answers",  # a reward beside the rows of another task
             *(name(value) if isinstance(value, str) and len(value) > 2 else ()),
         ),
         spec,
