@@ -32,7 +32,7 @@ class RecipeParser(TrlParser):
         ]
         return [action for action in self._actions if action.dest in names]
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As ever, but that an argument that may be empty takes the word `null`, as it does in YAML."""
         found, others = super().parse_known_args(args, namespace)
         for name in self._may_be_empty():

@@ -123,7 +123,7 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self.rows = SFTRows(train_dataset, self.train_dataset, args, self._checks.given, window)
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
-        columns = (self._signature_columns or []) if args.remove_unused_columns else None
+        columns: list[str] | None = (self._signature_columns or []) if args.remove_unused_columns else None
         self.rows.read_only(columns)
         if self.streams is not None:
             self.streams.read_for(self, self._checks, columns, window)

@@ -110,7 +110,7 @@ class StreamedRows:
         """What was drawn, as an error calls it."""
         k = len(self.streams.names)
         what = f"what is drawn from {listed(self.streams.names)} (row r is row r // {k} of stream r % {k})"
-        return Rows(table, numbers, len(numbers), what)
+        return Rows(table, numbers, len(numbers), what, how="filter")
 
     def state_dict(self) -> dict[str, Any]:
         """Where the streams are."""
