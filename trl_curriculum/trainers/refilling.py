@@ -85,7 +85,7 @@ class Refilling:
         """What follows shaping: scales advantages, and replays stored rollouts in place of those that have none."""
         self.weigh(output)
         count, step = self._older
-        made = np.where(np.arange(len(rollouts)) < count, step, rollouts.step)
+        made = np.where(np.arange(len(rollouts)) < count, step, self.trainer.state.global_step)
         for one in self.replaying.values():
             replaced, stored = one.replay(output, rollouts, made, self._has_logps)
             self._since_log["frac_replayed"].append(replaced)
