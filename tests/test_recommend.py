@@ -46,6 +46,30 @@ SITUATIONS: dict[str, tuple[Recommendation, Any, tuple[str, ...], str]] = {
     "arms like rows": (grpo(labelled(6000, 3000)), "uniform", ("refill",), "3,000 arms, too many to learn of each"),
     "no arms, seen once": (grpo(Pool(6000)), "uniform", ("refill",), "no arms, and a row is drawn 0.13 times"),
     "no arms, own reward": (grpo(Pool(6000), [tiny.reward]), "uniform", (), "estimated arms gained"),
+    "a difficulty": (
+        grpo(Pool(6000, difficulty=np.arange(6000) / 7), difficulty_column="level"),
+        "adarft",
+        (),
+        "a difficulty of 6,000 levels, and a row is drawn 0.13 times",
+    ),
+    "a difficulty, few draws": (
+        grpo(Pool(6000, difficulty=np.arange(6000) % 50), difficulty_column="level", max_steps=10),
+        "adarft",
+        (),
+        "a difficulty of 50 levels",
+    ),
+    "a difficulty, own reward": (
+        grpo(Pool(6000, difficulty=np.arange(6000) / 7), [tiny.reward], difficulty_column="level"),
+        "uniform",
+        (),
+        "no arms",
+    ),
+    "a difficulty beside arms": (
+        grpo(Pool(6000, np.arange(6000) % 3000, difficulty=np.arange(6000) / 7)),
+        "uniform",
+        ("refill",),
+        "3,000 arms, too many to learn of each",
+    ),
     "no refill": (
         grpo(Pool(6000), multi_objective_aggregation="normalize_then_sum"),
         "uniform",

@@ -99,6 +99,7 @@ def _of_grpo(pool: Pool, args: Any, draws: int, verified: bool, judged: bool) ->
     arms, column = (1, None) if pool.estimated is not None else (pool.n_arms, None)
     if arms == 1 and pool.difficulty is not None and pool.estimated is None:
         arms, column = len(np.unique(pool.difficulty)), args.difficulty_column
+    graded = verified and column is not None and arms > 1
     refill = _refill(args)
     if judged:
         return Recommendation("uniform", "a model judges, and an arm that pays by chance takes 64 % of SEC's prompts")
@@ -111,9 +112,9 @@ def _of_grpo(pool: Pool, args: Any, draws: int, verified: bool, judged: bool) ->
                 "the ladder, where most are always or never solved; nothing where most can be learned",
                 arms=column,
             )
-        return Recommendation(
-            "uniform", f"{draws:,} draws of {arms} arms are {draws / arms:.1f} each: a bandit learns nothing", refill
-        )
+        if not graded:
+            few = f"{draws:,} draws of {arms} arms are {draws / arms:.1f} each: a bandit learns nothing"
+            return Recommendation("uniform", few, refill)
     none = f"{arms:,} arms, too many to learn of each" if pool.n_arms > 1 and arms > 1 else "no arms"
     if draws >= PASSES * pool.size and "mopps" in CURRICULA.names():
         return Recommendation(
@@ -122,6 +123,13 @@ def _of_grpo(pool: Pool, args: Any, draws: int, verified: bool, judged: bool) ->
             "labels, +.072 with a refill, where SEC with labels has +.092",
         )
     often = f"a row is drawn {draws / pool.size:.2g} times"
+    if graded:
+        return Recommendation(
+            "adarft",
+            f"a difficulty of {arms:,} levels, and {often}: above uniform and its placebo in four of seven worlds of "
+            "simulated learners, below in one (not measured on language models); not where the easiest rows are out "
+            "of reach",
+        )
     if verified and refill:
         return Recommendation(
             "uniform",

@@ -1,5 +1,6 @@
 """What every rollout method must do, built in or plugged in, and how a batch is filled in several tries."""
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,10 +58,13 @@ class Attempts:
             "advantages": torch.as_tensor(number * 1.0),
             "num_items_in_batch": torch.tensor(0),
         }
-        seen = Rollouts(draw % 5, draw, 0, reward=reward, advantage=number * 1.0, length=length, scale=self.scale)
+        seen = Rollouts(
+            draw % 5, draw, self.step, reward=reward, advantage=number * 1.0, length=length, scale=self.scale
+        )
         return output, seen
 
     scale: Any = "group"
+    step = 0
 
 
 def logps(model: Any, ids: torch.Tensor, mask: torch.Tensor, width: int, batch_size: int) -> Any:
@@ -179,8 +183,9 @@ def old_logps(output: dict[str, Any]) -> list[Any]:
 class TestCarryingOver:
     """Of five groups that are kept and four that are needed the last begins the next batch."""
 
-    def begun(self, *after: list[int], **options: Any) -> tuple[Refilling, Attempts]:
-        attempts, frame = Attempts([1], [0, 1, 2, 3], *after), refilling(Refill(carry=True, **options))
+    def begun(self, *after: list[int], beside: Any = (), step: int = 0) -> tuple[Refilling, Attempts]:
+        attempts, frame = Attempts([1], [0, 1, 2, 3], *after), refilling(Refill(carry=True), *beside)
+        attempts.step = step
         output, rollouts = frame.generate(attempts, 4)
         assert attempts.asked == [4, 4], "a quarter was kept, so that three groups take twelve, or a whole batch"
         assert check(output, rollouts) == [1, 4, 5, 6] and "old_per_token_logps" not in output
@@ -218,6 +223,16 @@ class TestCarryingOver:
         assert check(resumed, theirs) == [7, 8, 9, 10]
         for name, value in output.items():
             torch.testing.assert_close(resumed[name], value, rtol=0, atol=0, equal_nan=True)
+
+    def test_it_is_as_old_as_when_it_was_made_where_it_is_stored(self) -> None:
+        frame, attempts = self.begun([0, 1, 2], beside=[Replay()], step=3)
+        again = refilling(Refill(carry=True), Replay())
+        again.load_state_dict(frame.state_dict())
+        for one, tries in ((frame, attempts), (again, copy.deepcopy(attempts))):
+            tries.step = one.trainer.state.global_step = 5
+            one.finish(*one.generate(tries, 4))
+            (replaying,) = one.replaying.values()
+            assert [stored.step for stored in replaying.stored] == [3, 3, 5, 5, 5, 5, 5, 5]
 
     def test_it_can_last_for_several_batches(self) -> None:
         frame, attempts = self.begun([], [0, 1, 2])

@@ -63,6 +63,15 @@ def test_costs_of_grpo(tmp_path: Path) -> None:
     assert read_run(tmp_path / "run", {}, 8).generations == 8
 
 
+def test_prompts_that_are_asked_once_more_are_generated_tokens(tmp_path: Path) -> None:
+    """11 tokens in the first two steps and 4 in the others, of prompts whose draws are in the history once."""
+    log = [GRPO[0] | {"rollouts/explored_tokens": 11.0}, GRPO[3] | {"rollouts/explored_tokens": 4.0}]
+    run = read_run(folder(tmp_path / "run", log), {"num_generations": 4}, 8)
+    found = costs(run, run.steps)
+    assert found["generated_tokens"].tolist() == [56.0 + 11, 72.0 + 15]
+    assert found["trained_tokens"].tolist() == [48.0, 64.0], "the batch is no larger"
+
+
 def test_probes_count_on_where_a_log_does_not_name_them(tmp_path: Path) -> None:
     """A log of steps that all train on what was drawn before has no numbers of the curriculum."""
     named = [{"step": 1, "loss": 0.1, "curriculum/probe_tokens": 30.0}, {"step": 2, "loss": 0.1}]

@@ -132,6 +132,8 @@ def test_what_it_took() -> None:
         ["processes", "2 on CPU"],
     ]
     assert ["generated tokens", "96"] in cells(cost(facts(rollouts=8), history))
+    log += [{"rollouts/explored_tokens": 7.0, "step": 1}, {"rollouts/explored_tokens": 4.0, "step": 2}]
+    assert ["generated tokens", "107"] in cells(cost(facts(rollouts=8, log=log), history)), "asked once more"
     assert not any(row[0].startswith("time") for row in cells(cost(facts(), history)))  # unknown
     assert versions(facts(versions={"peft": "1.2"})) == "- peft: 1.2\n"
 

@@ -38,6 +38,14 @@ def test_of_a_run_that_wrote_no_facts_the_checkpoint_tells(tiny_runs: Path, tmp_
     assert run.tokens == (run.history["length"] * run.history["scored"]).sum()
 
 
+def test_prompts_that_were_asked_once_more_cost_tokens_too(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        history(tmp_path / name, reward=[0.0, 1.0])
+    write_log(tmp_path / "b", *({"step": k, "rollouts/explored_tokens": 4.5} for k in (1, 2)), {"step": 3})
+    drawn, more = read_runs([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert more.tokens == drawn.tokens + 9
+
+
 def test_numbers_that_are_none_are_gaps_and_counted(tmp_path: Path) -> None:
     history(tmp_path, reward=[0.5, np.nan, np.inf, 1.0], length=[1.0, np.inf, 2, 2])
     write_log(tmp_path, {"step": 1, "entropy": math.nan, "note": "x"}, {"step": 2, "entropy": 0.5, "flag": True})

@@ -10,7 +10,7 @@ import tiny
 from datasets import Dataset
 from trl import ModelConfig
 
-from trl_curriculum import CurriculumGRPOConfig, CurriculumSFTConfig, Pool
+from trl_curriculum import CurriculumGRPOConfig, CurriculumGRPOTrainer, CurriculumSFTConfig, Pool
 from trl_curriculum.curricula import CURRICULA
 from trl_curriculum.scripts.plan import grpo_plan, sft_plan
 from trl_curriculum.trainers.outlook import block, refuse_powerless, warn_of_odd
@@ -116,6 +116,19 @@ def test_a_model_that_is_not_here_leaves_the_lines_out(tmp_path: Path) -> None:
     rows = Dataset.from_list([{"text": f"row {i}"} for i in range(8)])
     plan = sft_plan(rows, None, sft(), ModelConfig(model_name_or_path="nobody/has-this"))
     assert "longest     not known here" in plan
+
+
+def test_prompts_are_shown_as_the_first_draw_asks_them(tiny_path: str) -> None:
+    methods = {
+        "rollouts": [{"prompt_augmentation": {"templates": ["hashes", "boxed"]}}],
+        "shaping": [{"budget": {"initial": 8, "tell": "<{budget}>"}}],
+    }
+    args, rows = grpo(max_completion_length=8, **methods), tiny.dataset(8)
+    plan = grpo_plan(rows, None, [tiny.reward], args, ModelConfig(model_name_or_path=tiny_path))
+    found = CurriculumGRPOTrainer(tiny_path, tiny.reward, args, rows).found
+    assert "< 8 >" in found["first row"]
+    for name in ("first row", "longest"):
+        assert f"{name:<12}{found[name]}\n" in plan
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tiny
 import torch
 from harness import PACKED, sft_run, sft_trainer, weights
 from matrix import CELLS, run_cell
@@ -20,6 +21,10 @@ RUNS: dict[str, dict[str, Any]] = {
     "padded": PROBED | {"probe": {"loss": {"batch_tokens": 100}}},
     "packed": PACKED | {"curriculum": {"evo_curate": {"refresh_steps": 2}}, "max_steps": 6},
     "token budget": PACKED | {"max_tokens": 700, "max_steps": -1},
+    "streamed": {
+        "train_dataset": {name: tiny.sft_dataset(20, seed=k).to_iterable_dataset() for k, name in enumerate("ab")},
+        "curriculum": {"mixture": {"weights": {"a": 2, "b": 1}}},
+    },
 }
 SAVED: dict[str, Any] = {"save_strategy": "steps", "save_steps": 1}
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from contracts import changed, parameters, source
+from datasets import IterableDataset
 from harness import PACKED, sft_trainer, trainer
 from transformers import Trainer, get_cosine_schedule_with_warmup
 from transformers.trainer import OPTIMIZER_NAME, SAFE_WEIGHTS_NAME, SCHEDULER_NAME
@@ -153,6 +154,21 @@ def test_a_training_set_is_prepared_through_prepare_dataset() -> None:
     assert "if args.max_length is not None and not packing:" in text, changed("when rows are truncated")
     signature = source(SFTTrainer._set_signature_columns_if_needed)
     assert '["input_ids", "labels", "seq_lengths"]' in signature, changed("the columns that a collator is given")
+
+
+def test_a_stream_is_prepared_when_it_is_read_and_anew_each_time(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "completion": "b"}]
+
+    def read() -> Any:
+        yield from map(dict, rows)
+
+    run = sft_trainer(tmp_path)
+    given = (IterableDataset.from_generator(read), run.processing_class, run.args, False, None, "train")
+    prepared = SFTTrainer._prepare_dataset(run, *given)
+    assert isinstance(prepared, IterableDataset), changed("what a stream is prepared to")
+    rows[:] = [{"prompt": "ab", "completion": "c"}, {"prompt": "d", "completion": "e"}]
+    for _ in range(2):
+        assert [len(row["input_ids"]) for row in prepared] == [4, 3], changed("when a stream is prepared")
 
 
 class Seen(Exception):

@@ -7,7 +7,7 @@ import pytest
 
 from trl_curriculum.rollouts import ROLLOUTS
 from trl_curriculum.shaping import SHAPING
-from trl_curriculum.trainers.fit import refuse_at_odds, refuse_clashing, refuse_unstreamable
+from trl_curriculum.trainers.fit import refuse_at_odds, refuse_clashing, refuse_unmoved, refuse_unstreamable
 from trl_curriculum.trainers.grpo_checks import rewriters
 
 
@@ -41,6 +41,19 @@ def test_others_go_together() -> None:
         (["aepo"], ["clip_b"]),
     ):
         refuse_at_odds(ROLLOUTS.make_all(rollouts), SHAPING.make_all(shaping))
+
+
+@pytest.mark.parametrize("rollouts", [[], ["replay"], ["self_imitation"], ["refill"], [{"refill": {"carry": True}}]])
+def test_tokens_must_have_moved_where_they_are_held_back(rollouts: list[Any]) -> None:
+    args = SimpleNamespace(gradient_accumulation_steps=4, steps_per_generation=2, num_iterations=2)
+    given = ROLLOUTS.make_all(rollouts), SHAPING.make_all(["kl_cov", "clip_cov"])
+    if rollouts in ([], ["refill"]):
+        with pytest.raises(ValueError, match=r"kl_cov acts on tokens that have moved .* or replay: rollouts: .replay"):
+            refuse_unmoved(*given, args)
+    else:
+        refuse_unmoved(*given, args)
+    args.num_iterations = 4
+    refuse_unmoved(*given, args)
 
 
 def test_beliefs_about_rows_are_not_made_of_what_was_cut() -> None:

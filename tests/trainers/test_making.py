@@ -13,10 +13,12 @@ from harness import Recorder, plain_forward, trainer, weights
 from test_refilling import Kept
 from trl import GRPOTrainer
 
+from trl_curriculum.report import card_run as cards
 from trl_curriculum.rewards import REWARDS
 from trl_curriculum.rewriting import Moment
 from trl_curriculum.rollouts import AEPO, CURE, PromptAugmentation, Refill
 from trl_curriculum.rollouts.forms import FORMS
+from trl_curriculum.trainers.cards import run_facts
 from trl_curriculum.trainers.fit import refuse_two_makers
 
 
@@ -366,7 +368,7 @@ class TestAEPO:
         run.train()
         assert len(run.history()) == 2 * 8, "what was asked once more is no draw"
         n_replaced = 0
-        for step, (before, rollouts, (extra, asked), after, entropy, share) in enumerate(seen):
+        for step, (before, rollouts, (extra, asked), after, entropy, share, _) in enumerate(seen):
             assert sampled[2 * step : 2 * step + 2] == [1.0, 1.4 if entropy <= 3.8 else 0.6]
             assert len(asked) == 16 and len(set(asked)) == 4 and set(asked) <= set(rollouts.row.tolist())
             old, right = before["advantages"], extra["advantages"] > 0.05
@@ -393,8 +395,28 @@ class TestAEPO:
             assert after["num_items_in_batch"] == after["completion_mask"].sum()
             n_replaced += len(changed)
         assert n_replaced > 0 and len(seen) == 2
-        assert logged(run, "rollouts/frac_replaced") == [share for *_, share in seen]
-        assert logged(run, "rollouts/entropy") == [entropy for *_, entropy, _ in seen]
+        assert logged(run, "rollouts/frac_replaced") == [share for *_, share, _ in seen]
+        assert logged(run, "rollouts/entropy") == [entropy for *_, entropy, _, _ in seen]
+        more = [float(extra["completion_mask"].sum()) for _, _, (extra, _), *_ in seen]
+        assert logged(run, "rollouts/explored_tokens") == more and min(more) > 0
+        drawn = run.history()["length"].sum() * run.args.num_generations
+        assert f"| generated tokens | {round(drawn + sum(more)):,} |" in cards.cost(run_facts(run), run.history())
+
+    def test_what_refill_scales_are_their_advantages_too(self, tmp_path: Path) -> None:
+        rollouts = [*self.OPTIONS["rollouts"], {"refill": {"rescale": True, "tries": 2}}]
+        run = trainer(tmp_path, shaping=[{"clip_b": {"mu": 1e6}}], **self.OPTIONS | {"rollouts": rollouts})
+        finished, seen = run._finished, []
+
+        def watch(output: Any, rollouts: Any) -> Any:
+            made = finished(output, rollouts)
+            seen.append((run.refilling._weight, made["advantages"][made["curriculum_draw"] == -1]))
+            return made
+
+        run._finished = watch  # type: ignore[method-assign]
+        run.train()
+        assert any(weight != 1 and len(advantage) for weight, advantage in seen), "the test cannot fail"
+        for weight, advantage in seen:
+            torch.testing.assert_close(advantage, torch.full_like(advantage, weight))
 
     def test_a_resume_is_exact(self, tmp_path: Path) -> None:
         options = self.OPTIONS | {"max_steps": 3}  # another generation after the resume

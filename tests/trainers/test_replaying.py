@@ -43,6 +43,15 @@ def test_stored_rollouts_count_by_their_ratio_in_place_of_dead_ones(tmp_path: Pa
     assert len(run.history()) == 3 * 5 == run.curriculum.drawn, "what is replayed is observed again"
 
 
+def test_kl_cov_holds_back_what_is_replayed(tmp_path: Path) -> None:
+    """On-policy, where all else has not moved when it is trained on."""
+    run = trainer(tmp_path, **OPTIONS, shaping=[{"kl_cov": {"ratio": 1.0}}])
+    run.train()
+    logs = [entry for entry in run.state.log_history if "rollouts/stored" in entry]
+    replayed = [entry["rollouts/frac_replayed"] > 0 for entry in logs]
+    assert [entry["shaping/kl_cov/loss"] > 0 for entry in logs] == replayed and len({*replayed}) == 2
+
+
 @pytest.mark.parametrize(("max_age", "oldest"), [(1, 1), (10, 4)])
 def test_what_is_older_than_max_age_is_thrown_away(tmp_path: Path, max_age: int, oldest: int) -> None:
     run = trainer(tmp_path, **OPTIONS | {"rollouts": [{"replay": {"max_age": max_age}}]})

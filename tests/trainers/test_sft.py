@@ -396,10 +396,6 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            (
-                {"train_dataset": tiny.sft_dataset().to_iterable_dataset()},
-                "train_dataset is a stream without a length",
-            ),
             ({"train_dataset": tiny.sft_dataset().select([])}, "The dataset is empty"),
             ({"train_dataset": tiny.sft_dataset(4).add_column("images", ["x"] * 4)}, "vision-language models are not"),
             (

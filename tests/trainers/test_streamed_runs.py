@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 from datasets import IterableDataset
-from harness import sft_trainer, trainer, weights
+from harness import trainer, weights
 
 from trl_curriculum.curricula import SEC
 
@@ -123,9 +123,7 @@ def test_a_row_must_fit_in_its_longest_form_when_it_is_drawn(tmp_path: Path) -> 
         run.train()
 
 
-def test_sft_needs_all_rows(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="SFT tokenizes and counts all rows before the first step"):
-        sft_trainer(tmp_path, train_dataset=tiny.sft_dataset().to_iterable_dataset())
+def test_neither_a_dataset_nor_streams(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="a mapping of several by their names"):
         trainer(tmp_path, train_dataset=[1, 2])
 

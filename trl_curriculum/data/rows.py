@@ -28,6 +28,8 @@ SHOWN = 5  # rows that are named for each reason
 BATCH = 1000
 LONG = 10_000  # rows from which on a bar shows how far a check is
 
+INSTEAD = {"refuse": "with unusable_rows: leave_out", "filter": "by `filter` of the stream"}
+
 Flaws = dict[int, str]  # of rows that cannot be used: why
 
 
@@ -46,7 +48,7 @@ class Rows:
         what (`str`):
             What it is, such as "the training dataset".
         how (`str`):
-            `"refuse"` or `"leave_out"` rows that cannot be used.
+            `"refuse"` or `"leave_out"` rows that cannot be used; `"filter"` refuses those of a stream.
         speak (`bool`):
             Whether to warn of those that are left out: one process does it for all.
     """
@@ -100,8 +102,8 @@ def settle(flaws: Mapping[int, str], size: int, left: int, what: str, how: str =
             f"None of the {size} rows of {what} can be used: {spell(flaws)}. Mend them, or what they do not go with."
         )
     sentence = f"{len(flaws)} of {size} rows of {what} cannot be used: {spell(flaws)}."
-    if how == "refuse":
-        raise ValueError(f"{sentence} Mend them, or leave them out with unusable_rows: leave_out.")
+    if how in INSTEAD:
+        raise ValueError(f"{sentence} Mend them, or leave them out {INSTEAD[how]}.")
     if speak:
         logger.warning("%s They are left out.", sentence)
 

@@ -102,12 +102,12 @@ def costs(run: Run, step: FloatArray) -> pd.DataFrame:
     Returns:
         `pandas.DataFrame` with the columns of `COSTS`. `trained_tokens` are, in GRPO, tokens of completions that were
         trained on and, in SFT, input tokens (TRL's `num_tokens`); `generated_tokens` are those of all completions,
-        discarded ones and what probes generate included; `seconds` are those of optimizer steps, with generation and
-        probes, without evaluation and saving.
+        discarded ones, those of prompts that were asked once more and what probes generate included; `seconds` are
+        those of optimizer steps, with generation and probes, without evaluation and saving.
     """
     seen = pd.Series([entry.get("curriculum/probe_tokens") for entry in run.training], dtype=float)
     probed = _at(step, run.steps, seen.ffill().fillna(0.0).to_numpy())  # not logged where nothing was drawn since
-    discarded = _at(step, *run.cumulated("rollouts/discarded_tokens"))
+    discarded, explored = (_at(step, *run.cumulated(f"rollouts/{name}_tokens")) for name in ("discarded", "explored"))
     if run.generations:
         done = run.history.groupby("step")["length"].sum() * run.generations
         generated = np.r_[0.0, done.cumsum()][np.searchsorted(done.index, step)]  # draws of a step begin before it
@@ -116,7 +116,7 @@ def costs(run: Run, step: FloatArray) -> pd.DataFrame:
         generated, trained = np.zeros(len(step)), _at(step, *_num_tokens(run))
     lasted = np.array([entry.get("step_time") or 0.0 for entry in run.training], float)
     seconds = _at(step, run.steps, np.cumsum((run.steps - run.begun) * lasted))
-    made = (step, trained, generated + probed * run.generates, probed, discarded, seconds)
+    made = (step, trained, generated + explored + probed * run.generates, probed, discarded, seconds)
     return pd.DataFrame(dict(zip(COSTS, made, strict=True)))
 
 

@@ -114,7 +114,8 @@ def cost(facts: RunFacts, history: pd.DataFrame) -> str:
     if seen:
         rows.append(("tokens that the model was given", f"{int(max(seen)):,}"))
     if len(history) and facts.rollouts:
-        rows.append(("generated tokens", f"{round(float(history['length'].sum() * facts.rollouts)):,}"))
+        explored = sum(entry.get("rollouts/explored_tokens", 0.0) for entry in facts.log)
+        rows.append(("generated tokens", f"{round(float(history['length'].sum() * facts.rollouts + explored)):,}"))
     elif len(history):
         rows.append(("tokens of the loss", f"{round(float(history['length'].sum())):,}"))
     if facts.seconds is not None:

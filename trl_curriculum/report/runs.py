@@ -18,6 +18,7 @@ from .kept import read_facts, read_texts
 from .over_time import signal_of, tokens_of
 
 
+EXPLORED = "rollouts/explored_tokens"
 NUMBERS = ("probability", "length", "reward", "advantage", "scored", "truncated", "loss", "entropy")
 
 
@@ -79,8 +80,9 @@ class Run:
 
     @property
     def tokens(self) -> float:
-        """Tokens of all draws; NaN where one is missing."""
-        return float(np.sum(tokens_of(self.history, self.generations)))
+        """Tokens of all draws, and of prompts that were asked once more; NaN where one is missing."""
+        explored = self.logs[EXPLORED].sum() if EXPLORED in self.logs else 0.0
+        return float(np.sum(tokens_of(self.history, self.generations)) + explored)
 
     @property
     def seconds(self) -> float | None:

@@ -49,6 +49,7 @@ LOGGED = {  # keys of the trainer's log, and what they are
     "rollouts/temperature": "temperature of the rollouts",
     "rollouts/entropy": "entropy of the generation batch (nats)",
     "rollouts/frac_replaced": "rollouts replaced by those of another temperature (share)",
+    "rollouts/explored_tokens": "tokens of prompts that were asked once more",
     "rollouts/frac_cut": "rollouts that were cut (share)",
     "reward": "reward, all draws",
     "loss": "loss",

@@ -23,7 +23,8 @@ class AEPO(RolloutMethod):
     The paper's code puts them in place of whatever comes first in its batch, asks the first quarter of the prompts and
     takes H from the step before; here those make room that teach least, prompts are picked at random and H is that of
     this batch. The curriculum, the history, refilling and shapers of rollouts do not see the
-    others; TRL's log of rewards and lengths counts them. Each generation costs a quarter more, and a forward for H.
+    others, whose advantages `rescale` of `refill` scales all the same; TRL's log of rewards and lengths counts them,
+    and `rollouts/explored_tokens` what they cost. Each generation costs a quarter more, and a forward for H.
     Log-probabilities stay at the trainer's `temperature`, at which H is measured as well: look at `entropy` in a run's
     log before setting a target. Not with vLLM's importance sampling, which would weigh the temperature away, nor
     beside TRL's own `entropy_coef`. The paper's cheaper form, DCPO, needs log-probabilities at T, which TRL's head

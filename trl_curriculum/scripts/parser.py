@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import typing
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,6 +32,19 @@ class RecipeParser(TrlParser):
         ]
         return [action for action in self._actions if action.dest in names]
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As ever, but that an argument that may be empty takes the word `null`, as it does in YAML."""
+        found, others = super().parse_known_args(args, namespace)
+        for name in self._may_be_empty():
+            if getattr(found, name, None) in ("null", ["null"]):
+                setattr(found, name, None)
+        return found, others
+
+    def _may_be_empty(self) -> set[str]:
+        classes: Iterable[Any] = self.dataclass_types
+        hints = {name: hint for one in classes for name, hint in typing.get_type_hints(one).items()}
+        return {name for name, hint in hints.items() if type(None) in typing.get_args(hint)}
+
     def parts(self) -> dict[str, list[argparse.Action]]:
         """All arguments, by the part of the help that they belong to."""
         added = self.added()
@@ -52,6 +66,7 @@ class RecipeParser(TrlParser):
             formatter.end_section()
         notes = (
             "--config takes a recipe: a file, or a name from `trl-curriculum recipes`. Its keys are these arguments; "
-            "those on the command line win. A key `base` names a recipe that it starts from."
+            "those on the command line win. A key `base` names a recipe that it starts from. An argument that may be empty "
+            "takes the word null, as in YAML: it unsets what a recipe sets."
         )
         return f"{self.format_usage()}\n{notes}\n\n{formatter.format_help()}"

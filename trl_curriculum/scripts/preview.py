@@ -1,5 +1,6 @@
 """What a dry run can say of rows without a model: with a tokenizer that is in a folder here or in the cache."""
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ from trl import ModelConfig
 
 from ..data.rendered import first_prompt, refusal, window_of
 from ..lm.loading import MODEL, check_tokenizer, load_tokenizer, loading
+from ..pool import Pool
+from ..rewriting import Moment
+from ..trainers import grpo_checks
 from ..trainers.found import prompt_lines, quoted
+from ..trainers.making import rewriters, rewritten
 from . import MADE
 
 
@@ -38,11 +43,19 @@ def preview(dataset: Dataset, model_args: ModelConfig, args: Any) -> dict[str, s
     generates = hasattr(args, "max_completion_length")
     names = ["prompt"] if generates else names
     rows = dataset.select_columns(names)
+    longest_form = grpo_checks.rewriters(args.rollout_methods, args.shapers) if generates else []
+
+    def at_most(k: int) -> dict[str, Any]:
+        """A row in its longest form."""
+        if not longest_form:
+            return rows[k]
+        return {"prompt": reduce(lambda row, rewrite: rewrite(row), longest_form, dataset[k])["prompt"]}
+
     letters = [sum(len(str(value)) for value in row.values()) for row in rows]
     most = sorted(range(len(letters)), key=lambda k: -letters[k])[:MOST]
     length: dict[int, int] = {}
     for k in {0, *most}:
-        reason = refusal(lambda k=k: length.update({k: _length(rows[k], tokenizer, args)}))  # type: ignore[misc]
+        reason = refusal(lambda k=k: length.update({k: _length(at_most(k), tokenizer, args)}))  # type: ignore[misc]
         if reason is not None:
             return {"longest": f"not known: row {k}: {reason}"}
     longest = max(most, key=length.__getitem__)
@@ -51,17 +64,24 @@ def preview(dataset: Dataset, model_args: ModelConfig, args: Any) -> dict[str, s
     else:
         limit = "" if args.max_length is None else f", of max_length={args.max_length:,}"
         lines = {"longest": f"about {length[longest]:,} tokens in row {longest}{limit}"}
-    return lines | {"first row": quoted(_text(rows, tokenizer, args))}
+    first = {"prompt": _asked(dataset[0], args)["prompt"]} if generates else rows[0]
+    return lines | {"first row": quoted(_text(first, tokenizer, args))}
 
 
-def _text(rows: Dataset, tokenizer: Any, args: Any) -> str:
+def _asked(row: dict[str, Any], args: Any) -> dict[str, Any]:
+    """The first row as a draw at the first step generates from it."""
+    seed = args.data_seed if args.data_seed is not None else args.seed
+    bound = [shaper.bind(Pool(1), seed) for shaper in args.shapers]
+    return rewritten(row, Moment(seed=seed), rewriters(args.rollout_methods, bound))
+
+
+def _text(row: dict[str, Any], tokenizer: Any, args: Any) -> str:
     """The first row as the model will see it."""
-    row = rows[0]
     if "messages" in row:
         return tokenizer.apply_chat_template(row["messages"], tokenize=False)
     if "prompt" not in row:
         return row["text"]
-    return first_prompt(rows, tokenizer, template_kwargs=_template_options(args)) + _answer(row)
+    return first_prompt([row], tokenizer, template_kwargs=_template_options(args)) + _answer(row)
 
 
 def _length(row: dict[str, Any], tokenizer: Any, args: Any) -> int:

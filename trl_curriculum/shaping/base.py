@@ -97,6 +97,7 @@ class Shaper(Method, Hooks):
 
     trainers: ClassVar[tuple[str, ...]] = ("GRPO",)
     replaces: ClassVar[bool] = False  # its advantages do not depend on those that it is given
+    needs_older: ClassVar[bool] = False  # it acts on tokens of older models alone
     steers_entropy: ClassVar[bool] = False  # it raises or lowers the policy's entropy on purpose
     undone_by: ClassVar[dict[str, str]] = {}  # hooks of rollout methods that undo what it does, and how they do
 

@@ -24,7 +24,8 @@ class KLCov(Shaper):
     The paper has no PPO clip with it (`epsilon=1.0`, `epsilon_high=1.0`), makes 8 updates per generation and leaves
     out groups whose rewards are all equal (`rollouts: refill`). At p = p_old the penalty's gradient is its sign, which
     is that of rounding: below `dead_band` it is 0 here, and not in its code. In the first update of a generation
-    nothing has moved, so it begins with the second; where there is only one, it is refused.
+    nothing has moved but what is replayed, so it begins with the second; where there is only one, and nothing older
+    beside it, it is refused.
 
     Example:
 
@@ -45,18 +46,14 @@ class KLCov(Shaper):
     coef: float = option(1.0, "Weight beta of the penalty.", "paper", least=0, most=1e6)
     dead_band: float = option(1e-3, "Nats by which a token may move for nothing.", "ours", least=0)
 
+    needs_older = True
+
     def refuse(self, args: Any) -> None:
         refuse_one_rollout(self.name, args)
-        per_update, per_generation = args.gradient_accumulation_steps, args.steps_per_generation
-        if per_update % (per_generation * args.num_iterations) == 0:
-            raise ValueError(
-                f"kl_cov holds tokens back once they have moved, and with steps_per_generation={per_generation} and "
-                f"gradient_accumulation_steps={per_update} a generation is trained on before they do: make "
-                "steps_per_generation a multiple of it, or set num_iterations=2."
-            )
 
     def loss(self, tokens: Tokens) -> torch.Tensor:
-        assert tokens.old_logp is not None  # or else it was refused
+        if tokens.old_logp is None:
+            return tokens.logp.new_zeros(())
         n = int(tokens.mask.sum())
         chosen = covariance(tokens)[tokens.mask].topk(max(1, int(self.ratio * n))).indices
         moved = (tokens.logp - tokens.old_logp)[tokens.mask][chosen].abs()

@@ -57,7 +57,7 @@ class Carried:
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays, and the scale of the advantages."""
-        columns = {name: getattr(self.rollouts, name) for name in COLUMNS}
+        columns = {name: getattr(self.rollouts, name) for name in (*COLUMNS, "step")}
         return {
             "output": {name: value.numpy() for name, value in self.output.items()},
             "rollouts": columns | {"rewards": self.rollouts.rewards, "scale": self.rollouts.scale},
@@ -72,7 +72,7 @@ class Carried:
             [`StateError`]: where it is none.
         """
         try:
-            rollouts = Rollouts(step=0, **state["rollouts"])
+            rollouts = Rollouts(**state["rollouts"])
             output = {name: torch.as_tensor(value) for name, value in state["output"].items()}
             lengths = {*map(len, output.values()), *map(len, (rollouts.rewards or {}).values())}
             if lengths != {len(rollouts)} or OLD_LOGPS not in output:

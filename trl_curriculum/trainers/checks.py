@@ -33,14 +33,9 @@ def refuse_unsupported(args: Any, train_dataset: Any) -> None:
             "(an environment that owns its data needs TRL's own trainer)."
         )
     streams = streams_of(train_dataset)
-    if streams is not None and isinstance(args, SFTConfig):
-        raise TypeError(
-            "train_dataset is a stream without a length, and SFT tokenizes and counts all rows before the first step; "
-            "load it without streaming."
-        )
     if streams is None and not isinstance(train_dataset, Dataset):
         raise TypeError(
-            f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset, or for GRPO a "
+            f"train_dataset is a {type(train_dataset).__name__}; pass a datasets.Dataset, or a "
             "datasets.IterableDataset, or a mapping of several by their names."
         )
     if streams is None and len(train_dataset) == 0:

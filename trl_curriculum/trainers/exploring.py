@@ -32,9 +32,10 @@ class Exploring:
 
     def explore(
         self, output: dict[str, Any], rollouts: Rollouts, generate: Callable[..., dict[str, Any]]
-    ) -> tuple[dict[str, Any], float, float]:
+    ) -> tuple[dict[str, Any], float, float, int]:
         """
-        What is trained on of this process's rollouts, the mean entropy of all tokens, and the share that was replaced.
+        What is trained on of this process's rollouts, the mean entropy of all tokens, the share that was replaced, and
+        how many tokens were generated.
 
         Args:
             output (`dict`):
@@ -60,14 +61,14 @@ class Exploring:
         n = int(wanted.taken * min(len(right), max(1, round(wanted.most * len(rollouts)))))
         replaced = np.argsort(np.abs(advantage), kind="stable")[:n]
         if n == 0:
-            return output, entropy, 0.0
+            return output, entropy, 0.0, int(more.length.sum())
         rows, advantage = np.arange(len(rollouts)), advantage.copy()
         rows[replaced], advantage[replaced] = len(rollouts) + rng.permutation(right)[:n], 1.0
         outputs, none = [output, more_output], np.zeros(0, np.int64)
         if (OLD_LOGPS in output) != (OLD_LOGPS in more_output):
             outputs = [wide(one) for one in outputs]
         joined = self.trainer.refilling.join(outputs, None, rollouts + more, rows, none, advantage)
-        return joined, entropy, n / len(rollouts)
+        return joined, entropy, n / len(rollouts), int(more.length.sum())
 
     def _entropy(self, output: dict[str, Any]) -> float:
         """Mean entropy of the tokens that all processes train on, in nats; at the trainer's temperature."""

@@ -42,6 +42,7 @@ def refuse_unfit(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]
     refuse_two_makers(methods, args)
     refuse_unshapable(shapers, args)
     refuse_at_odds(methods, shapers)
+    refuse_unmoved(methods, shapers, args)
 
 
 def refuse_clashing(methods: tuple[RolloutMethod, ...]) -> None:
@@ -131,6 +132,22 @@ def refuse_at_odds(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ..
             for hook, what in shaper.undone_by.items():
                 if overrides(method, hook):
                     raise ValueError(f"{method.name} {what.format(shaper.name)}: leave one out.")
+
+
+def refuse_unmoved(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...], args: Any) -> None:
+    """Refuses shapers of tokens that have moved since they were generated, where none has."""
+    older = any(overrides(method, "remember") or method.carries() for method in methods)
+    for shaper in shapers:
+        if not shaper.needs_older or older:
+            continue
+        per_update, per_generation = args.gradient_accumulation_steps, args.steps_per_generation
+        if per_update % (per_generation * args.num_iterations) == 0:
+            raise ValueError(
+                f"{shaper.name} acts on tokens that have moved since they were generated, and with "
+                f"steps_per_generation={per_generation} and gradient_accumulation_steps={per_update} a generation is "
+                "trained on before they do: make steps_per_generation a multiple of it, set num_iterations=2, or "
+                "replay: rollouts: [replay]."
+            )
 
 
 def refuse_unstreamable(methods: tuple[RolloutMethod, ...], shapers: tuple[Shaper, ...]) -> None:

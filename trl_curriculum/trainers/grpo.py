@@ -31,6 +31,7 @@ from .fit import refuse_own_generation, refuse_unknown_outcome
 from .found import golds_line, prompt_lines, quoted
 from .grpo_checks import GRPOChecks
 from .grpo_host import GRPOHost
+from .grpo_streams import StreamedPrompts
 from .late_entropy import LatePrefixEntropy, label
 from .making import MakingMixin
 from .mixin import CurriculumMixin
@@ -39,7 +40,6 @@ from .outlook import refuse_one_arm
 from .reward_watch import RewardWatch
 from .row_checks import with_roles_in
 from .sizes import Run, grpo_run
-from .streamed import StreamedRows
 from .vllm_cpu import reload_weights_on_cpu
 
 
@@ -93,7 +93,7 @@ class CurriculumGRPOTrainer(CurriculumMixin, MakingMixin, GRPOTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumGRPOConfig, "CurriculumGRPOTrainer", "GRPO")
         refuse_unsupported(args, train_dataset)
-        self.streams = StreamedRows.of(args, train_dataset)
+        self.streams = StreamedPrompts.of(args, train_dataset)
         train_dataset = train_dataset if self.streams is None else self.streams.head  # which stands for all their rows
         train_dataset, eval_dataset = (with_roles_in(rows, ("prompt",)) for rows in (train_dataset, eval_dataset))
         if args.answer_column is not None:

@@ -21,7 +21,7 @@ from ..rollouts.base import overrides
 from ..shaping import Shaper
 from ..shaping.base import has
 from ..signals import IntArray
-from .row_checks import TRAINING, by_name, check_forms, evaluation, without_images_in
+from .row_checks import TRAINING, all_rows, by_name, check_forms, evaluation, without_images_in
 
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,8 @@ def check_grpo_forms(dataset: Dataset, what: str, args: Any, has_environment: bo
             "rename yours (recipes: prompt_column)."
         )
     answers = (args.answer_column,) if args.answer_column in dataset.column_names else ()
-    return check_forms(dataset, what, args, ["prompt"] if "prompt" in dataset.column_names else [], answers)
+    texts = ["prompt"] if "prompt" in dataset.column_names else []
+    return check_forms(all_rows(dataset, what, args), args, texts, answers)
 
 
 @dataclass(frozen=True)

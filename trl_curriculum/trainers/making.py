@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -18,6 +18,20 @@ from .exploring import Exploring
 
 
 logger = logging.getLogger(__name__)
+
+EXPLORED = "explored_tokens"  # of completions of prompts that were asked once more
+
+
+def rewriters(methods: Iterable[Any], bound: Iterable[Any]) -> list[Any]:
+    """Those methods of rollouts, and then shapers that are bound, which rewrite rows."""
+    return [one for one in methods if overrides(one, "rewrite")] + [one for one in bound if has(one, "rewrite")]
+
+
+def rewritten(row: dict[str, Any], moment: Moment, by: Iterable[Any]) -> dict[str, Any]:
+    """A row as one after the other rewrites it."""
+    for one in by:
+        row = one.rewrite(row, moment)
+    return row
 
 
 class MakingMixin:
@@ -38,8 +52,7 @@ class MakingMixin:
         self._branching = next((Branching(one, self, seed) for one in methods if overrides(one, "branch")), None)
         self._exploring = next((Exploring(one, self, seed) for one in methods if overrides(one, "explore")), None)
         self._cutting = Cutting(tuple(one for one in methods if overrides(one, "truncate")), self)
-        self._rewriters = [one for one in methods if overrides(one, "rewrite")]
-        self._rewriters += [one for one in self.shaping.bound.values() if has(one, "rewrite")]
+        self._rewriters = rewriters(methods, self.shaping.bound.values())
         self._made_since_log: dict[str, list[float]] = defaultdict(list)
         for method in methods if self.accelerator.is_main_process else ():
             if (doubt := method.doubt(self.args)) is not None:
@@ -58,13 +71,8 @@ class MakingMixin:
         if not self._rewriters:
             return read
         progress = self.host.progress() if self.state.max_steps > 0 else 0.0  # before training nothing is done
-        made = []
-        for given, row in zip(read, rows, strict=True):
-            moment = Moment(int(row), self.state.global_step, progress, self.shaping.seed)
-            for rewriter in self._rewriters:
-                given = rewriter.rewrite(given, moment)
-            made.append(given)
-        return made
+        now = (self.state.global_step, progress, self.shaping.seed)
+        return [rewritten(one, Moment(int(row), *now), self._rewriters) for one, row in zip(read, rows, strict=True)]
 
     def _heated(self) -> AbstractContextManager[None]:
         """Sampling at the temperature of this moment."""
@@ -95,15 +103,15 @@ class MakingMixin:
         return left
 
     def _finished(self, output: dict[str, Any], rollouts: Rollouts) -> dict[str, Any]:
-        """What is trained on of a shaped batch: methods may scale it, or put other rollouts in place of some."""
+        """What is trained on of a shaped batch: methods may put other rollouts in place of some, and scale it."""
+        if self._exploring is not None:
+            generate = super()._generate_and_score_completions  # type: ignore[misc]
+            output, entropy, replaced, tokens = self._exploring.explore(output, rollouts, generate)
+            self._made_since_log["entropy"].append(entropy)
+            self._made_since_log["frac_replaced"].append(replaced)
+            self._made_since_log[EXPLORED].append(tokens)
         self.refilling.finish(output, rollouts)
-        if self._exploring is None:
-            return output
-        generate = super()._generate_and_score_completions  # type: ignore[misc]
-        explored, entropy, replaced = self._exploring.explore(output, rollouts, generate)
-        self._made_since_log["entropy"].append(entropy)
-        self._made_since_log["frac_replaced"].append(replaced)
-        return explored
+        return output
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, *args: Any, **kwargs: Any
@@ -116,6 +124,7 @@ class MakingMixin:
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if self.model.training:
-            logs.update({f"rollouts/{name}": float(np.mean(seen)) for name, seen in self._made_since_log.items()})
+            for name, seen in self._made_since_log.items():
+                logs[f"rollouts/{name}"] = float(np.sum(seen) if name == EXPLORED else np.mean(seen))
             self._made_since_log.clear()
         super().log(logs, *args, **kwargs)  # type: ignore[misc]

@@ -54,6 +54,7 @@ class Refilling:
         self._has_logps = False  # whether TRL gives those of fresh rollouts
         self.cut_tokens = 0  # of completions of this batch, by methods that truncate them
         self._weight: float | FloatArray = 1.0
+        self._older = 0, 0  # rollouts that the batch begins with and were carried over, and the step that made them
         self._barren: list[tuple[int, float]] = []  # groups and mean reward of batches of which none was kept
         self._since_log: dict[str, list[float]] = defaultdict(list)
 
@@ -83,8 +84,10 @@ class Refilling:
     def finish(self, output: Output, rollouts: Rollouts) -> None:
         """What follows shaping: scales advantages, and replays stored rollouts in place of those that have none."""
         self.weigh(output)
+        count, step = self._older
+        made = np.where(np.arange(len(rollouts)) < count, step, self.trainer.state.global_step)
         for one in self.replaying.values():
-            replaced, stored = one.replay(output, rollouts, self._has_logps)
+            replaced, stored = one.replay(output, rollouts, made, self._has_logps)
             self._since_log["frac_replayed"].append(replaced)
             self._since_log["stored"].append(stored)
 
@@ -111,6 +114,7 @@ class Refilling:
 
     def _filled(self, attempt: Callable[[int], tuple[Output, Rollouts]], n: int) -> tuple[Output, Rollouts]:
         size = self.trainer.args.num_generations
+        self._older = 0, 0
         self.cut_tokens, self.carried, carried = 0, None, fitting(self.carried, n, size)
         needed = n - (0 if carried is None else len(carried))
         output, rollouts = attempt(self.divisible(needed, size))
@@ -130,6 +134,8 @@ class Refilling:
             self._log(made, rollouts, kept, n, self.cut_tokens)
             return outputs[0], rollouts
         every = rollouts if carried is None else carried.before(rollouts)
+        if carried is not None:
+            self._older = len(carried.rollouts), carried.rollouts.step
         good = np.r_[np.ones(n - needed, dtype=bool), kept]
         order = np.argsort(~good, kind="stable")  # kept groups, then others, as they were drawn
         chosen, left = (_rollouts_of(np.sort(part), size) for part in (order[:n], order[n : good.sum()]))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from ..disk.tensors import write_tensors
 from ..rollouts.memory import Memory
-from ..signals import Rollouts
+from ..signals import IntArray, Rollouts
 from .joining import COMPLETION, PROMPT, Output, at_one_width, fill_of, refuse_unknown, wide
 from .late_entropy import DRAW
 from .policy_pass import policy_pass
@@ -61,7 +61,7 @@ class Replaying:
         self.stored: list[Stored] = []
         self._batch = (-1, 0)  # optimizer step, and which batch of those that are made at it
 
-    def replay(self, output: Output, rollouts: Rollouts, has_logps: bool) -> tuple[float, int]:
+    def replay(self, output: Output, rollouts: Rollouts, made: IntArray, has_logps: bool) -> tuple[float, int]:
         """
         Replaces rollouts without an advantage in `output`, and stores those of it that are worth it.
 
@@ -70,6 +70,8 @@ class Replaying:
                 This process's share of a batch, as it would be trained on; it is changed.
             rollouts ([`Rollouts`]):
                 The batch of all processes.
+            made (`IntArray`, shape `(rollouts,)`):
+                Optimizer step at which each was made: those that were carried over are older.
             has_logps (`bool`):
                 Whether TRL has made a pass over fresh rollouts, the same on every process.
 
@@ -79,7 +81,7 @@ class Replaying:
         refuse_unknown(output)
         step, accelerator = self.trainer.state.global_step, self.trainer.accelerator
         self.memory.observe(rollouts)
-        fresh = self._worth_storing(output, rollouts, has_logps, step)
+        fresh = self._worth_storing(output, rollouts, made, has_logps)
         self.stored = [one for one in self.stored if 0 <= step - one.step <= self.memory.max_age]
         replaced = self._replace(output, step)
         self.stored = [*self.stored, *fresh][-max(1, self.memory.size // accelerator.num_processes) :]
@@ -89,17 +91,18 @@ class Replaying:
         output["num_items_in_batch"] = total[0]
         return total[1].item() / len(rollouts), int(total[2])
 
-    def _worth_storing(self, output: Output, rollouts: Rollouts, has_logps: bool, step: int) -> list[Stored]:
+    def _worth_storing(self, output: Output, rollouts: Rollouts, made: IntArray, has_logps: bool) -> list[Stored]:
         known = output if has_logps else output | {OLD_LOGPS: policy_pass(self.trainer, output)[0]}
         if OLD_LOGPS in output and not has_logps:  # some were carried over, with those of the model that made them
             old = output[OLD_LOGPS]
             known[OLD_LOGPS] = torch.where(old[:, :1].isnan(), known[OLD_LOGPS], old)
         world, rank = self.trainer.accelerator.num_processes, self.trainer.accelerator.process_index
-        worth, reward = (np.split(value, world)[rank] for value in (self.memory.worth(rollouts), rollouts.reward))
+        every = self.memory.worth(rollouts), rollouts.reward, made
+        worth, reward, made = (np.split(value, world)[rank] for value in every)
         advantage = output["advantages"].double().cpu().numpy()
         worth = worth & (advantage != 0) & (output["completion_mask"].sum(1) > 0).cpu().numpy()
         return [
-            Stored(_unpadded(known, int(k)), float(reward[k]), float(advantage[k]), step)
+            Stored(_unpadded(known, int(k)), float(reward[k]), float(advantage[k]), int(made[k]))
             for k in np.flatnonzero(worth)
         ]
 

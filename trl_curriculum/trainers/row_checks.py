@@ -50,10 +50,14 @@ def evaluation(name: str = "") -> str:
     return "the evaluation dataset" if name in ("", "eval") else f"the evaluation dataset {name!r}"
 
 
-def check_forms(dataset: Dataset, what: str, args: Any, *columns: Sequence[str]) -> Rows:
-    """The rows of a dataset whose columns hold what a trainer reads: texts, numbers and options of the template."""
-    rows = Rows.of(dataset, what, args.unusable_rows, args.process_index == 0)
-    return rows.without(form_flaws(dataset, *columns, quiet=bool(args.disable_tqdm)))
+def all_rows(dataset: Dataset, what: str, args: Any) -> Rows:
+    """The rows of a dataset before any was looked at."""
+    return Rows.of(dataset, what, args.unusable_rows, args.process_index == 0)
+
+
+def check_forms(rows: Rows, args: Any, *columns: Sequence[str]) -> Rows:
+    """The rows whose columns hold what a trainer reads: texts, numbers and options of the template."""
+    return rows.without(form_flaws(rows.dataset, *columns, quiet=bool(args.disable_tqdm)))
 
 
 # SFT
@@ -86,19 +90,27 @@ class SFTChecks:
     Attributes:
         given ([`~trl_curriculum.data.rows.Rows`]):
             What is left of the training rows.
+        reads (`bool`):
+            Whether TRL prepares rows, and reads the columns itself.
     """
 
     def __init__(self, dataset: Dataset, args: Any, whole_rows: bool) -> None:
         skipped = (args.dataset_kwargs or {}).get("skip_prepare_dataset", False)
-        self.reads, self.args = whole_rows and not skipped, args
-        self.given = self._check_forms(dataset, TRAINING)
+        self.whole_rows, self.args = whole_rows, args
+        self.reads = whole_rows and not skipped
+        self.given = self._check_forms(all_rows(dataset, TRAINING, args))
 
-    def _check_forms(self, dataset: Dataset, what: str) -> Rows:
-        columns = dataset.column_names if self.reads else []
+    def _check_forms(self, rows: Rows) -> Rows:
+        columns = rows.dataset.column_names if self.reads else []
         refuse_tokens_without_ids(columns)
         texts = sft_texts(columns, self.args.dataset_text_field)
         options = [name for name in OPTIONS if texts and name in columns]
-        return check_forms(dataset, what, self.args, texts, (), options)
+        return check_forms(rows, self.args, texts, (), options)
+
+    def check(self, rows: Rows, tokenizer: Any, chat_template: str | None) -> Rows:
+        """Those of more rows that TRL can prepare."""
+        rows = self._check_forms(rows)
+        return check_sft_templates(rows, tokenizer, chat_template, self.args) if self.reads else rows
 
     def prepare(
         self,
@@ -115,7 +127,7 @@ class SFTChecks:
         if not isinstance(dataset, Dataset):
             return prepare(dataset, processing_class, args, packing, formatting_func, dataset_name)
         is_given = dataset is self.given.dataset
-        rows = self.given if is_given else self._check_forms(dataset, evaluation(dataset_name))
+        rows = self.given if is_given else self._check_forms(all_rows(dataset, evaluation(dataset_name), args))
         if self.reads:
             rows = check_sft_templates(rows, processing_class, chat_template, args)
         if is_given:

@@ -35,7 +35,8 @@ from .outlook import refuse_one_arm
 from .packing import draw_packed
 from .row_checks import FORMATS, TRAINING, SFTChecks, with_roles_in, without_images_in
 from .sft_host import SFTHost
-from .sft_rows import SFTRows, with_positions
+from .sft_rows import SFTRows, look_for_nan, with_positions
+from .sft_streams import StreamedSFTRows
 from .shaped_head import ShapedHead
 from .sizes import Run, sft_run
 from .token_budget import TokenBudget
@@ -52,6 +53,9 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     `per_device_train_batch_size * max_length` tokens, filled best-fit over all batches of the optimizer step. What
     does not fit waits for the next step, where it comes first. A packed epoch has as many optimizer steps as the
     tokens of the dataset fill.
+
+    `train_dataset` may be streams: a `datasets.IterableDataset`, or several by their names, each of which is an arm
+    (see [`~.streamed.StreamedRows`]).
 
     Args:
         model, args, train_dataset, ...:
@@ -92,6 +96,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
     ) -> None:
         args = own_config(args, model, CurriculumSFTConfig, "CurriculumSFTTrainer", "SFT")
         refuse_unsupported(args, train_dataset)
+        self.streams = StreamedSFTRows.of(args, train_dataset)
+        train_dataset = train_dataset if self.streams is None else self.streams.head  # which stands for all their rows
         train_dataset, eval_dataset = without_images(train_dataset, TRAINING), without_images_in(eval_dataset)
         whole_rows = kwargs.get("formatting_func") is None and not positional
         if whole_rows:
@@ -104,7 +110,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         refuse_other_orders(args, method)
         refuse_own_loss(made[1], kwargs.get("compute_loss_func"))
         # Mistakes in columns are found before everything is tokenized.
-        pool = Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False)
+        streamed = None if self.streams is None else self.streams.make_pool(args, made)
+        pool = streamed or Pool.from_dataset(train_dataset, args.arms, args.difficulty_column, hash_rows=False)
         refuse_one_arm(method.bind(pool), args)
         self._checks = SFTChecks(with_positions(train_dataset), args, whole_rows)
         given = self._checks.given.dataset
@@ -116,7 +123,10 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self.rows = SFTRows(train_dataset, self.train_dataset, args, self._checks.given, window)
         self.train_dataset = self.rows.dataset
         self._set_signature_columns_if_needed()
-        self.rows.read_only(self._signature_columns or [] if args.remove_unused_columns else None)
+        columns: list[str] | None = (self._signature_columns or []) if args.remove_unused_columns else None
+        self.rows.read_only(columns)
+        if self.streams is not None:
+            self.streams.read_for(self, self._checks, columns, window)
         all_columns = "formatting_func" in kwargs or positional or not args.remove_unused_columns
         content = None if all_columns else columns_of_sft(args)
         self._set_up(method, made, args, self.rows.without_tokens(), self.rows.position, train_dataset, content)
@@ -129,8 +139,11 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         self._start_from(None, {})
         self._checked_apart = False
 
-    def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
-        return self._checks.prepare(super()._prepare_dataset, self.chat_template, *args, **kwargs)
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        prepare = super()._prepare_dataset
+        if self.streams is not None and dataset is self._checks.given.dataset:
+            prepare = self.streams.preparing(prepare)
+        return self._checks.prepare(prepare, self.chat_template, dataset, *args, **kwargs)
 
     @property
     def _batches_per_step(self) -> int:
@@ -143,22 +156,29 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         return self.args.per_device_train_batch_size * self.args.max_length
 
     def _run(self) -> Run:
+        if self.streams is not None:
+            return sft_run(self.args, 0, self.accelerator.num_processes)
         length = self.rows.length
         return sft_run(self.args, len(length), self.accelerator.num_processes, int(length.sum(dtype=np.int64)))
 
     @property
-    def left_out(self) -> int:
-        return len(self.rows.source) - len(self.rows.length)
+    def left_out(self) -> int | None:
+        return None if self.streams is not None else len(self.rows.source) - len(self.rows.length)
 
     @property
     def found(self) -> dict[str, str]:
-        return self.rows.found(self.processing_class, self.args.max_length)
+        lines = self.rows.found(self.processing_class, self.args.max_length)
+        if self.streams is not None:  # of which these are the first rows alone
+            lines.pop("longest")
+        return lines
 
     # The dataloader gives ticks, the curriculum the rows.
 
     def get_train_dataloader(self) -> Any:
         per_batch = self.args.per_device_train_batch_size
-        if self.args.packing:
+        if self.streams is not None:
+            steps = self.args.max_steps
+        elif self.args.packing:
             steps = math.ceil(self.rows.length.sum(dtype=np.int64) / (self._capacity * self._batches_per_step))
         else:
             round_to = math.floor if self.args.dataloader_drop_last else math.ceil
@@ -184,17 +204,21 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
             draw = self.conductor.draw(ticks * world * self.args.per_device_train_batch_size)
             batches = np.split(draw.row, ticks * world)
         self.conductor.will_train_on(draw)
+        if self.streams is not None:
+            self.streams.drawn(draw.row)
         # Each process takes neighbouring batches: with as many in all, any number of processes trains on the same.
         self._drawn, self._batches = draw, batches[rank * ticks : (rank + 1) * ticks]
         self._parts = [np.concatenate(batches[k * ticks : (k + 1) * ticks]) for k in range(world)]
         self._shown: list[torch.Tensor] = []
         samples = super().get_batch_samples((self.collate(rows) for rows in self._batches), ticks, device)
-        self.budget.spend(int(self.rows.length[draw.row].sum()), self.lr_scheduler)
+        if self.streams is None:  # whose rows are counted by TRL alone
+            self.budget.spend(int(self.rows.length[draw.row].sum()), self.lr_scheduler)
         return samples
 
     def collate(self, rows: IntArray) -> Any:
         """A device batch of rows of the pool."""
-        return self.data_collator(self.rows[rows])
+        given = self.rows[rows] if self.streams is None else self.streams.__getitems__(rows.tolist())
+        return self.data_collator(given)
 
     # Feedback: from the forward that trains on the rows.
 
@@ -219,7 +243,8 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
             np.divide(sums, count, out=np.full(len(sums), np.nan), where=trained) for sums in (nll, entropy)
         )
         draw = self._drawn
-        self.rows.look_for_nan(draw.row, trained & ~np.isfinite(loss), trained, self.state.global_step)
+        position = self.rows.position[draw.row] if self.streams is None else draw.row
+        look_for_nan(position, trained & ~np.isfinite(loss), trained, self.state.global_step)
         loss[~np.isfinite(loss)] = np.nan
         self.conductor.observe(
             draw,
@@ -256,11 +281,16 @@ class CurriculumSFTTrainer(CurriculumMixin, SFTTrainer):
         return super().train(*args, **kwargs)
 
     def _trainer_state(self) -> dict[str, Any]:
-        return super()._trainer_state() | {"tokens": self.budget.tokens}
+        state = super()._trainer_state()
+        if self.streams is None:
+            return state | {"tokens": self.budget.tokens}
+        return state | {"tokens": self._total_train_tokens, "streams": self.streams.state_dict()}
 
     def _start_from(self, checkpoint: Path | None, state: dict[str, Any]) -> None:
         self.budget.tokens = self._total_train_tokens = state.get("tokens", 0)  # TRL's own count starts at 0 otherwise
         super()._start_from(checkpoint, state)
+        if self.streams is not None and checkpoint is not None:
+            self.streams.load_state_dict(state.get("streams"))
 
 
 def _no_batch(features: list[Any]) -> dict[str, Any]:

@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 POSITION = "curriculum_row"  # column that carries a row's place in the user's dataset through TRL's preparation
 
 
-def with_positions(dataset: Dataset) -> Dataset:
-    """A dataset whose rows know their places."""
+def with_positions(dataset: Dataset, position: IntArray | None = None) -> Dataset:
+    """A dataset whose rows know their places, which are 0, 1, … unless they are given."""
     if POSITION in dataset.column_names:
         raise ValueError(f"The dataset has a column {POSITION!r}, a name that the trainer needs; rename yours.")
-    return dataset.add_column(POSITION, np.arange(len(dataset)))
+    return dataset.add_column(POSITION, np.arange(len(dataset)) if position is None else position)
 
 
 class SFTRows:
@@ -103,23 +103,6 @@ class SFTRows:
         made = [name for name in ("input_ids", "labels") if name not in self.source.column_names]
         return self.dataset.remove_columns(made)
 
-    def look_for_nan(self, rows: IntArray, broken: NDArray, trained: NDArray, step: int) -> None:
-        """Warns of rows whose loss is `broken`; raises where all that were `trained` on are."""
-        if not broken.any():
-            return
-        where = sorted(set(self.position[rows[broken]].tolist()))
-        text = f"{', '.join(map(str, where[:5]))}{', ...' if len(where) > 5 else ''}"
-        if (broken == trained).all():
-            raise FloatingPointError(
-                f"All losses of step {step} are nan or infinite (rows {text}): the model has diverged, or these rows "
-                "are broken; resume from a checkpoint before with a smaller learning rate."
-            )
-        logger.warning(
-            "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
-            "gradient is not a number either; take them out of the dataset.",
-            *(text, step),
-        )
-
     def template_options(self, rows: IntArray) -> list[dict[str, Any]] | None:
         """What each row hands to the chat template; `None` where none has anything."""
         if not {"tools", "chat_template_kwargs"} & set(self.source.column_names):
@@ -147,6 +130,24 @@ class SFTRows:
                 "set quick_answer: null in the probe's options to take the tokens before the first that is trained on."
             )
         return [_tokens_before(row) for row in self[rows]]
+
+
+def look_for_nan(position: IntArray, broken: NDArray, trained: NDArray, step: int) -> None:
+    """Warns of rows, by their places, whose loss is `broken`; raises where all that were `trained` on are."""
+    if not broken.any():
+        return
+    where = sorted(set(position[broken].tolist()))
+    text = f"{', '.join(map(str, where[:5]))}{', ...' if len(where) > 5 else ''}"
+    if (broken == trained).all():
+        raise FloatingPointError(
+            f"All losses of step {step} are nan or infinite (rows {text}): the model has diverged, or these rows "
+            "are broken; resume from a checkpoint before with a smaller learning rate."
+        )
+    logger.warning(
+        "The loss of rows %s is nan or infinite at step %d: the curriculum learns nothing from them, but their "
+        "gradient is not a number either; take them out of the dataset.",
+        *(text, step),
+    )
 
 
 def _tokens_before(row: dict[str, Any]) -> list[int]:

@@ -1,29 +1,24 @@
-"""Streams in place of a dataset: GRPO reads their rows when they are drawn, and looks at each before it is used."""
+"""Streams in place of a dataset: trainers read their rows when they are drawn, and look at each before it is used."""
 
 import copy
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 from datasets import Dataset
 
 from ..data.names import listed
-from ..data.reserved import without_images
-from ..data.rows import Rows, form_flaws
+from ..data.rows import Rows
 from ..data.streams import Streams, streams_of
 from ..signals import IntArray
 from ..stream_pool import StreamPool
 from .fit import refuse_unstreamable
-from .grpo_checks import Rewrite, check_grpo_prompts, rewriters
-from .row_checks import with_roles_in
-from .sizes import grpo_run
-
-
-WHY = "streams have no rows that are known beforehand"
+from .sizes import Run
 
 
 class StreamedRows:
     """
-    The rows of streams as a GRPO trainer reads them.
+    The rows of streams as a trainer reads them.
 
     Each stream is an arm, whose rows come in its order; one that ends starts over. Their first rows stand for all of
     them where columns, rewards and the chat template are checked before training, and each row is checked like those
@@ -43,11 +38,9 @@ class StreamedRows:
         self.head: Dataset = streams.head
         self.pool: StreamPool | None = None
         self.draws = 0
-        self.trainer: Any = None
-        self.longest: list[Rewrite] = []  # by which prompts are checked for length
 
     @classmethod
-    def of(cls, args: Any, train_dataset: Any) -> "StreamedRows | None":
+    def of(cls, args: Any, train_dataset: Any) -> Self | None:
         """
         What a trainer was given as streams; `None` where that is a dataset.
 
@@ -57,26 +50,30 @@ class StreamedRows:
         named = streams_of(train_dataset)
         if named is None:
             return None
+        cls.refuse(args)
+        return cls(Streams(named))
+
+    @classmethod
+    def refuse(cls, args: Any) -> None:
+        """Refuses arguments that ask for what streams do not have."""
         for name, asked, instead in (
             ("arms", args.arms is not None, "the streams are the arms"),
             ("difficulty_column", args.difficulty_column is not None, "nothing is sorted"),
             ("unusable_rows", args.unusable_rows != "refuse", "leave rows out by `filter` of the stream"),
             ("on_data_change", args.on_data_change != "refuse", "a resume needs the same streams"),
-            ("remove_unused_columns", args.remove_unused_columns, "take `select_columns` of the stream"),
         ):
             if asked:
                 raise ValueError(f"{name}={getattr(args, name)!r} has no effect on streams: leave it out; {instead}.")
         if args.max_steps <= 0:
             raise ValueError("Streams have no length, so that epochs end nowhere: set max_steps.")
-        return cls(Streams(named))
 
-    def make_pool(self, args: Any, made: tuple[tuple[Any, ...], tuple[Any, ...]]) -> StreamPool:
+    def count(self, run: Run, made: tuple[tuple[Any, ...], tuple[Any, ...]]) -> StreamPool:
         """
-        The streams as a curriculum sees them, with as many rows as the run can draw.
+        The streams as a curriculum sees them, with as many rows as a run can draw.
 
         Args:
-            args ([`CurriculumGRPOConfig`]):
-                Of the run.
+            run ([`~.sizes.Run`]):
+                Its sizes.
             made (`tuple`):
                 Methods of rollouts and shapers.
 
@@ -84,18 +81,11 @@ class StreamedRows:
             `ValueError`: where one of them can do nothing with rows that come once.
         """
         refuse_unstreamable(*made)
-        self.longest = rewriters(*made)
-        run = grpo_run(args, 0, args.world_size)
         assert run.batches is not None and run.rows is not None
         self.draws = (run.batches + 1) * run.rows  # one more: an open window may be generated anew
         tries = max((getattr(method, "tries", 1) for method in made[0]), default=1)
         self.pool = StreamPool(self.streams.names, self.draws * tries, self.streams.key)
         return self.pool
-
-    def read_for(self, trainer: Any) -> "StreamedRows":
-        """The same, for a trainer that is made."""
-        self.trainer = trainer
-        return self
 
     def drawn(self, rows: IntArray) -> None:
         """Takes note of what all processes have drawn."""
@@ -104,23 +94,23 @@ class StreamedRows:
     def __getitems__(self, rows: list[int]) -> list[dict[str, Any]]:
         """Rows by their numbers, a copy for each time that one is asked for."""
         numbers = sorted(set(rows))
-        found = dict(zip(numbers, self._checked(self.streams.read(numbers), numbers), strict=True))
+        found = dict(zip(numbers, self._checked(self.streams.read(numbers), np.array(numbers)), strict=True))
         return [copy.deepcopy(found[row]) for row in rows]
 
-    def _checked(self, table: Dataset, numbers: list[int]) -> Dataset:
+    def _checked(self, table: Dataset, numbers: IntArray) -> Iterable[dict[str, Any]]:
         """
         Rows in the form in which those of a dataset come.
 
         Raises:
             `ValueError`: where one cannot be used.
         """
-        args, k = self.trainer.args, len(self.streams.names)
-        table = without_images(with_roles_in(table, ("prompt",)), "the streams")
+        raise NotImplementedError
+
+    def _named(self, table: Dataset, numbers: IntArray) -> Rows:
+        """What was drawn, as an error calls it."""
+        k = len(self.streams.names)
         what = f"what is drawn from {listed(self.streams.names)} (row r is row r // {k} of stream r % {k})"
-        rows = Rows(table, np.array(numbers), len(numbers), what)
-        texts = ["prompt"] if "prompt" in table.column_names else []
-        rows = rows.without(form_flaws(table, texts, quiet=bool(args.disable_tqdm)))
-        return check_grpo_prompts(rows, self.trainer, self.longest).rows.dataset
+        return Rows(table, numbers, len(numbers), what, how="filter")
 
     def state_dict(self) -> dict[str, Any]:
         """Where the streams are."""

@@ -166,8 +166,7 @@ COMMON_ARGUMENTS = {
     ),
     "train_dataset": Taken(
         "in part",
-        "A datasets.Dataset as in TRL; of GRPO also streams, of which each is an arm. Not: no dataset, images, "
-        "streams in SFT.",
+        "A datasets.Dataset as in TRL, or streams, of which each is an arm. Not: no dataset, images.",
     ),
     "eval_dataset": Taken("as in TRL", "Of several sets, the metrics have the set's name."),
     "processing_class": Taken("as in TRL"),
