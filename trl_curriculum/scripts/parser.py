@@ -66,7 +66,7 @@ class RecipeParser(TrlParser):
             formatter.end_section()
         notes = (
             "--config takes a recipe: a file, or a name from `trl-curriculum recipes`. Its keys are these arguments; "
-            "those on the command line win. A key `base` names a recipe that it starts from. An argument that may be empty "
-            "takes the word null, as in YAML: it unsets what a recipe sets."
+            "those on the command line win. A key `base` names a recipe that it starts from. An argument that may be "
+            "empty takes the word null, as in YAML: it unsets what a recipe sets."
         )
         return f"{self.format_usage()}\n{notes}\n\n{formatter.format_help()}"
