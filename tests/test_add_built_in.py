@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,8 +60,13 @@ def test_a_new_file_is_all_that_a_built_in_method_takes(tmp_path: Path) -> None:
     assert ["curricula", "revisit", "arXiv 1234.56789"] in listed
     assert ["shaping", "shorter", "arXiv 9876.54321"] in listed
     for name, link in (("revisit", "1234.56789"), ("shorter", "9876.54321")):
-        assert f"\n### {name}\n" in reference and f"`{name}`" in readme
+        assert f"\n### {name}\n" in reference
         assert f"https://huggingface.co/papers/{link}" in reference
+
+    assert "[`revisit`](#revisit)" in readme
+    (row,) = [line for line in readme.splitlines() if line.startswith("| shaping")]  # names what fits, counts the rest
+    rest = re.search(r"and \[(\d+) more\]", row)
+    assert row.count("`") / 2 + int(rest[1] if rest else 0) == sum(family == "shaping" for family, *_ in listed)
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_rows.py"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
