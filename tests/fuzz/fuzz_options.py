@@ -127,6 +127,7 @@ GIVEN: dict[str, dict[str, Any]] = {  # options without which the tiny scenes wo
 }
 BUNDLED: dict[str, dict[str, Any]] = {"dot": {"alpha": 0.1, "least": 1}, "light_if": {"stage": "sft"}}
 BESIDE: dict[str, dict[str, Any]] = {  # and arguments
+    "attention_entropy": {"attn_implementation": "eager"},
     "drpo": {"loss_type": "grpo"},
     "kl_cov": {"num_iterations": 2},
     "dot": {"num_iterations": 2},
