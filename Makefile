@@ -7,7 +7,7 @@ UPSTREAM := .venv-upstream
 export HF_HUB_OFFLINE ?= 1
 export DS_BUILD_OPS ?= 0
 
-.PHONY: demo test test-vllm upstream golden lint pages evidence smollm2 ladder hidden mixture simulated prefix pool
+.PHONY: demo test test-vllm upstream golden lint pages evidence smollm2 ladder hidden shaping mixture simulated prefix pool
 .PHONY: overhead scale selection kills fuzz soak ranks report-pages docs dist clean
 
 # Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
@@ -74,8 +74,12 @@ mixture: $(VENV)/.dev
 smollm2: $(VENV)/.dev
 	$(BIN)/python evals/learning/smollm2.py --jobs 2
 
-# All tables and figures of docs/results that say what is learned: about five hours of two cores, resumable run by run.
-evidence: smollm2 simulated ladder hidden mixture pool prefix
+# Shapers on the ladder against their placebos: 75 runs, about half an hour of two cores; resumable.
+shaping: $(VENV)/.dev
+	$(BIN)/python evals/learning/shaping.py --jobs 2
+
+# All tables and figures of docs/results that say what is learned: about six hours of two cores, resumable run by run.
+evidence: smollm2 simulated ladder hidden shaping mixture pool prefix
 
 # Every curriculum with simulated learners: no model, about 8 minutes of one core.
 simulated: $(VENV)/.dev
