@@ -10,7 +10,7 @@ export DS_BUILD_OPS ?= 0
 .PHONY: demo test test-vllm upstream golden lint pages evidence smollm2 ladder hidden shaping mixture simulated prefix pool
 .PHONY: overhead scale selection kills fuzz soak ranks report-pages docs dist clean
 
-# Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 12 minutes.
+# Trains SmolLM2-135M on a mixture of reasoning tasks, once under SEC and once under uniform: about 10 minutes.
 demo: $(VENV)/.demo
 	$(BIN)/python recipes/demo.py
 

@@ -228,7 +228,7 @@ def main(steps: int, output_dir: Path, seed: int) -> None:
     disable_progress_bars()
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated")  # TRL asks at every step
     console.print(
-        f"[bold]SmolLM2-135M on {len(ARMS)} arms of reasoning-gym, about 12 minutes on two CPU cores.[/bold]\n"
+        f"[bold]SmolLM2-135M on {len(ARMS)} arms of reasoning-gym, about 10 minutes on two CPU cores.[/bold]\n"
         f"1. warm-up: {WARM_UP_STEPS} steps of SFT on the form of an answer\n"
         f"2. GRPO with LoRA under curriculum 'sec': {steps} steps of {PROMPTS} prompts x {ROLLOUTS} rollouts\n"
         f"3. the same from the same start under 'uniform'\n"
