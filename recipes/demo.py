@@ -214,7 +214,7 @@ def plot(scores: dict[str, np.ndarray], arm: np.ndarray, histories: dict[str, pd
     for axis, (curriculum, history) in zip(axes[1:], histories.items(), strict=True):
         share = pd.crosstab(history["step"], history["arm"], normalize="index")
         share = share.reindex(columns=list(ARMS), fill_value=0).rolling(5, min_periods=1).mean()
-        axis.stackplot(share.index, share.to_numpy().T, labels=share.columns)
+        axis.stackplot(share.index, share.to_numpy().T, labels=share.columns, colors=plt.get_cmap("tab20").colors)
         axis.set(xlabel="step (mean of 5)", ylim=(0, 1), title=f"share of rollouts, {curriculum}")
         axis.margins(x=0)
     axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
