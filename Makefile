@@ -74,7 +74,7 @@ mixture: $(VENV)/.dev
 smollm2: $(VENV)/.dev
 	$(BIN)/python evals/learning/smollm2.py --jobs 2
 
-# Shapers on the ladder against their placebos: 75 runs, about half an hour of two cores; resumable.
+# Shapers on the ladder against their placebos: 150 runs, about an hour of two cores; resumable.
 shaping: $(VENV)/.dev
 	$(BIN)/python evals/learning/shaping.py --jobs 2
 
